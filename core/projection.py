@@ -1,0 +1,176 @@
+"""The map: a plane with a place for every latent, and a latent for every place.
+
+A map is fitted once; after that, `place` and `lift` are deterministic, need only torch, and work on any device.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.geometry import neighbours
+
+Method = Literal["umap", "pca", "latents"]
+
+
+class Map:
+    """A way from latents (N, latents) to the plane (N, 2) and back.
+
+    `trustworthiness` says how far neighbours on the map are neighbours in the latent space, 1 at best (Venna & Kaski,
+    2001). `round_trip` is the median distance between a place and `place(lift(place))` for points that the map was not
+    told about, as a share of the map's width.
+    """
+
+    method: Method
+    trustworthiness: float
+    round_trip: float
+
+    def place(self, latents: Float[Tensor, "n latents"]) -> Float[Tensor, "n 2"]:
+        """Where these latents lie on the map."""
+        raise NotImplementedError
+
+    def lift(self, xy: Float[Tensor, "n 2"]) -> Float[Tensor, "n latents"]:
+        """Latents whose images belong at these places."""
+        raise NotImplementedError
+
+    def as_dict(self) -> dict[str, Any]:
+        """What config.json keeps."""
+        return {"method": self.method, "trustworthiness": self.trustworthiness, "round_trip": self.round_trip}
+
+
+@dataclass(frozen=True)
+class NeighbourMap(Map):
+    """A map known at anchors (a UMAP of the gallery) and carried to all other points by their neighbours' weights.
+
+    The weights are those of modified Shepard interpolation (Franke & Nielson, 1980): they fall to zero at the next
+    neighbour's distance, so that nothing jumps when the set of neighbours changes.
+    """
+
+    latents: Float[Tensor, "m latents"]
+    xy: Float[Tensor, "m 2"]
+    method: Method = "umap"
+    trustworthiness: float = float("nan")
+    round_trip: float = float("nan")
+
+    def place(self, latents: Float[Tensor, "n latents"]) -> Float[Tensor, "n 2"]:
+        return blend(torch.as_tensor(latents, dtype=torch.float32), self.latents, self.xy, k=15, power=2)
+
+    def lift(self, xy: Float[Tensor, "n 2"]) -> Float[Tensor, "n latents"]:
+        return blend(torch.as_tensor(xy, dtype=torch.float32), self.xy, self.latents, k=15, power=1)
+
+
+@dataclass(frozen=True)
+class LinearMap(Map):
+    """A flat cut through the latent space: xy = (z - centre) @ axes.T, with orthonormal axes (PCA, or two latents)."""
+
+    centre: Float[Tensor, " latents"]
+    axes: Float[Tensor, "2 latents"]
+    method: Method = "pca"
+    trustworthiness: float = float("nan")
+    round_trip: float = float("nan")
+
+    def place(self, latents: Float[Tensor, "n latents"]) -> Float[Tensor, "n 2"]:
+        return (torch.as_tensor(latents, dtype=torch.float32) - self.centre) @ self.axes.T
+
+    def lift(self, xy: Float[Tensor, "n 2"]) -> Float[Tensor, "n latents"]:
+        return self.centre + torch.as_tensor(xy, dtype=torch.float32) @ self.axes
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "centre": self.centre.tolist(), "axes": self.axes.tolist()}
+
+
+def blend(
+    query: Float[Tensor, "n d"], points: Float[Tensor, "m d"], values: Float[Tensor, "m v"], k: int, power: float
+) -> Float[Tensor, "n v"]:
+    """The neighbours' values, weighted by ((R - distance) / (R distance))^power, R being the distance of neighbour k + 1."""
+    k = min(k, len(points) - 1)
+    distance, index = neighbours(query, points, k + 1)
+    distance, index, reach = distance[:, :k], index[:, :k], distance[:, k:]
+    weight = ((reach - distance) / (reach * distance).clamp_min(1e-12)).clamp_min(0) ** power
+    # All neighbours equally far (or all in one place): no weight is left, so the nearest counts.
+    weight[:, 0] += (weight.sum(1) == 0).float()
+    weight = weight / weight.sum(1, keepdim=True)
+    return torch.einsum("nk,nkv->nv", weight, values[index])
+
+
+def fit_map(
+    latents: Float[Tensor, "m latents"],
+    method: Method = "umap",
+    pair: tuple[int, int] = (0, 1),
+    seed: int = 0,
+) -> tuple[Map, Float[Tensor, "m 2"]]:
+    """Fit a map to latents; returns it with their places.
+
+    "umap" is McInnes et al., 2018, arXiv 1802.03426, with a fixed seed; "pca" the two directions of largest variance;
+    "latents" the plane of the given `pair` of latents.
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(get_args(Method))}; got {method!r}.")
+    m, dimensions = latents.shape
+    if dimensions < 2:
+        raise ValueError(f"a map needs at least 2 latents; got {dimensions}.")
+    if m < 4:
+        raise ValueError(f"a map needs at least 4 images; got {m}.")
+    if method == "umap":
+        xy = _umap(latents, seed)
+        fitted: Map = NeighbourMap(latents, xy)
+    else:
+        fitted = _linear(latents, method, pair)
+        xy = fitted.place(latents)
+    return type(fitted)(
+        **{**vars(fitted), "trustworthiness": _trustworthiness(latents, xy), "round_trip": _round_trip(fitted, latents, xy)}
+    ), xy
+
+
+def _umap(latents: Tensor, seed: int) -> Tensor:
+    # Imported here alone: it takes seconds, and only fitting needs it.
+    import warnings
+
+    import umap
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a fixed seed runs on one core, as it says
+        reducer = umap.UMAP(
+            n_neighbors=min(15, len(latents) - 1),
+            random_state=seed,
+            init="spectral" if len(latents) > 50 else "random",
+        )
+        embedding = reducer.fit_transform(latents.numpy())
+    return torch.as_tensor(embedding, dtype=torch.float32).contiguous()
+
+
+def _linear(latents: Tensor, method: Method, pair: tuple[int, int]) -> LinearMap:
+    dimensions = latents.shape[1]
+    centre = latents.double().mean(0)
+    if method == "pca":
+        axes = torch.linalg.svd(latents.double() - centre, full_matrices=False).Vh[:2]
+        # A singular vector's sign is free; the largest entry is made positive so that a map never flips between machines.
+        largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
+        return LinearMap(centre.float(), (axes * largest.sign()).float())
+    if not all(0 <= i < dimensions for i in pair) or pair[0] == pair[1]:
+        raise ValueError(f"a pair must be two different latents from 0 to {dimensions - 1}; got {pair}.")
+    return LinearMap(centre.float(), torch.eye(dimensions)[list(pair)], method="latents")
+
+
+def _trustworthiness(latents: Tensor, xy: Tensor) -> float:
+    from sklearn.manifold import trustworthiness
+
+    keep = torch.randperm(len(latents), generator=torch.Generator().manual_seed(0))[:5000]
+    return float(trustworthiness(latents[keep], xy[keep], n_neighbors=max(1, min(15, len(keep) // 2 - 1))))
+
+
+def _round_trip(fitted: Map, latents: Tensor, xy: Tensor) -> float:
+    """On a tenth of the points (at most 1,000), which a map by neighbours is not told about."""
+    order = torch.randperm(len(latents), generator=torch.Generator().manual_seed(0))
+    test, rest = order[: max(1, min(1000, len(order) // 10))], order[max(1, min(1000, len(order) // 10)) :]
+    blind = NeighbourMap(latents[rest], xy[rest]) if isinstance(fitted, NeighbourMap) else fitted
+    places = blind.place(latents[test])
+    distance = (blind.place(blind.lift(places)) - places).norm(dim=1).median()
+    return float(distance / width(xy))
+
+
+def width(xy: Float[Tensor, "m 2"]) -> float:
+    """The larger side of the box around the points."""
+    return float((xy.max(0).values - xy.min(0).values).max().clamp_min(1e-12))

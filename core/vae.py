@@ -1,0 +1,64 @@
+"""The variational autoencoder (Kingma & Welling, 2013, arXiv 1312.6114; Rezende et al., 2014, arXiv 1401.4082)."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal
+
+from core.likelihoods import Likelihood
+from core.priors import Prior
+
+
+class Elbo(NamedTuple):
+    """The evidence lower bound's two terms, per image, in nats: log p(x) >= log_likelihood - kl."""
+
+    log_likelihood: Float[Tensor, " n"]
+    kl: Float[Tensor, " n"]
+
+    @property
+    def value(self) -> Float[Tensor, " n"]:
+        """The bound itself."""
+        return self.log_likelihood - self.kl
+
+
+class VAE(nn.Module):
+    """A prior p(z), an encoder q(z|x) = N(mean, variance) and a decoder whose output a likelihood turns into p(x|z).
+
+    Images at this door are float32 in [0, 1], shaped (N, C, H, W); latents are (N, latents).
+
+    >>> import torch
+    >>> from core import Architecture
+    >>> vae = Architecture(channels=1, height=8, width=8, latents=2, network="mlp").build()
+    >>> x = torch.rand(5, 1, 8, 8)
+    >>> vae.posterior(x).mean.shape, vae.decode(vae.prior.sample(3)).mean.shape
+    (torch.Size([5, 2]), torch.Size([3, 1, 8, 8]))
+    >>> vae.elbo(x).value.shape
+    torch.Size([5])
+    """
+
+    def __init__(self, prior: Prior, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.prior = prior
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+
+    def posterior(self, x: Float[Tensor, "n c h w"]) -> Normal:
+        """q(z|x): a normal with batch shape (N, latents). Its mean is the encoding of x."""
+        mean, log_variance = self.encoder(x).chunk(2, dim=-1)
+        # e^±8 is far outside what a trained posterior uses; inside it, nothing overflows on a wild first step.
+        return Normal(mean, (0.5 * log_variance.clamp(-16, 16)).exp(), validate_args=False)
+
+    def decode(self, z: Float[Tensor, "n latents"]) -> Distribution:
+        """p(x|z): a distribution over images with `.mean` (N, C, H, W), `.log_prob(x)` (N,) in nats, and `.sample()`."""
+        return self.likelihood(self.decoder(z))
+
+    def elbo(self, x: Float[Tensor, "n c h w"], noise: Float[Tensor, "n latents"] | None = None) -> Elbo:
+        """The evidence lower bound of each image, from one reparameterized draw z = mean + sigma * noise.
+
+        `noise` is standard normal; without it a fresh draw is made from torch's global generator.
+        """
+        posterior = self.posterior(x)
+        z = posterior.rsample() if noise is None else posterior.mean + posterior.stddev * noise
+        return Elbo(log_likelihood=self.decode(z).log_prob(x), kl=self.prior.kl(posterior, z))

@@ -1,0 +1,1 @@
+"""Latentscape's app and command line: everything a person touches."""

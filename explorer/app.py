@@ -1,0 +1,75 @@
+"""The app: header and tabs put together, and the server that shows them."""
+
+import os
+import socket
+import threading
+
+# Before Gradio is imported: nothing is reported to anybody.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+
+from explorer import api, encode, explore
+from explorer.catalogue import Catalogue
+from explorer.explore import STATIC, plotly_script
+
+FIRST_PORT = 7860
+
+
+def build(catalogue: Catalogue) -> gr.Blocks:
+    """The page for these models."""
+    with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(
+            html_template=(STATIC / "header.html").read_text(encoding="utf-8"),
+            js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            module=str(STATIC / "header.js"),
+            models=catalogue.names,
+        )
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Explore", id="explore"):
+                explore.build(catalogue)
+            with gr.Tab("Encode", id="encode"):
+                encode.build(catalogue)
+        api.build(catalogue)
+    return page
+
+
+def choose_port(host: str, port: int | None) -> int:
+    """The asked port, or the first free one from 7860 up. Raises ValueError when the asked one is taken."""
+    for candidate in [port] if port is not None else range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+                return candidate
+            except PermissionError as error:
+                raise ValueError(f"port {candidate} needs more rights than this program has; choose one above 1023.") from error
+            except socket.gaierror as error:
+                raise ValueError(f"host must be an address of this machine; {host!r} is not: {error}.") from error
+            except OSError as error:
+                if port is not None:
+                    raise ValueError(f"port {port} is busy on {host}; choose another --port, or none.") from error
+    raise ValueError(f"no port from {FIRST_PORT} to {FIRST_PORT + 99} is free on {host}; choose one with --port.")
+
+
+def serve(bundles: list[str], host: str = "127.0.0.1", port: int | None = None, share: bool = False, browser: bool = True) -> None:
+    """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted."""
+    catalogue = Catalogue.of(bundles)
+    page = build(catalogue)
+    # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
+    threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
+    gr.set_static_paths([STATIC, plotly_script()])
+    page.launch(
+        server_name=host,
+        server_port=choose_port(host, port),
+        share=share,
+        inbrowser=browser,
+        css_paths=STATIC / "style.css",
+        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        allowed_paths=[str(catalogue.folder)],
+        show_error=False,
+        max_file_size="20mb",
+        footer_links=[],
+        ssr_mode=False,
+    )

@@ -1,0 +1,169 @@
+"""The catalogue: the models on offer, opened when first asked for, with the files their maps are drawn from."""
+
+import tempfile
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import core
+from core.bundle import PRETRAINED
+from core.evaluation import kl_per_latent
+
+DEAD_KL = 0.01
+"""A latent with less KL than this, in nats, tells nothing about an image and is folded away."""
+
+
+class Exhibit:
+    """One open model: its bundle, and what the page needs to draw its gallery."""
+
+    def __init__(self, name: str, bundle: core.Bundle, folder: Path) -> None:
+        self.name = name
+        self.bundle = bundle
+        self.folder = folder
+        self._drawing = threading.Lock()
+
+    @cached_property
+    def kl(self) -> np.ndarray:
+        """Mean KL of each latent, in nats: over the gallery, or as evaluated where there is none."""
+        gallery = self.bundle.gallery
+        if gallery is None:
+            return np.array(self.bundle.config["evaluation"]["kl_per_latent"])
+        return kl_per_latent(gallery.mean, gallery.log_variance).mean(0).numpy()
+
+    def describe(self) -> dict[str, Any]:
+        """Everything the page needs to set itself up for this model, as plain JSON."""
+        bundle, gallery, config = self.bundle, self.bundle.gallery, self.bundle.config
+        order = np.argsort(-self.kl, kind="stable")
+        return {
+            "model": self.name,
+            "shape": list(bundle.preprocessing.shape),
+            "likelihood": config["architecture"]["likelihood"],
+            "evaluation": config["evaluation"],
+            "latents": [self._latent(int(i)) for i in order],
+            "images": 0 if gallery is None else len(gallery),
+            "map": None if bundle.map is None else {k: config["map"][k] for k in ("method", "trustworthiness", "round_trip")},
+            "labels": {} if gallery is None else {name: _kind(values) for name, values in gallery.labels.items()},
+            "points": None if bundle.map is None else str(self.points),
+            "sprite": None if gallery is None else {"file": str(self.sprite), "columns": self.sprite_columns},
+            "start": [0.0] * bundle.vae.prior.latents if gallery is None else gallery.mean[0].tolist(),
+        }
+
+    def _latent(self, i: int) -> dict[str, Any]:
+        gallery = self.bundle.gallery
+        histogram: list[int] = []
+        if gallery is not None:
+            counts, _ = np.histogram(gallery.mean[:, i].numpy(), bins=48, range=(-4, 4))
+            histogram = counts.tolist()
+        return {"index": i, "kl": float(self.kl[i]), "dead": bool(self.kl[i] < DEAD_KL), "histogram": histogram}
+
+    def column(self, name: str) -> dict[str, Any]:
+        """The gallery's values to colour the map by: a label, "posterior width", or "z0", "z1"…"""
+        gallery = self.bundle.gallery
+        if gallery is None:
+            raise ValueError(f"{self.name} has no gallery to colour.")
+        if name in gallery.labels:
+            values = gallery.labels[name]
+            if values.dtype.kind == "U":
+                classes, codes = np.unique(values, return_inverse=True)
+                return {"classes": classes.tolist(), "codes": codes.tolist()}
+            return {"values": np.round(values.astype(float), 4).tolist()}
+        if name == "posterior width":
+            # The geometric mean of sigma over the latents that are alive: dead ones stay at 1 and say nothing.
+            alive = torch.from_numpy(self.kl >= DEAD_KL)
+            return {"values": (0.5 * gallery.log_variance[:, alive].mean(1)).exp().numpy().round(4).tolist()}
+        if name in {f"z{i}" for i in range(gallery.mean.shape[1])}:
+            return {"values": gallery.mean[:, int(name[1:])].numpy().round(4).tolist()}
+        raise ValueError(f"colour must be one of {', '.join(gallery.labels)}, posterior width, z0, z1…; got {name!r}.")
+
+    @property
+    def sprite_columns(self) -> int:
+        """Thumbnails in a row of the sprite sheet."""
+        assert self.bundle.gallery is not None
+        return int(np.ceil(np.sqrt(len(self.bundle.gallery))))
+
+    @cached_property
+    def points(self) -> Path:
+        """A file of little-endian float32 x, y pairs: the gallery's places."""
+        assert self.bundle.gallery is not None
+        path = self.folder / f"{self.name}.points"
+        path.write_bytes(self.bundle.gallery.xy.numpy().astype("<f4").tobytes())
+        return path
+
+    @cached_property
+    def sprite(self) -> Path:
+        """One lossless sheet of all gallery images, row by row."""
+        assert self.bundle.gallery is not None
+        with self._drawing:
+            path = self.folder / f"{self.name}.webp"
+            if not path.exists():
+                images, columns = self.bundle.gallery.images, self.sprite_columns
+                n, c, h, w = images.shape
+                rows = -(-n // columns)
+                sheet = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
+                sheet[:n] = images
+                sheet = sheet.reshape(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c)
+                picture = Image.fromarray(sheet.squeeze(2).numpy() if c == 1 else sheet.numpy())
+                picture.save(path.with_suffix(".part"), "WEBP", lossless=True, quality=0, method=0)
+                path.with_suffix(".part").rename(path)
+            return path
+
+
+def _kind(values: np.ndarray) -> str:
+    return "classes" if values.dtype.kind == "U" else "amount"
+
+
+@dataclass
+class Catalogue:
+    """Names of models and the folders they are opened from; one copy of each serves every visitor."""
+
+    paths: dict[str, Path]
+
+    def __post_init__(self) -> None:
+        self._open: dict[str, Exhibit] = {}
+        self._lock = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="latentscape-")
+
+    @classmethod
+    def of(cls, bundles: list[str]) -> "Catalogue":
+        """A catalogue of these names and folders; of all pretrained models with a gallery if there are none.
+
+        Raises ValueError for a bundle that cannot be opened, or when there is nothing to show.
+        """
+        if not bundles:
+            bundles = [name for name in core.pretrained() if (PRETRAINED / name / "gallery.parquet").exists()]
+            if not bundles:
+                raise ValueError("there is no pretrained model to show; train one (latentscape train) and name its folder.")
+            # The one made for show comes first.
+            bundles.sort(key=lambda name: (name != "fashion-mnist", name))
+        paths: dict[str, Path] = {}
+        for bundle in bundles:
+            path = Path(bundle) if Path(bundle).is_dir() else PRETRAINED / bundle
+            name = core.bundle.read_config(path)["name"] if path.is_dir() else core.load(bundle).name
+            unique = next(n for n in [name, *(f"{name} ({i})" for i in range(2, 1000))] if n not in paths)
+            paths[unique] = path
+        return cls(paths)
+
+    @property
+    def names(self) -> list[str]:
+        """The models on offer, the first being the one shown first."""
+        return list(self.paths)
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie that the page fetches."""
+        return Path(self._folder.name)
+
+    def __getitem__(self, name: str) -> Exhibit:
+        """The model of this name, opened if need be; ValueError if there is none."""
+        if name not in self.paths:
+            raise ValueError(f"model must be one of {', '.join(self.paths)}; got {name!r}.")
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = Exhibit(name, core.load(self.paths[name]), self.folder)
+            return self._open[name]

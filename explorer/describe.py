@@ -1,0 +1,55 @@
+"""What a model says about pictures: the records that the command line prints, the API returns and the Encode tab shows."""
+
+from typing import Any
+
+import torch
+from PIL import Image
+
+import core
+from core.images import Polarity, Prepared
+
+
+def prepare(bundle: core.Bundle, picture: Image.Image, polarity: Polarity = "auto", trim: bool = True) -> Prepared:
+    """The picture as this model sees it."""
+    return bundle.preprocessing.prepare(picture, polarity, trim)
+
+
+def describe(bundle: core.Bundle, images: torch.Tensor) -> list[dict[str, Any]]:
+    """One record per 8-bit image: posterior `mean` and `log_variance` (lists), `elbo`, `log_likelihood` and `kl` in nats
+    (one fixed draw of z), and the place `x`, `y` of the mean on the map (None without a map)."""
+    encodings = core.encode(bundle.vae, bundle.preprocessing.check(images))
+    places = bundle.map.place(encodings.mean).tolist() if bundle.map is not None else [(None, None)] * len(images)
+    return [
+        {
+            "mean": encodings.mean[i].tolist(),
+            "log_variance": encodings.log_variance[i].tolist(),
+            "elbo": encodings.elbo[i].item(),
+            "log_likelihood": encodings.log_likelihood[i].item(),
+            "kl": encodings.kl[i].item(),
+            "x": places[i][0],
+            "y": places[i][1],
+        }
+        for i in range(len(images))
+    ]
+
+
+def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:
+    """A list of finite numbers, one per latent, as (1, latents); ValueError otherwise."""
+    latents = bundle.vae.prior.latents
+    rule = f"z must be {latents} finite numbers, one per latent of {bundle.name}"
+    if not isinstance(values, list | tuple) or len(values) != latents:
+        got = f"{len(values)} values" if isinstance(values, list | tuple) else type(values).__name__
+        raise ValueError(f"{rule}; got {got}.")
+    try:
+        z = torch.tensor([float(value) for value in values])[None]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{rule}; {error}.") from error
+    if not z.isfinite().all():
+        raise ValueError(f"{rule}; got {values}.")
+    return z
+
+
+@torch.no_grad()
+def decode(bundle: core.Bundle, z: torch.Tensor) -> torch.Tensor:
+    """The decoder's mean images (N, C, H, W) at latents (N, latents), in 8 bits."""
+    return core.images.to_bytes(bundle.vae.decode(z).mean)

@@ -1,0 +1,100 @@
+"""The Encode tab: a picture from a file, the clipboard, a camera or a pen, and everything the model makes of it."""
+
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import torch
+from gradio.utils import get_upload_folder
+
+import core
+from explorer.catalogue import Catalogue, Exhibit
+from explorer.describe import decode, describe, parse_latents, prepare
+from explorer.explore import STATIC, Answer, Request, pixels, safe, server_functions
+
+NEIGHBOURS = 6
+
+
+@safe
+def encode_upload(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, path, polarity, trim, crop} → what the model sees in an uploaded picture, and what it makes of it.
+
+    `crop` is left, top, right, bottom as shares of the picture's sides, or null.
+    """
+    exhibit = catalogue[request["model"]]
+    picture = core.read_image(uploaded(request["path"]))
+    if request.get("crop") is not None:
+        picture = picture.crop(crop_box(request["crop"], *picture.size))
+    prepared = prepare(exhibit.bundle, picture, request.get("polarity", "auto"), bool(request.get("trim", True)))
+    return {"steps": list(prepared.steps), **judge(exhibit, prepared.image[None])}
+
+
+@safe
+def draw_again(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, mean, log_variance, seed} → the picture at one draw z = mean + sigma * epsilon."""
+    bundle = catalogue[request["model"]].bundle
+    mean = parse_latents(bundle, request["mean"])
+    sigma = (0.5 * parse_latents(bundle, request["log_variance"])).exp()
+    seed = int(request["seed"])
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed must be from 0 to 2^31 - 1; got {seed}.")
+    z = mean + sigma * torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed))
+    return {"z": z[0].tolist(), "pixels": pixels(decode(bundle, z))}
+
+
+def uploaded(path: object) -> Path:
+    """A path that came from the page: only a file that Gradio's upload put there; ValueError for any other."""
+    folder = Path(get_upload_folder()).resolve()
+    file = Path(str(path)).resolve()
+    if not file.is_relative_to(folder) or not file.is_file():
+        raise ValueError("the picture is no longer on the server; upload it again.")
+    return file
+
+
+def crop_box(crop: object, width: int, height: int) -> tuple[int, int, int, int]:
+    """Shares of the sides as pixels, at least one wide; ValueError unless 0 <= left < right <= 1 and so on."""
+    try:
+        left, top, right, bottom = (float(share) for share in crop)  # pyright: ignore[reportGeneralTypeIssues]
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"crop must be left, top, right, bottom as rising shares from 0 to 1; got {crop}.") from error
+    x, y = min(int(left * width), width - 1), min(int(top * height), height - 1)
+    return x, y, max(round(right * width), x + 1), max(round(bottom * height), y + 1)
+
+
+def judge(exhibit: Exhibit, image: torch.Tensor) -> Answer:
+    """A prepared image (1, C, H, W) as the model sees it: posterior, terms of the ELBO, reconstruction, error, neighbours."""
+    bundle = exhibit.bundle
+    record = describe(bundle, image)[0]
+    mean = torch.tensor([record["mean"]])
+    reconstruction = decode(bundle, mean)
+    error = (image.int() - reconstruction.int()).abs().amax(1, keepdim=True).to(torch.uint8)
+    answer = {
+        **record,
+        "seen": pixels(image),
+        "reconstruction": pixels(reconstruction),
+        "error_map": pixels(error),
+        "rmse": float((image.float() - reconstruction.float()).square().mean().sqrt() / 255),
+    }
+    if bundle.gallery is not None:
+        k = min(NEIGHBOURS, len(bundle.gallery))
+        distance, index = core.neighbours(mean, bundle.gallery.mean, k)
+        answer["neighbours"] = [
+            {"index": i, "distance": d} for i, d in zip(index[0].tolist(), distance[0].tolist(), strict=True)
+        ]
+        scores = bundle.gallery.labels.get("log_likelihood")
+        if scores is not None:
+            answer["rank"] = float(np.mean(scores < record["log_likelihood"]))
+    return answer
+
+
+def build(catalogue: Catalogue) -> None:
+    """Lay the tab out."""
+    gr.HTML(
+        html_template=(STATIC / "encode.html").read_text(encoding="utf-8"),
+        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
+        server_functions=server_functions(catalogue, encode_upload, draw_again),
+        apply_default_css=False,
+        module=str(STATIC / "encode.js"),
+    )

@@ -1,0 +1,159 @@
+"""The Explore tab: the map, the current picture and its sliders.
+
+The page keeps each visitor's state; what it asks of the server are the plain functions below, over JSON. A server
+function's exception would reach the page as null, so errors are returned as {"error": text}.
+"""
+
+import base64
+import functools
+import threading
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+import core
+from explorer.catalogue import Catalogue, Exhibit
+from explorer.describe import decode, parse_latents
+
+STATIC = Path(__file__).parent / "static"
+MOST_SAMPLES = 100
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+busy = threading.BoundedSemaphore(4)
+"""At most this many server functions compute at once; Gradio's own queue does not limit them."""
+
+
+def safe(function: Callable[[Catalogue, Request], Answer]) -> Callable[[Catalogue, Request], Answer]:
+    """Bound the load, and turn what a visitor did wrong into an answer."""
+
+    @functools.wraps(function)
+    def answer(catalogue: Catalogue, request: Request) -> Answer:
+        try:
+            if not isinstance(request, dict):
+                raise ValueError("a request must be an object.")
+            with busy:
+                return function(catalogue, request)
+        except (ValueError, KeyError, TypeError) as error:
+            return {"error": f"{error.args[0]} is missing." if isinstance(error, KeyError) else str(error)}
+
+    return answer
+
+
+def pixels(images: Tensor) -> str:
+    """8-bit images (N, C, H, W) as base64 of (N, H, W, C) bytes: what a canvas wants, at a third of a PNG's delay."""
+    return base64.b64encode(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes()).decode()
+
+
+def picture_at(exhibit: Exhibit, z: Tensor) -> Answer:
+    """The picture at one point (1, latents), its place on the map, and the nearest real image by posterior mean."""
+    bundle = exhibit.bundle
+    answer: Answer = {"z": z[0].tolist(), "pixels": pixels(decode(bundle, z))}
+    if bundle.map is not None:
+        answer["x"], answer["y"] = bundle.map.place(z)[0].tolist()
+    if bundle.gallery is not None:
+        distance, index = core.neighbours(z, bundle.gallery.mean, 1)
+        answer["nearest"] = {"index": index.item(), "distance": distance.item()}
+    return answer
+
+
+@safe
+def open_model(catalogue: Catalogue, request: Request) -> Answer:
+    """{model} → its description: latents, labels, map and files."""
+    return catalogue[request["model"]].describe()
+
+
+@safe
+def decode_point(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, z} → the picture there."""
+    exhibit = catalogue[request["model"]]
+    return picture_at(exhibit, parse_latents(exhibit.bundle, request["z"]))
+
+
+@safe
+def decode_image(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, index} → the picture at the posterior mean of a gallery image."""
+    exhibit = catalogue[request["model"]]
+    gallery, index = exhibit.bundle.gallery, request["index"]
+    if gallery is None or not isinstance(index, int) or not 0 <= index < len(gallery):
+        raise ValueError(f"index must be from 0 to {len(gallery) - 1 if gallery else 0}; got {index!r}.")
+    answer = picture_at(exhibit, gallery.mean[index][None])
+    # A gallery image lies where the map was fitted, and nothing real is nearer to its mean than itself.
+    answer["x"], answer["y"] = gallery.xy[index].tolist()
+    return {**answer, "nearest": {"index": index, "distance": 0.0}}
+
+
+@safe
+def decode_place(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, x, y} → the picture that belongs at this place of the map, and how far the nearest image's place is."""
+    exhibit = catalogue[request["model"]]
+    bundle = exhibit.bundle
+    if bundle.map is None or bundle.gallery is None:
+        raise ValueError(f"{exhibit.name} has no map.")
+    xy = torch.tensor([[float(request["x"]), float(request["y"])]])
+    if not xy.isfinite().all():
+        raise ValueError(f"x and y must be finite; got {xy[0].tolist()}.")
+    distance, _ = core.neighbours(xy, bundle.gallery.xy, 1)
+    answer = picture_at(exhibit, bundle.map.lift(xy))
+    return {**answer, "x": xy[0, 0].item(), "y": xy[0, 1].item(), "gap": distance.item()}
+
+
+@safe
+def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, seed, temperature, count} → that many draws z = temperature * p(z) and their pictures."""
+    exhibit = catalogue[request["model"]]
+    temperature, count, seed = float(request["temperature"]), int(request["count"]), int(request["seed"])
+    if not (0 <= temperature <= 2 and 1 <= count <= MOST_SAMPLES and 0 <= seed < 2**31):
+        raise ValueError(
+            f"temperature must be from 0 to 2, count from 1 to {MOST_SAMPLES}, seed from 0 to 2^31 - 1; "
+            f"got {temperature}, {count}, {seed}."
+        )
+    z = temperature * exhibit.bundle.vae.prior.sample(count, torch.Generator().manual_seed(seed))
+    return {"z": z.tolist(), "pixels": pixels(decode(exhibit.bundle, z))}
+
+
+@safe
+def colour(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, by} → the gallery's values to colour the map by."""
+    return catalogue[request["model"]].column(request["by"])
+
+
+def server_functions(catalogue: Catalogue, *functions: Callable[[Catalogue, Request], Answer]) -> list[Callable[..., Answer]]:
+    """The functions as Gradio wants them: named, of one JSON argument."""
+
+    def bind(function: Callable[[Catalogue, Request], Answer]) -> Callable[..., Answer]:
+        def call(request: Request) -> Answer:
+            return function(catalogue, request)
+
+        call.__name__ = function.__name__
+        return call
+
+    return [bind(function) for function in functions]
+
+
+def plotly_script() -> Path:
+    """plotly.js as the plotly package ships it. Found without importing plotly, which takes half a second."""
+    spec = find_spec("plotly")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "package_data" / "plotly.min.js"
+
+
+def build(catalogue: Catalogue) -> None:
+    """Lay the tab out."""
+    gr.HTML(
+        html_template=(STATIC / "explore.html").read_text(encoding="utf-8"),
+        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
+        server_functions=server_functions(
+            catalogue, open_model, decode_point, decode_image, decode_place, draw_samples, colour
+        ),
+        apply_default_css=False,
+        elem_id="explore",
+        module=str(STATIC / "explore.js"),
+        plotly=str(plotly_script()),
+    )

@@ -1,0 +1,139 @@
+"""Training from the command line: data set in, bundle out, a progress bar in between."""
+
+import os
+import platform
+import shlex
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+import core
+
+
+def choose_device(device: str) -> torch.device:
+    """The named device; "auto" is CUDA, then Apple's MPS, then the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} is not available here: {str(error).splitlines()[0]} Use --device auto.") from error
+
+
+def default_epochs(images: int) -> int:
+    """20 epochs of a large set; more of a small one, to about 1.2 million images seen; never more than 1,000."""
+    return max(20, min(1000, 1_200_000 // images))
+
+
+def rename_labels(data: core.Data, names: list[str]) -> core.Data:
+    """Give the classes 0, 1, 2… of the column `label` their names."""
+    labels = data.labels.get("label")
+    if labels is None:
+        raise ValueError("--label-names needs labels, and this data set has none.")
+    try:
+        numbers = labels.astype(int)
+        if numbers.min() < 0:
+            raise IndexError(f"{numbers.min()} is below 0")
+        return replace(data, labels={**data.labels, "label": np.array(names)[numbers]})
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"--label-names must name the classes 0 to {len(names) - 1}, in order; {error}.") from error
+
+
+def fit(
+    source: str,
+    out: Path,
+    name: str,
+    settings: dict[str, object],
+    network: str = "conv",
+    likelihood: str = "bernoulli",
+    latents: int = 16,
+    size: int | None = None,
+    picture_fit: core.images.Fit = "crop",
+    label_names: list[str] | None = None,
+    device: str = "auto",
+    notes: str = "",
+) -> core.Bundle:
+    """Train on a data set's training split, score and map its test split, and save the bundle at `out`.
+
+    `settings` are those of `core.Settings`; without a length one is chosen. Ctrl-C ends training early and saves the best
+    weights so far. Raises ValueError for whatever the user can put right.
+    """
+    console = Console(stderr=True)
+    if out.exists() and not core.bundle.is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--out {out} is not a bundle and not empty; choose another folder.")
+    train_data = core.load_data(source, "train", size=size, fit=picture_fit)
+    preprocessing = core.Preprocessing.measure(train_data.images, picture_fit)
+    test_data = core.load_data(source, "test", preprocessing=preprocessing)
+    if label_names:
+        test_data = rename_labels(test_data, label_names)
+    if settings.get("epochs") is None and settings.get("minutes") is None:
+        settings = {**settings, "epochs": default_epochs(len(train_data.images))}
+    chosen = core.Settings(**settings)  # pyright: ignore[reportArgumentType]
+    architecture = core.Architecture(*preprocessing.shape, latents, network, likelihood)
+    torch.manual_seed(chosen.seed)
+    vae = architecture.build()
+    where = choose_device(device)
+    console.print(
+        f"{len(train_data.images):,} training and {len(test_data.images):,} test images, "
+        f"{preprocessing.channels}x{preprocessing.height}x{preprocessing.width}; {network}, {latents} latents, "
+        f"{sum(p.numel() for p in vae.parameters()):,} weights; on {where}."
+    )
+    start = time.monotonic()
+    last = follow(core.train(vae, train_data.images, chosen, device=where), console)
+    seconds = time.monotonic() - start
+    console.print("Scoring the test images and drawing the map…")
+    training, held_out = core.training.split(len(train_data.images), chosen.validation, chosen.seed)
+    record = {
+        "command": shlex.join(["latentscape", *sys.argv[1:]]),
+        "notes": notes,
+        "settings": asdict(chosen),
+        "images": len(training),
+        "held_out": len(held_out),
+        "epochs": last.epoch if last else 0.0,
+        "seconds": seconds,
+        "validation_elbo": last.best_validation_elbo if last and np.isfinite(last.best_validation_elbo) else None,
+        "machine": f"{os.cpu_count()} cores ({platform.machine()}), {where.type}, torch {torch.__version__}",
+    }
+    bundle = core.make_bundle(name, vae, architecture, preprocessing, test_data, record, device=where, seed=chosen.seed)
+    bundle.save(out)
+    return bundle
+
+
+def follow(progress: core.training.Run, console: Console) -> core.Progress | None:
+    """Show a run's progress until it ends or Ctrl-C is pressed; returns the last report."""
+    last: core.Progress | None = None
+    columns = (
+        BarColumn(bar_width=24),
+        TextColumn(
+            "epoch {task.fields[epoch]:.1f}  ELBO {task.fields[elbo]:.2f}  log-lik. {task.fields[ll]:.2f}  "
+            "KL {task.fields[kl]:.2f}  validation {task.fields[best]:.2f}  active {task.fields[active]}  "
+            "{task.fields[rate]:,.0f} images/s  {task.fields[left]} left"
+        ),
+    )
+    start = {"epoch": 0.0, "elbo": np.nan, "ll": np.nan, "kl": np.nan, "best": np.nan, "active": "–", "rate": 0.0, "left": "–"}
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=1.0, **start)
+        try:
+            for last in progress:
+                bar.update(
+                    task,
+                    completed=last.fraction,
+                    epoch=last.epoch,
+                    elbo=last.elbo,
+                    ll=last.log_likelihood,
+                    kl=last.kl,
+                    best=last.validation_elbo,
+                    active="–" if np.isnan(last.validation_elbo) else last.active_latents,
+                    rate=last.images_per_second,
+                    left=time.strftime("%H:%M:%S", time.gmtime(last.seconds_left)),
+                )
+        except KeyboardInterrupt:
+            progress.close()
+            console.print("Stopped early; the best weights so far are kept.")
+    return last

@@ -1,0 +1,47 @@
+// What the tabs of one page share: the open model, the current point, and how to move it. One visitor, one session.
+
+class Session {
+  #listeners = new Map();
+  #last = new Map();
+  model = null;
+
+  /** Call `listener` at every event of this name, and now if there has been one. */
+  on(name, listener) {
+    if (!this.#listeners.has(name)) this.#listeners.set(name, []);
+    this.#listeners.get(name).push(listener);
+    if (this.#last.has(name)) listener(this.#last.get(name));
+  }
+
+  emit(name, value) {
+    this.#last.set(name, value);
+    for (const listener of this.#listeners.get(name) ?? []) listener(value);
+  }
+
+  /** Ask for a model by name; "open" follows with its description. */
+  open(name) {
+    this.model = name;
+    this.emit("model", name);
+  }
+
+  /** Make `z` the current point and show it. */
+  go(z) {
+    this.emit("go", z);
+  }
+}
+
+export const session = new Session();
+
+/** The address of this page with a model and a point in its query. */
+export function link(model, z) {
+  const address = new URL(location.href);
+  address.searchParams.set("model", model);
+  address.searchParams.set("z", z.map((value) => +value.toFixed(4)).join(","));
+  address.hash = "";
+  return address;
+}
+
+/** The point in the address, if it has as many finite numbers as the model has latents. */
+export function linked(latents) {
+  const z = (new URLSearchParams(location.search).get("z") ?? "").split(",").map(Number);
+  return z.length === latents && z.every(Number.isFinite) ? z : null;
+}

@@ -1,0 +1,1 @@
+"""Pretrained bundles: one folder for each model."""
