@@ -54,9 +54,7 @@ class Architecture:
                     "Resize them (--size), or pad small ones."
                 )
         if self.channels < 1 or self.latents < 1:
-            raise ValueError(
-                f"channels and latents must be at least 1; got {self.channels} and {self.latents}."
-            )
+            raise ValueError(f"channels and latents must be at least 1; got {self.channels} and {self.latents}.")
         check_choice("network", self.network, NETWORKS)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_choice("prior", self.prior, PRIORS)

@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from core.architecture import Architecture
 from core.card import model_card
@@ -159,7 +158,9 @@ def load(name_or_path: str | Path) -> Bundle:
         Preprocessing(**config["preprocessing"])
         vae = architecture.build()
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path / 'config.json'} is damaged: {error!r}. Train the model again or fetch a whole copy.") from error
+        raise ValueError(
+            f"{path / 'config.json'} is damaged: {error!r}. Train the model again or fetch a whole copy."
+        ) from error
     _load_weights(vae, path / "model.safetensors")
     gallery = Gallery.read(path / "gallery.parquet") if (path / "gallery.parquet").exists() else None
     if gallery is not None and gallery.mean.shape[1] != architecture.latents:

@@ -47,7 +47,7 @@ Likelihood: {evaluation["likelihood"]}.
 {training["command"]}
 ```
 
-{training["images"]:,} training images ({training["held_out"]:,} more held out to choose the checkpoint; no test image was used),
+{training["images"]:,} training images and {training["held_out"]:,} more to choose the checkpoint by; no test image was used.
 {training["epochs"]:.1f} epochs in {training["seconds"] / 60:.1f} minutes on {training["machine"]}.
 
 ## Use

@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -56,15 +58,20 @@ def load_data(
     elif path.is_file() and path.suffix == ".npz":
         data = _npz(path, split)
     elif path.is_dir():
-        idx = sorted(p for p in path.iterdir() if re.search(r"images.*idx3", p.name))
+        idx = idx_files(path)
         data = _idx(path, idx, split) if idx else _folder(path, split, preprocessing, size, fit)
     else:
         raise ValueError(
-            f"DATA must be digits, a folder of IDX files, an .npz file, or a folder of images; there is none at {str(source)!r}."
+            f"DATA must be digits, a folder of IDX files, an .npz file, or a folder of images; found none at {str(source)!r}."
         )
     if preprocessing is not None:
         preprocessing.check(data.images)
     return data
+
+
+def idx_files(folder: Path) -> list[Path]:
+    """The files of images in MNIST's format in a folder."""
+    return sorted(path for path in folder.iterdir() if re.search(r"images.*idx3", path.name))
 
 
 def hold_out(n: int) -> tuple[Tensor, Tensor]:
@@ -94,24 +101,34 @@ def _digits() -> Data:
     return Data(torch.from_numpy(images[:, None]), {"label": digits.target.astype(str)})
 
 
+def _joined(source: Path, train: Data, test: Data) -> Data:
+    """Both splits, with the labels that both have."""
+    if train.images.shape[1:] != test.images.shape[1:]:
+        sizes = " and ".join(str(tuple(part.images.shape[1:])) for part in (train, test))
+        raise ValueError(f"{source}: training and test images must be of one shape; got {sizes}.")
+    labels = {name: np.concatenate([train.labels[name], test.labels[name]]) for name in train.labels if name in test.labels}
+    return Data(torch.cat([train.images, test.images]), labels)
+
+
 # --- IDX -------------------------------------------------------------------------------------------------------------
 
 
 def _idx(folder: Path, files: list[Path], split: Split) -> Data:
     """MNIST's format: train-images-idx3-ubyte and t10k-…, gzipped or not, with labels-idx1 beside them."""
     if split == "all":
-        parts = [_idx(folder, files, "train"), _idx(folder, files, "test")]
-        labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels}
-        return Data(torch.cat([part.images for part in parts]), labels)
+        return _joined(folder, _idx(folder, files, "train"), _idx(folder, files, "test"))
     found = [p for p in files if bool(re.search("t10k|test", p.name)) == (split == "test")]
     # The same file twice, packed and unpacked, is one.
     found = list({p.name.removesuffix(".gz"): p for p in found}.values())
     if len(found) != 1:
         raise ValueError(
-            f"{folder} must hold one IDX file of {split} images (train-images-idx3-ubyte or t10k-images-idx3-ubyte, .gz or not); "
+            f"{folder} must hold one IDX file of {split} images (train- or t10k-images-idx3-ubyte, .gz or not); "
             f"found {len(found)}: {', '.join(p.name for p in found) or 'none'}."
         )
-    images = torch.from_numpy(read_idx(found[0])[:, None])
+    array = read_idx(found[0])
+    if array.ndim != 3 or len(array) == 0:
+        raise ValueError(f"{found[0]} must hold images, (N, height, width); got {array.shape}.")
+    images = torch.from_numpy(array[:, None])
     labels_file = found[0].with_name(found[0].name.replace("images", "labels").replace("idx3", "idx1"))
     twins = [labels_file, labels_file.with_suffix(""), labels_file.with_name(labels_file.name + ".gz")]
     labels_file = next((p for p in twins if p.is_file()), None)
@@ -131,9 +148,9 @@ def read_idx(path: Path) -> np.ndarray:
     raw = path.read_bytes()
     try:
         raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is a damaged gzip file: {error}.") from error
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
         raise ValueError(f"{path} is not an IDX file of unsigned bytes: it starts with {raw[:4].hex(' ') or 'nothing'}.")
     dimensions = raw[3]
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", dimensions, offset=4))
@@ -151,7 +168,7 @@ def _npz(path: Path, split: Split) -> Data:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not an .npz file that can be read without pickle: {error}.") from error
     if "images" in arrays:
         return _held_out(Data(_channels_first(path, arrays["images"]), _npz_labels(path, arrays, "")), split)
@@ -166,9 +183,7 @@ def _npz(path: Path, split: Split) -> Data:
         return _held_out(parts["train"], split)
     if split != "all":
         return parts[split]
-    train, test = parts["train"], parts["test"]
-    labels = {name: np.concatenate([train.labels[name], test.labels[name]]) for name in train.labels}
-    return Data(torch.cat([train.images, test.images]), labels)
+    return _joined(path, parts["train"], parts["test"])
 
 
 def _channels_first(path: Path, images: np.ndarray) -> Tensor:
@@ -195,13 +210,13 @@ def _npz_labels(path: Path, arrays: dict[str, np.ndarray], suffix: str) -> dict[
     if column is not None:
         column = column.reshape(len(column), -1)[:, 0]
         names = arrays.get("label_names")
-        labels["label"] = names[column].astype(str) if names is not None else column.astype(str)
+        labels["label"] = _named(path, "label_names", names, column) if names is not None else column.astype(str)
     factors = arrays.get("factors") if not suffix else None
     if factors is not None:
         names = arrays.get("factor_names", np.array([f"factor {i}" for i in range(factors.shape[1])]))
         values = json.loads(str(arrays["factor_values_json"])) if "factor_values_json" in arrays else {}
         for name, column in zip(names.tolist(), factors.T, strict=True):
-            labels[name] = np.array(values[name])[column] if name in values else column
+            labels[name] = _named(path, f"the values of {name}", np.array(values[name]), column) if name in values else column
     images = len(arrays[f"x{suffix}" if suffix else "images"])
     for name, column in labels.items():
         if len(column) != images:
@@ -209,12 +224,17 @@ def _npz_labels(path: Path, arrays: dict[str, np.ndarray], suffix: str) -> dict[
     return labels
 
 
+def _named(path: Path, what: str, names: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """The entry of `names` for each number in a column."""
+    if column.dtype.kind not in "iu" or (len(column) and not 0 <= column.min() <= column.max() < len(names)):
+        raise ValueError(f"{path}: {what} must have an entry for each of the whole numbers it names; it has {len(names)}.")
+    return names[column].astype(str) if names.dtype.kind in "US" else names[column]
+
+
 # --- Folders ---------------------------------------------------------------------------------------------------------
 
 
-def _folder(
-    folder: Path, split: Split, preprocessing: Preprocessing | None, size: int | None, fit: Fit
-) -> Data:
+def _folder(folder: Path, split: Split, preprocessing: Preprocessing | None, size: int | None, fit: Fit) -> Data:
     """Pictures in a folder; the names of its subfolders are labels, unless they are `train` and `test`."""
     official = (folder / "train").is_dir() and (folder / "test").is_dir()
     names = ("train", "test") if split == "all" else (split,)

@@ -59,9 +59,10 @@ def encode(
 ) -> Encodings:
     """Encode 8-bit images, each once, in order. Mean and variance are deterministic; the ELBO terms use one draw of z.
 
-    The draw for image i depends on the seed and i alone, never on the batch size. `advance` is told the images done.
+    The draw for image i depends on the seed and i alone, neither on the batch size nor on how many images follow.
+    `advance` is told the images done.
     """
-    noise = torch.randn(len(images), vae.prior.latents, generator=torch.Generator().manual_seed(seed))
+    noise = draws(len(images), vae.prior.latents, seed)
     vae = vae.to(device).eval()
     parts: list[tuple[Tensor, ...]] = []
     is_mass = len(images) > 0
@@ -75,6 +76,12 @@ def encode(
         advance(len(batch))
     mean, log_variance, log_likelihood, kl = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     return Encodings(mean, log_variance, log_likelihood, kl, is_mass)
+
+
+def draws(n: int, latents: int, seed: int, block: int = 1024) -> Float[Tensor, "{n} {latents}"]:
+    """Standard normal noise whose first rows are the same for every n: torch.randn's own depend on how many are asked for."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat([torch.randn(block, latents, generator=generator) for _ in range(0, max(n, 1), block)])[:n]
 
 
 def kl_per_latent(mean: Float[Tensor, "n latents"], log_variance: Float[Tensor, "n latents"]) -> Float[Tensor, "n latents"]:

@@ -79,7 +79,7 @@ class Gallery:
                 xy=torch.from_numpy(np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1).astype(np.float32)),
                 labels={name: _label(table[name]) for name in table.column_names if name not in COLUMNS},
             )
-        except (pa.ArrowException, TypeError, RuntimeError) as error:
+        except (pa.ArrowException, AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} has a column of the wrong kind: {error}.") from error
 
 

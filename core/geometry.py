@@ -31,11 +31,13 @@ def interpolate(
         return torch.lerp(start[None], end[None], t)
     if method != "spherical":
         raise ValueError(f"method must be linear or spherical; got {method!r}.")
-    cosine = torch.nn.functional.cosine_similarity(start, end, dim=0).clamp(-1, 1)
-    angle = cosine.acos()
-    if angle.sin() < 1e-4:
+    a, b = (torch.nn.functional.normalize(point, dim=0) for point in (start, end))
+    # Kahan's angle: the arc cosine loses half the digits near 0 and pi, which are the cases to be told apart here.
+    angle = 2 * torch.atan2((a - b).norm(), (a + b).norm())
+    if angle.sin().abs() < 1e-4 or not (start.any() and end.any()):
         return torch.lerp(start[None], end[None], t)
-    return (((1 - t) * angle).sin() * start + (t * angle).sin() * end) / angle.sin()
+    # The weights are divided, not the sum, so that they are exactly 1 and 0 at the ends.
+    return ((1 - t) * angle).sin() / angle.sin() * start + (t * angle).sin() / angle.sin() * end
 
 
 def neighbours(

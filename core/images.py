@@ -117,7 +117,7 @@ class Preprocessing:
     height: int
     width: int
     fit: Fit = "pad"
-    background: tuple[int, ...] | None = None
+    background: Sequence[int] | None = None
     extent: float = 1.0
 
     def __post_init__(self) -> None:
@@ -187,7 +187,7 @@ class Preprocessing:
                 steps += more
             pixels = self._fit(pixels)
             steps.append(f"{self.fit} to {self.width}x{self.height}")
-        return Prepared(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), tuple(steps))
+        return Prepared(torch.tensor(pixels.transpose(2, 0, 1)), tuple(steps))
 
     def _is_negative(self, pixels: np.ndarray) -> bool:
         """Whether the picture's plain rim is nearer to the opposite of the training background than to it."""
@@ -228,10 +228,15 @@ class Preprocessing:
         elif self.fit == "crop":
             picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
         else:
-            colour = self.background or tuple(np.median(border(pixels), axis=0).astype(int).tolist())
-            picture = ImageOps.pad(
-                picture, size, Image.Resampling.LANCZOS, color=colour[0] if self.channels == 1 else colour
+            colour = tuple(self.background or np.median(border(pixels), axis=0).astype(int).tolist())
+            # Not ImageOps.pad, which fails where the shorter side would vanish.
+            scale = min(size[0] / picture.width, size[1] / picture.height)
+            inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+            canvas = Image.new(picture.mode, size, colour[0] if self.channels == 1 else colour)
+            canvas.paste(
+                picture.resize(inner, Image.Resampling.LANCZOS), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
             )
+            picture = canvas
         return np.atleast_3d(np.asarray(picture))
 
 
@@ -241,7 +246,9 @@ def is_plain(pixels: UInt8[np.ndarray, "h w c"]) -> bool:
     return bool((np.abs(rim - np.median(rim, axis=0)) <= 24).all(1).mean() >= 0.6)
 
 
-def content_box(pixels: UInt8[np.ndarray, "h w c"], background: Sequence[float] | np.ndarray) -> tuple[int, int, int, int] | None:
+def content_box(
+    pixels: UInt8[np.ndarray, "h w c"], background: Sequence[float] | np.ndarray
+) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of what differs from the background by more than 24 levels; None when nothing does."""
     inside = (np.abs(pixels.astype(int) - np.asarray(background)) > 24).any(-1)
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
@@ -251,7 +258,7 @@ def content_box(pixels: UInt8[np.ndarray, "h w c"], background: Sequence[float] 
 
 
 def level(pixels: UInt8[np.ndarray, "h w 1"], rim: float, background: int) -> UInt8[np.ndarray, "h w 1"]:
-    """Stretch grey levels so that the rim (with its grain and shadow) becomes the background, 0 or 255, and the content keeps its far end."""
+    """Stretch grey levels until the rim, grain and shadow included, is the background (0 or 255); the far end stays."""
     distance = np.abs(pixels.astype(np.float64) - rim)
     grain = np.percentile(np.abs(border(pixels).astype(np.float64) - rim), 60)
     reach = np.percentile(distance, 99.5)

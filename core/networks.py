@@ -111,13 +111,14 @@ class ConvEncoder(nn.Module):
         sizes = pyramid(height, side)
         layers: list[nn.Module] = []
         for level, (h, w) in enumerate(sizes[:-1]):
-            # A side that is odd needs one more row of padding for ceil(side / 2) outputs.
-            layers += [nn.ZeroPad2d((1, 1 + w % 2, 1, 1 + h % 2))]
-            layers += [nn.Conv2d(channels, width * min(2**level, 4), 4, stride=2)]
+            if h % 2 or w % 2:  # one more row or column, for ceil(side / 2) outputs
+                layers.append(nn.ZeroPad2d((0, w % 2, 0, h % 2)))
+            layers.append(nn.Conv2d(channels, width * min(2**level, 4), 4, stride=2, padding=1))
             channels = width * min(2**level, 4)
             layers += [*(Residual(channels) for _ in range(blocks)), nn.SiLU()]
-        layers += [nn.Flatten(), nn.Linear(channels * math.prod(sizes[-1]), 8 * width), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(8 * width, outputs))
+        hidden = 16 * width
+        layers += [nn.Flatten(), nn.Linear(channels * math.prod(sizes[-1]), hidden), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden, outputs))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n outputs"]:
         return self.layers(x)
@@ -131,10 +132,11 @@ class ConvDecoder(nn.Module):
         sizes = pyramid(*shape[1:])
         levels = len(sizes) - 1
         channels = width * min(2 ** (levels - 1), 4)
+        hidden = 16 * width
         layers: list[nn.Module] = [
-            nn.Linear(latents, 8 * width),
+            nn.Linear(latents, hidden),
             nn.SiLU(),
-            nn.Linear(8 * width, channels * math.prod(sizes[-1])),
+            nn.Linear(hidden, channels * math.prod(sizes[-1])),
             nn.Unflatten(1, (channels, *sizes[-1])),
         ]
         for level in reversed(range(1, levels)):

@@ -25,9 +25,7 @@ class Prior(nn.Module):
         """n independent draws."""
         raise NotImplementedError
 
-    def kl(
-        self, posterior: Normal, z: Float[Tensor, "*batch latents"]
-    ) -> Float[Tensor, "*batch"]:
+    def kl(self, posterior: Normal, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch"]:
         """KL(posterior || prior) per example, in nats; z is a draw from the posterior."""
         return posterior.log_prob(z).sum(-1) - self.log_prob(z)
 

@@ -6,6 +6,7 @@ A map is fitted once; after that, `place` and `lift` are deterministic, need onl
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,11 +28,11 @@ class Map:
     trustworthiness: float
     round_trip: float
 
-    def place(self, latents: Float[Tensor, "n latents"]) -> Float[Tensor, "n 2"]:
+    def place(self, latents: Float[Tensor, "n latents"] | Float[np.ndarray, "n latents"]) -> Float[Tensor, "n 2"]:
         """Where these latents lie on the map."""
         raise NotImplementedError
 
-    def lift(self, xy: Float[Tensor, "n 2"]) -> Float[Tensor, "n latents"]:
+    def lift(self, xy: Float[Tensor, "n 2"] | Float[np.ndarray, "n 2"]) -> Float[Tensor, "n latents"]:
         """Latents whose images belong at these places."""
         raise NotImplementedError
 
@@ -42,10 +43,11 @@ class Map:
 
 @dataclass(frozen=True)
 class NeighbourMap(Map):
-    """A map known at anchors (a UMAP of the gallery) and carried to all other points by their neighbours' weights.
+    """A map known at anchors (a UMAP of the gallery) and carried to all other points by weighted neighbours.
 
-    The weights are those of modified Shepard interpolation (Franke & Nielson, 1980): they fall to zero at the next
-    neighbour's distance, so that nothing jumps when the set of neighbours changes.
+    `place` interpolates: an anchor's latent lands exactly on its place. `lift` smooths: on a plane that shows more than two
+    latents, neighbours differ in what the plane does not show, and their mean decodes closer to what belongs there than any
+    one of them.
     """
 
     latents: Float[Tensor, "m latents"]
@@ -54,11 +56,11 @@ class NeighbourMap(Map):
     trustworthiness: float = float("nan")
     round_trip: float = float("nan")
 
-    def place(self, latents: Float[Tensor, "n latents"]) -> Float[Tensor, "n 2"]:
-        return blend(torch.as_tensor(latents, dtype=torch.float32), self.latents, self.xy, k=15, power=2)
+    def place(self, latents: Float[Tensor, "n latents"] | Float[np.ndarray, "n latents"]) -> Float[Tensor, "n 2"]:
+        return blend(torch.as_tensor(latents, dtype=torch.float32), self.latents, self.xy, k=15, sharpness=2)
 
-    def lift(self, xy: Float[Tensor, "n 2"]) -> Float[Tensor, "n latents"]:
-        return blend(torch.as_tensor(xy, dtype=torch.float32), self.xy, self.latents, k=15, power=1)
+    def lift(self, xy: Float[Tensor, "n 2"] | Float[np.ndarray, "n 2"]) -> Float[Tensor, "n latents"]:
+        return blend(torch.as_tensor(xy, dtype=torch.float32), self.xy, self.latents, k=30, sharpness=0)
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ class LinearMap(Map):
     trustworthiness: float = float("nan")
     round_trip: float = float("nan")
 
-    def place(self, latents: Float[Tensor, "n latents"]) -> Float[Tensor, "n 2"]:
+    def place(self, latents: Float[Tensor, "n latents"] | Float[np.ndarray, "n latents"]) -> Float[Tensor, "n 2"]:
         return (torch.as_tensor(latents, dtype=torch.float32) - self.centre) @ self.axes.T
 
-    def lift(self, xy: Float[Tensor, "n 2"]) -> Float[Tensor, "n latents"]:
+    def lift(self, xy: Float[Tensor, "n 2"] | Float[np.ndarray, "n 2"]) -> Float[Tensor, "n latents"]:
         return self.centre + torch.as_tensor(xy, dtype=torch.float32) @ self.axes
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,17 +84,20 @@ class LinearMap(Map):
 
 
 def blend(
-    query: Float[Tensor, "n d"], points: Float[Tensor, "m d"], values: Float[Tensor, "m v"], k: int, power: float
+    query: Float[Tensor, "n d"], points: Float[Tensor, "m d"], values: Float[Tensor, "m v"], k: int, sharpness: int
 ) -> Float[Tensor, "n v"]:
-    """The neighbours' values, weighted by ((R - distance) / (R distance))^power, R being the distance of neighbour k + 1."""
+    """The mean of the k nearest points' values, weighted by (1 - distance / R)^2 / distance^sharpness.
+
+    R is the distance of neighbour k + 1, so a weight is zero where its point joins or leaves, and nothing jumps. With
+    sharpness 2 this is modified Shepard interpolation (Franke & Nielson, 1980), exact at the points; with 0 a smooth mean.
+    """
     k = min(k, len(points) - 1)
     distance, index = neighbours(query, points, k + 1)
-    distance, index, reach = distance[:, :k], index[:, :k], distance[:, k:]
-    weight = ((reach - distance) / (reach * distance).clamp_min(1e-12)).clamp_min(0) ** power
-    # All neighbours equally far (or all in one place): no weight is left, so the nearest counts.
-    weight[:, 0] += (weight.sum(1) == 0).float()
-    weight = weight / weight.sum(1, keepdim=True)
-    return torch.einsum("nk,nkv->nv", weight, values[index])
+    distance, index, reach = distance[:, :k], index[:, :k], distance[:, k:].clamp_min(1e-12)
+    weight = (1 - distance / reach).clamp_min(0) ** 2 / distance.clamp_min(1e-12) ** sharpness
+    # Where all neighbours are equally far, no weight is left: the nearest counts.
+    weight[:, 0] += (weight.sum(1) == 0).to(weight.dtype)
+    return torch.einsum("nk,nkv->nv", weight / weight.sum(1, keepdim=True), values[index])
 
 
 def fit_map(
@@ -130,6 +135,7 @@ def _umap(latents: Tensor, seed: int) -> Tensor:
 
     import umap
 
+    threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a fixed seed runs on one core, as it says
         reducer = umap.UMAP(
@@ -138,6 +144,8 @@ def _umap(latents: Tensor, seed: int) -> Tensor:
             init="spectral" if len(latents) > 50 else "random",
         )
         embedding = reducer.fit_transform(latents.numpy())
+    # Numba sets OpenMP's thread count to all cores, and so torch's, whose sums then differ in the last bit.
+    torch.set_num_threads(threads)
     return torch.as_tensor(embedding, dtype=torch.float32).contiguous()
 
 

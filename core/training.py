@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import UInt8
@@ -14,6 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 from core.evaluation import evaluate
 from core.images import to_unit
 from core.vae import VAE, Elbo
+
+Precision = Literal["float32", "bfloat16"]
 
 Objective = Callable[[VAE, Tensor, Tensor], Elbo]
 """`objective(vae, x, noise)`: the two terms whose difference is maximized, per image, in nats."""
@@ -32,7 +35,7 @@ class Settings:
     kl_warm_up: float = 0.1
     """Share of the run over which the weight of the KL rises from zero to one, where it stays: latents that are switched off
     before they have learned anything rarely come back (Sønderby et al., 2016, arXiv 1602.02282)."""
-    weight_decay: float = 1e-4
+    weight_decay: float = 0.01
     clip: float = 200.0
     """Largest norm of the gradient of the batch's mean ELBO, in nats."""
     averaging: float = 0.999
@@ -41,6 +44,8 @@ class Settings:
     """Training images held out to choose the best checkpoint (at most a tenth of them)."""
     validations: int = 20
     """How often, in the whole run, the held-out images are scored."""
+    precision: Precision = "float32"
+    """Of the networks' arithmetic in training; weights, densities and the validation stay in float32."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -50,8 +55,13 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be above 0; got {value}.")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {self.batch_size}.")
+        for name in ("batch_size", "validation", "validations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}; got {self.precision!r}.")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}.")
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,9 @@ def _run(
 ) -> Run:
     training, held_out = split(len(images), settings.validation, settings.seed)
     validation_images = images[held_out]
-    vae.to(device).train()
+    # Convolutions run a quarter faster with the channels last in memory; numbers and shapes are the same.
+    vae.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
     averaged = AveragedModel(vae, multi_avg_fn=exponential_average(settings.averaging))
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -136,9 +148,10 @@ def _run(
             for index in training[torch.randperm(len(training), generator=generator)].split(settings.batch_size):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate * schedule(done, settings.warm_up)
-                x = to_unit(images[index].to(device, non_blocking=True))
+                x = to_unit(images[index].to(device)).contiguous(memory_format=torch.channels_last)
                 noise = torch.randn(len(x), vae.prior.latents, generator=generator).to(device)
-                terms = objective(vae, x, noise)
+                with autocast:
+                    terms = objective(vae, x, noise)
                 optimizer.zero_grad(set_to_none=True)
                 weight = min(1.0, done / settings.kl_warm_up) if settings.kl_warm_up else 1.0
                 (weight * terms.kl - terms.log_likelihood).mean().backward()
@@ -185,7 +198,7 @@ def _run(
                     break
     finally:
         vae.load_state_dict(best_weights)
-        vae.eval()
+        vae.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
 
 
 def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:

@@ -46,13 +46,13 @@ class VAE(nn.Module):
 
     def posterior(self, x: Float[Tensor, "n c h w"]) -> Normal:
         """q(z|x): a normal with batch shape (N, latents). Its mean is the encoding of x."""
-        mean, log_variance = self.encoder(x).chunk(2, dim=-1)
+        mean, log_variance = self.encoder(x).float().chunk(2, dim=-1)
         # e^±8 is far outside what a trained posterior uses; inside it, nothing overflows on a wild first step.
         return Normal(mean, (0.5 * log_variance.clamp(-16, 16)).exp(), validate_args=False)
 
     def decode(self, z: Float[Tensor, "n latents"]) -> Distribution:
         """p(x|z): a distribution over images with `.mean` (N, C, H, W), `.log_prob(x)` (N,) in nats, and `.sample()`."""
-        return self.likelihood(self.decoder(z))
+        return self.likelihood(self.decoder(z).float())
 
     def elbo(self, x: Float[Tensor, "n c h w"], noise: Float[Tensor, "n latents"] | None = None) -> Elbo:
         """The evidence lower bound of each image, from one reparameterized draw z = mean + sigma * noise.

@@ -53,7 +53,9 @@ def choose_port(host: str, port: int | None) -> int:
     raise ValueError(f"no port from {FIRST_PORT} to {FIRST_PORT + 99} is free on {host}; choose one with --port.")
 
 
-def serve(bundles: list[str], host: str = "127.0.0.1", port: int | None = None, share: bool = False, browser: bool = True) -> None:
+def serve(
+    bundles: list[str], host: str = "127.0.0.1", port: int | None = None, share: bool = False, browser: bool = True
+) -> None:
     """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted."""
     catalogue = Catalogue.of(bundles)
     page = build(catalogue)

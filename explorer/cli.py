@@ -28,9 +28,13 @@ def example(text: str) -> str:
 
 @app.command(epilog=example("latentscape explore fashion-mnist runs/shoes --port 8000"))
 def explore(
-    bundles: Annotated[list[str] | None, typer.Argument(help="Pretrained names or folders; all pretrained ones if none.")] = None,
+    bundles: Annotated[
+        list[str] | None, typer.Argument(help="Pretrained names or folders; all pretrained ones if none.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port; without it, the first free one from 7860 up.", min=1, max=65535)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; without it, the first free one from 7860 up.", min=1, max=65535)
+    ] = None,
     share: Annotated[bool, typer.Option("--share", help="Make a public link through Gradio.")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
@@ -77,6 +81,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Length of training, instead of --epochs.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
     learning_rate: Annotated[float, typer.Option(help="Largest step size.")] = 2e-3,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the processor has it.")] = "float32",
     seed: Annotated[int, typer.Option(help="Fixes weights, order, noise and map.")] = 0,
     size: Annotated[int | None, typer.Option(help="Side in pixels for a folder of images.", min=8, max=256)] = None,
     fit: Annotated[str, typer.Option(help="How a folder's images are fitted: crop, pad or stretch.")] = "crop",
@@ -97,6 +102,7 @@ def train(
             "minutes": minutes,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "precision": precision,
             "seed": seed,
         },
         network,
@@ -150,7 +156,13 @@ def evaluate(
         return
     table = Table("figure", "value", box=None)
     for key, value in asdict(figures).items():
-        shown = "  ".join(f"{v:.2f}" for v in value) if isinstance(value, list) else f"{value:.3f}" if isinstance(value, float) else value
+        shown = (
+            "  ".join(f"{v:.2f}" for v in value)
+            if isinstance(value, list)
+            else f"{value:.3f}"
+            if isinstance(value, float)
+            else value
+        )
         table.add_row(key, "not defined here" if shown is None else str(shown))
     Console().print(table)
 
@@ -171,9 +183,7 @@ def encode(
 
     model = core.load(bundle)
     seen = [prepare(model, core.read_image(path), polarity).image for path in images]  # pyright: ignore[reportArgumentType]
-    records = [
-        {"file": str(path), **record} for path, record in zip(images, describe(model, torch.stack(seen)), strict=True)
-    ]
+    records = [{"file": str(path), **record} for path, record in zip(images, describe(model, torch.stack(seen)), strict=True)]
     if out is not None:
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -42,7 +42,7 @@ def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:
         raise ValueError(f"{rule}; got {got}.")
     try:
         z = torch.tensor([float(value) for value in values])[None]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{rule}; {error}.") from error
     if not z.isfinite().all():
         raise ValueError(f"{rule}; got {values}.")

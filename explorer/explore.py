@@ -40,7 +40,7 @@ def safe(function: Callable[[Catalogue, Request], Answer]) -> Callable[[Catalogu
                 raise ValueError("a request must be an object.")
             with busy:
                 return function(catalogue, request)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             return {"error": f"{error.args[0]} is missing." if isinstance(error, KeyError) else str(error)}
 
     return answer
@@ -140,7 +140,8 @@ def server_functions(catalogue: Catalogue, *functions: Callable[[Catalogue, Requ
 def plotly_script() -> Path:
     """plotly.js as the plotly package ships it. Found without importing plotly, which takes half a second."""
     spec = find_spec("plotly")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
 import core
 
@@ -68,12 +69,14 @@ def fit(
     if out.exists() and not core.bundle.is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out {out} is not a bundle and not empty; choose another folder.")
     train_data = core.load_data(source, "train", size=size, fit=picture_fit)
-    preprocessing = core.Preprocessing.measure(train_data.images, picture_fit)
+    # Arrays were never fitted; a later picture of another shape is padded rather than cut.
+    folder_of_pictures = Path(source).is_dir() and not core.data.idx_files(Path(source))
+    preprocessing = core.Preprocessing.measure(train_data.images, picture_fit if folder_of_pictures else "pad")
     test_data = core.load_data(source, "test", preprocessing=preprocessing)
     if label_names:
         test_data = rename_labels(test_data, label_names)
     if settings.get("epochs") is None and settings.get("minutes") is None:
-        settings = {**settings, "epochs": default_epochs(len(train_data.images))}
+        settings = {**settings, "epochs": float(default_epochs(len(train_data.images)))}
     chosen = core.Settings(**settings)  # pyright: ignore[reportArgumentType]
     architecture = core.Architecture(*preprocessing.shape, latents, network, likelihood)
     torch.manual_seed(chosen.seed)
@@ -106,34 +109,32 @@ def fit(
 
 
 def follow(progress: core.training.Run, console: Console) -> core.Progress | None:
-    """Show a run's progress until it ends or Ctrl-C is pressed; returns the last report."""
+    """Show a run's progress until it ends or Ctrl-C is pressed; returns the last report.
+
+    On a terminal that is a bar; in a log it is a line at every twentieth of the run.
+    """
     last: core.Progress | None = None
-    columns = (
-        BarColumn(bar_width=24),
-        TextColumn(
-            "epoch {task.fields[epoch]:.1f}  ELBO {task.fields[elbo]:.2f}  log-lik. {task.fields[ll]:.2f}  "
-            "KL {task.fields[kl]:.2f}  validation {task.fields[best]:.2f}  active {task.fields[active]}  "
-            "{task.fields[rate]:,.0f} images/s  {task.fields[left]} left"
-        ),
-    )
-    start = {"epoch": 0.0, "elbo": np.nan, "ll": np.nan, "kl": np.nan, "best": np.nan, "active": "–", "rate": 0.0, "left": "–"}
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("training", total=1.0, **start)
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task, printed = bar.add_task("starting", total=1.0), 0
         try:
             for last in progress:
-                bar.update(
-                    task,
-                    completed=last.fraction,
-                    epoch=last.epoch,
-                    elbo=last.elbo,
-                    ll=last.log_likelihood,
-                    kl=last.kl,
-                    best=last.validation_elbo,
-                    active="–" if np.isnan(last.validation_elbo) else last.active_latents,
-                    rate=last.images_per_second,
-                    left=time.strftime("%H:%M:%S", time.gmtime(last.seconds_left)),
-                )
+                bar.update(task, completed=last.fraction, description=line(last))
+                if not console.is_terminal and int(20 * last.fraction) > printed:
+                    printed = int(20 * last.fraction)
+                    console.print(f"{last.fraction:4.0%}  {line(last)}", soft_wrap=True)
         except KeyboardInterrupt:
             progress.close()
             console.print("Stopped early; the best weights so far are kept.")
     return last
+
+
+def line(report: core.Progress) -> str:
+    """One report in one line."""
+    scored = not np.isnan(report.validation_elbo)
+    validation = f"validation {report.validation_elbo:.2f}  active {report.active_latents}  " if scored else ""
+    left = time.strftime("%H:%M:%S", time.gmtime(report.seconds_left))
+    return (
+        f"epoch {report.epoch:.1f}  ELBO {report.elbo:.2f}  log-lik. {report.log_likelihood:.2f}  KL {report.kl:.2f}  "
+        f"{validation}{report.images_per_second:,.0f} images/s  {left} left"
+    )

@@ -13,6 +13,7 @@ class Encode {
   constructor(element, server, upload, file) {
     Object.assign(this, { root: element, server, upload, file, picture: null, result: null, seed: 0 });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
+    this.frame = element.querySelector(".ls-encode");
     this.requests = new Latest((request) => server.encode_upload(request), (answer) => this.#show(answer), 1);
     this.crop = new Crop(this.ui, () => this.#encode());
     this.pen = new Pen(this.ui, (blob) => this.#take(blob, "drawing.png", false));
@@ -20,8 +21,9 @@ class Encode {
       this.#source("file");
       this.#take(blob, "camera.png");
     });
-    session.on("open", (model) => this.#open(model));
     this.#wire();
+    session.on("open", (model) => this.#open(model));
+    this.frame.setAttribute("aria-busy", "false");
   }
 
   #open(model) {
@@ -75,6 +77,7 @@ class Encode {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     if (show) this.crop.show(blob);
     this.#say("Sending the picture…");
+    this.frame.setAttribute("aria-busy", "true");
     try {
       const { path } = await this.upload(new File([blob], name, { type: blob.type }));
       if (turn !== this.turn) return;
@@ -82,13 +85,16 @@ class Encode {
       this.cropped = show;
       this.#encode();
     } catch {
-      if (turn === this.turn) this.#say("The picture could not be sent. It may be larger than 20 MB.");
+      if (turn !== this.turn) return;
+      this.#say("The picture could not be sent. It may be larger than 20 MB.");
+      this.frame.setAttribute("aria-busy", "false");
     }
   }
 
   #encode() {
     if (!this.picture || !this.model) return;
     this.#say("Encoding…");
+    this.frame.setAttribute("aria-busy", "true");
     const { polarity, trim } = this.ui;
     this.requests.ask({ model: this.model.model, path: this.picture, crop: this.cropped ? this.crop.shares : null, polarity: polarity.value, trim: trim.checked });
   }
@@ -99,6 +105,11 @@ class Encode {
   }
 
   async #show(answer) {
+    await this.#fill(answer);
+    this.frame.setAttribute("aria-busy", "false");
+  }
+
+  async #fill(answer) {
     if (answer.error) {
       this.#clear();
       return this.#say(answer.error);
@@ -116,8 +127,7 @@ class Encode {
     ui.rmse.textContent = `root mean square ${(100 * answer.rmse).toFixed(1)} % of the range`;
     this.#numbers(answer);
     ui.posterior.replaceChildren(...this.model.latents.filter((latent) => !latent.dead).map((latent) => bar(latent.index, answer)));
-    this.#again();
-    await this.#surroundings(answer);
+    await Promise.all([this.#again(), this.#surroundings(answer)]);
   }
 
   #numbers({ log_likelihood, kl, elbo, rank }) {
@@ -211,7 +221,7 @@ function sketch(canvas, points, x, y) {
   const context = canvas.getContext("2d");
   const style = getComputedStyle(canvas);
   context.clearRect(0, 0, size, size);
-  context.fillStyle = style.getPropertyValue("--body-text-color-subdued");
+  context.fillStyle = style.color;
   context.globalAlpha = 0.35;
   for (let i = 0; i < points.length; i += 2) context.fillRect(px(points[i]) - 0.7, py(points[i + 1]) - 0.7, 1.4, 1.4);
   context.globalAlpha = 1;

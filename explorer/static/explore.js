@@ -17,12 +17,13 @@ export function mount({ element, props, server, file }) {
 class Explore {
   #history = [];
   #opening = 0;
+  #underWay = 0;
   current = null; // the answer that is set: z, pixels, x, y, nearest
 
   constructor(element, server, file) {
     Object.assign(this, { server, file });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
-    this.root = element;
+    this.root = element.querySelector(".ls-explore");
     this.sliders = new Sliders(this.ui.sliders, (z) => this.#drag(z), () => this.#rest());
     this.map = new LatentMap(this.ui.map, this.ui["map-marker"], this.ui["map-tip"], {
       hover: (at) => this.previews.ask(at),
@@ -39,7 +40,9 @@ class Explore {
   async open(model) {
     const turn = ++this.#opening;
     this.#say("Opening the model…");
+    this.#busy(1);
     const description = await this.server.open_model({ model });
+    this.#busy(-1);
     if (turn !== this.#opening) return;
     if (!description || description.error) return this.#say(description?.error ?? "The server did not answer.");
     this.model = description;
@@ -87,10 +90,22 @@ class Explore {
     this.#rest(false);
   }
 
-  #ask(where) {
+  async #ask(where) {
     const request = { model: this.model.model, ...where };
-    if ("index" in where) return this.server.decode_image(request);
-    return "z" in where ? this.server.decode_point(request) : this.server.decode_place(request);
+    const ask = "index" in where ? this.server.decode_image : "z" in where ? this.server.decode_point : this.server.decode_place;
+    this.#busy(1);
+    try {
+      return await ask(request);
+    } finally {
+      // After the answer has been shown, which happens in the microtasks of whoever awaits it.
+      setTimeout(() => this.#busy(-1));
+    }
+  }
+
+  /** Assistive technology waits with its announcement until nothing is under way. */
+  #busy(change) {
+    this.#underWay += change;
+    this.root.setAttribute("aria-busy", String(this.#underWay > 0));
   }
 
   #drag(z) {

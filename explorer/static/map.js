@@ -21,7 +21,7 @@ export class LatentMap {
     // The pointer is heard before Plotly, whose drag layer swallows what it uses.
     element.addEventListener("pointermove", (event) => this.#move(event));
     element.addEventListener("pointerleave", () => this.#leave());
-    element.addEventListener("pointerdown", (event) => (this.#down = [event.clientX, event.clientY]), true);
+    element.addEventListener("pointerdown", (event) => this.#press(event), true);
     window.addEventListener("pointerup", (event) => this.#up(event), true);
     new MutationObserver(() => this.#restyle()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
     new ResizeObserver(() => this.#drawn && window.Plotly.Plots.resize(element)).observe(element);
@@ -49,9 +49,8 @@ export class LatentMap {
     await window.Plotly.react(this.element, this.data, this.#layout(), {
       responsive: false,
       scrollZoom: true,
-      displaylogo: false,
+      displayModeBar: false,
       doubleClick: "reset",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
     });
     this.element.on?.("plotly_relayouting", () => this.#follow());
     this.element.on?.("plotly_afterplot", () => this.#follow());
@@ -71,7 +70,7 @@ export class LatentMap {
       x[i] = this.#points[2 * point];
       y[i] = this.#points[2 * point + 1];
     });
-    const size = Math.max(3, Math.min(9, 240 / Math.sqrt(this.images)));
+    const size = Math.max(3, Math.min(9, 340 / Math.sqrt(this.images)));
     return { type: "scattergl", mode: "markers", x, y, hoverinfo: "skip", ...extra, marker: { size, opacity: 0.75, line: { width: 0 }, ...extra.marker } };
   }
 
@@ -93,9 +92,9 @@ export class LatentMap {
   #layout() {
     const style = getComputedStyle(this.element);
     const colour = (name) => style.getPropertyValue(name).trim();
-    const ink = colour("--body-text-color-subdued");
+    const ink = colour("--body-text-color");
     const [first, second] = AXES[this.method];
-    const axis = (text) => ({ title: { text, standoff: 4, font: { size: 11 } }, showticklabels: this.method !== "umap", zeroline: false, gridcolor: colour("--border-color-primary"), tickfont: { size: 10 } });
+    const axis = (text) => ({ title: { text, standoff: 4, font: { size: 11 } }, showticklabels: this.method !== "umap", zeroline: false, showgrid: this.method !== "umap", gridcolor: colour("--border-color-primary"), tickfont: { size: 10 } });
     return {
       uirevision: `${this.method} ${this.images}`,
       margin: { l: 34, r: 8, t: 4, b: 30 },
@@ -106,7 +105,6 @@ export class LatentMap {
       hovermode: false,
       showlegend: this.data.length > 1,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant", font: { size: 11 } },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: ink, orientation: "v" },
       xaxis: axis(first),
       // One unit is as long on both axes: distances on the map mean the same in every direction.
       yaxis: { ...axis(second), scaleanchor: "x" },
@@ -163,12 +161,16 @@ export class LatentMap {
     this.on.leave();
   }
 
+  #press(event) {
+    // Only on the plot itself: the legend has its own meaning. While a button is down Plotly covers the page, so this is
+    // known at the press alone.
+    if (event.button === 0 && event.target.closest(".draglayer")) this.#down = [event.clientX, event.clientY];
+  }
+
   #up(event) {
     const down = this.#down;
     this.#down = null;
-    if (!down || event.button !== 0 || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > STILL) return;
-    // Only a press on the plot itself: the legend and the buttons above it have their own meaning.
-    if (!event.target.closest?.(".draglayer, .nsewdrag")) return;
+    if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > STILL) return;
     const at = this.#at(event);
     if (at) this.on.click(at);
   }

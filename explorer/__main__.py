@@ -1,0 +1,5 @@
+"""`python -m explorer` is `latentscape`."""
+
+from explorer.cli import main
+
+main()

@@ -1,0 +1,146 @@
+"""A real `latentscape explore` process and a real Chromium. Where no Chromium is, these tests are skipped; in CI they fail."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.browser)
+        if CHROMIUM is None and not os.environ.get("CI"):
+            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an explorer on the pretrained models."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "explorer", "explore", "fashion-mnist", "digits", "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        seen = ""
+        for line in process.stdout:
+            seen += line
+            if found := re.search(r"http://[\d.]+:\d+", line):
+                address = found.group()
+                break
+        else:
+            raise RuntimeError(f"the explorer did not start:\n{seen}")
+        wait_for(address)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for(address: str, seconds: float = 60) -> None:
+    """Return when the address answers; TimeoutError after that long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(address, timeout=5).read()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{address} did not answer for {seconds} s")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None, "CI must have a Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """One visitor's page, which must stay free of console errors and of requests to anywhere else."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.address = address
+        self.errors: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda m: self.errors.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(f"page: {e}"))
+        self.page.on("request", lambda r: self._check(r.url))
+
+    def _check(self, url: str) -> None:
+        if not url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:")):
+            self.errors.append(f"left the machine: {url}")
+
+    def open(self, query: str = "") -> Page:
+        """Open the explorer and wait until its map is drawn and its first picture is there."""
+        self.page.goto(self.address + query)
+        self.page.wait_for_function("document.querySelector('#decoded')?.width > 0 && document.querySelector('#sliders input')")
+        self.page.wait_for_selector("#map .nsewdrag", state="attached", timeout=30_000)
+        self.page.wait_for_function("!document.querySelector('#map-marker').hidden")
+        return self.page
+
+
+@pytest.fixture(scope="session")
+def pixels() -> Callable[[Page, str], np.ndarray]:
+    """A function: what a canvas holds, as grey levels (H, W)."""
+
+    def read(page: Page, selector: str) -> np.ndarray:
+        held = page.locator(selector).evaluate(
+            "(c) => [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"
+        )
+        return np.array(held[2], dtype=np.uint8).reshape(held[1], held[0], 4)[..., 0]
+
+    return read
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str) -> Iterator:
+    """Make visitors, each with a browser context of their own; at the end none may have seen an error."""
+    visitors: list[Visitor] = []
+    contexts: list[BrowserContext] = []
+
+    def make(width: int = 1440, height: int = 900, scheme: str = "light") -> Visitor:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,  # pyright: ignore[reportArgumentType]
+            accept_downloads=True,
+            permissions=["clipboard-read", "clipboard-write", "camera"],
+        )
+        contexts.append(context)
+        visitors.append(Visitor(context, server))
+        return visitors[-1]
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert [error for visitor in visitors for error in visitor.errors] == []

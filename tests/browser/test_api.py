@@ -1,0 +1,58 @@
+"""The named endpoints, called as a program would."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from PIL import Image
+
+import core
+from core.images import to_bytes
+from explorer.describe import describe
+
+
+@pytest.fixture(scope="module")
+def client(server: str) -> Client:
+    return Client(server, verbose=False)
+
+
+def test_models_names_what_is_on_offer(client):
+    answer = client.predict(api_name="/models")
+    assert [model["name"] for model in answer] == ["fashion-mnist", "digits"]
+    assert answer[0]["shape"] == [1, 28, 28]
+    assert answer[0]["latents"] == 16
+
+
+@pytest.mark.parametrize("model", ["fashion-mnist", "digits"])
+def test_decode_gives_cores_picture_at_the_models_own_size(client, model):
+    bundle = core.load(model)
+    z = torch.linspace(-1, 1, bundle.vae.prior.latents)
+    answer = client.predict(model, z.tolist(), api_name="/decode")
+    path = Path(answer if isinstance(answer, str) else answer["path"])
+    assert path.suffix == ".png"
+    with torch.no_grad():
+        expected = to_bytes(bundle.vae.decode(z[None]).mean)[0, 0].numpy()
+    assert (np.asarray(Image.open(path).convert("L")) == expected).all()
+
+
+def test_encode_says_what_the_command_line_says(client, tmp_path):
+    bundle = core.load("fashion-mnist")
+    file = tmp_path / "image.png"
+    file.write_bytes(bundle.gallery.pngs[3])
+    answer = client.predict("fashion-mnist", handle_file(file), api_name="/encode")
+    expected = describe(bundle, bundle.gallery.images[3:4])[0]
+    assert set(answer) >= {"mean", "log_variance", "elbo", "x", "y"}
+    np.testing.assert_allclose(answer["mean"], expected["mean"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(answer["mean"], bundle.gallery.mean[3].tolist(), rtol=1e-4, atol=1e-5)
+    assert answer["elbo"] == pytest.approx(expected["elbo"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "z", "rule"),
+    [("nobody", [0.0] * 16, "model must be one of"), ("fashion-mnist", [0.0] * 3, "z must be 16 finite numbers")],
+)
+def test_bad_requests_are_told_the_rule(client, model, z, rule):
+    with pytest.raises(Exception, match=rule):
+        client.predict(model, z, api_name="/decode")

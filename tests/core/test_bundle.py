@@ -1,0 +1,280 @@
+"""Laws of the bundle: a folder that comes back as it was saved, or says what is wrong with it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import core
+from core import Bundle
+from core.bundle import is_bundle, read_config
+
+
+@pytest.fixture(scope="module", params=["umap", "pca", "latents", "no gallery", "gaussian resnet, colour"])
+def kind(request: pytest.FixtureRequest, bundle: Bundle) -> Bundle:
+    """Bundles with every kind of map, without gallery, and of another architecture."""
+    if request.param == "umap":
+        return bundle
+    if request.param in ("pca", "latents"):
+        return bundle.projected(request.param, (3, 1))
+    config = {**bundle.config, "map": None}
+    if request.param == "no gallery":
+        return replace(bundle, gallery=None, map=None, config=config)
+    architecture = core.Architecture(3, 10, 12, 5, "resnet", "gaussian")
+    preprocessing = core.Preprocessing(3, 10, 12, "crop", (255, 0, 3), 0.8)
+    settings = {"architecture": architecture.as_dict(), "preprocessing": preprocessing.as_dict()}
+    return Bundle(architecture.build().eval(), None, None, {**config, **settings})
+
+
+def test_a_saved_bundle_is_read_back_bit_by_bit(kind: Bundle, tmp_path: Path) -> None:
+    """Weights, gallery, map, config: everything."""
+    kind.save(tmp_path / "b")
+    read = core.load(tmp_path / "b")
+    weights, expected = read.vae.state_dict(), kind.vae.state_dict()
+    assert list(weights) == list(expected)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert not read.vae.training
+    assert json.loads(json.dumps(read.config)) == json.loads(json.dumps(kind.config))
+    assert read.preprocessing == kind.preprocessing
+    z = torch.randn(20, kind.vae.prior.latents)
+    assert torch.equal(read.vae.decode(z).mean, kind.vae.decode(z).mean)
+    if kind.gallery is None:
+        assert read.gallery is None
+        assert read.map is None
+        return
+    assert read.gallery is not None
+    assert read.map is not None
+    assert kind.map is not None
+    assert type(read.map) is type(kind.map)
+    assert read.gallery.pngs == kind.gallery.pngs
+    for name in ("mean", "log_variance", "xy", "images"):
+        assert torch.equal(getattr(read.gallery, name), getattr(kind.gallery, name))
+    assert list(read.gallery.labels) == list(kind.gallery.labels)
+    assert all((read.gallery.labels[name] == values).all() for name, values in kind.gallery.labels.items())
+    xy = torch.randn(20, 2)
+    assert torch.equal(read.map.place(z), kind.map.place(z))
+    assert torch.equal(read.map.lift(xy), kind.map.lift(xy))
+    assert read.map.as_dict() == kind.map.as_dict()
+
+
+def test_saving_what_was_read_writes_the_same_files(kind: Bundle, tmp_path: Path) -> None:
+    kind.save(tmp_path / "a")
+    core.load(tmp_path / "a").save(tmp_path / "b")
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "b").iterdir())
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_nothing_in_a_bundle_is_a_pickle(tiny_bundle: Path) -> None:
+    files = {path.name: path.read_bytes() for path in tiny_bundle.iterdir()}
+    assert set(files) == {"config.json", "model.safetensors", "gallery.parquet", "README.md"}
+    assert not any(content[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") for content in files.values())
+    assert files["gallery.parquet"].startswith(b"PAR1")
+    json.loads(files["config.json"], parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
+
+
+def test_saving_over_a_bundle_replaces_all_of_it(bundle: Bundle, tmp_path: Path) -> None:
+    """A gallery that the new one does not have is gone, and nothing is left lying about."""
+    bundle.save(tmp_path / "b")
+    replace(bundle, gallery=None, map=None, config={**bundle.config, "name": "new", "map": None}).save(tmp_path / "b")
+    assert core.load(tmp_path / "b").name == "new"
+    assert not (tmp_path / "b" / "gallery.parquet").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_new_or_empty_folder_will_do(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    bundle.save(tmp_path / "empty")
+    bundle.save(tmp_path / "deep" / "er")
+    assert is_bundle(tmp_path / "empty")
+    assert is_bundle(tmp_path / "deep" / "er")
+
+
+def test_a_foreign_folder_or_file_is_left_alone(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    for path in (tmp_path / "thesis", tmp_path / "thesis" / "chapter.txt"):
+        with pytest.raises(ValueError, match="not a bundle and not empty; it is left alone"):
+            bundle.save(path)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
+
+
+def test_a_save_that_fails_leaves_the_old_bundle_whole(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "b")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    impossible = replace(bundle, config={**bundle.config, "training": {**bundle.config["training"], "seconds": float("nan")}})
+    with pytest.raises(ValueError, match="JSON"):
+        impossible.save(tmp_path / "b")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+# --- Damage ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+def edit(**changes: Any) -> Callable[[Path], None]:
+    """Change keys of config.json; None removes one."""
+
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config.update(changes)
+        (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
+
+    return change
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-50]) and None
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def narrow(folder: Path) -> None:
+    """A gallery of two latents."""
+    table = pq.read_table(folder / "gallery.parquet")
+    for name in ("mean", "log_variance"):
+        column = table[name].to_pylist()
+        table = table.set_column(table.column_names.index(name), name, [[values[:2] for values in column]])
+    pq.write_table(table, folder / "gallery.parquet")
+
+
+def swap(folder: Path) -> None:
+    """The weights of a model with other layers."""
+    weights = load_file(folder / "model.safetensors")
+    weights["stranger"] = weights.popitem()[1]
+    save_file(weights, folder / "model.safetensors")
+
+
+SMALL = {"channels": 1, "height": 8, "width": 8, "latents": 4, "network": "mlp", "likelihood": "bernoulli", "prior": "normal"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove("config.json"), "is not a bundle: it has no config.json"),
+        (write("config.json", b"{"), "config.json is damaged"),
+        (write("config.json", b"\xff\xfe"), "config.json is damaged"),
+        (write("config.json", b"[1]"), '"format": "latentscape"'),
+        (write("config.json", b'{"model_type": "bert"}'), '"format": "latentscape"'),
+        (edit(version=99), "version 99; this program reads 1"),
+        (edit(architecture=..., map=...), "config.json is damaged: it lacks architecture, map"),
+        (edit(architecture={**SMALL, "heads": 3}), "config.json is damaged.*heads"),
+        (edit(architecture={"channels": 1}), "config.json is damaged"),
+        (edit(architecture={**SMALL, "network": "gpt"}), "network must be one of"),
+        (edit(architecture={**SMALL, "latents": 5}), "does not fit the architecture"),
+        (edit(preprocessing={"channels": 1}), "config.json is damaged"),
+        (edit(map={"method": "umap"}), "config.json is damaged: its map lacks 'trustworthiness'"),
+        (edit(map={"method": "pca", "trustworthiness": 1.0, "round_trip": 0.0}), "its map lacks 'centre'"),
+        (remove("model.safetensors"), "has no model.safetensors"),
+        (write("model.safetensors", b"junk"), "model.safetensors is damaged"),
+        (cut("model.safetensors"), "model.safetensors is damaged"),
+        (swap, "model.safetensors does not fit the architecture"),
+        (write("gallery.parquet", b"junk"), "gallery.parquet is damaged or not a parquet file"),
+        (cut("gallery.parquet"), "gallery.parquet is damaged or not a parquet file"),
+        (narrow, "the gallery has 2 latents, the model 4"),
+    ],
+)
+def test_a_damaged_bundle_says_what_is_wrong(copy: Path, damage: Callable[[Path], None], message: str) -> None:
+    damage(copy)
+    with pytest.raises(ValueError, match=message):
+        core.load(copy)
+
+
+def test_a_bundle_may_lose_its_gallery(copy: Path) -> None:
+    (copy / "gallery.parquet").unlink()
+    bundle = core.load(copy)
+    assert bundle.gallery is None
+    assert bundle.map is None
+    with pytest.raises(ValueError, match="tiny has no gallery"):
+        bundle.projected("pca")
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a bundle is a folder or one of .*; got 'no-such-model'"):
+        core.load("no-such-model")
+    with pytest.raises(ValueError, match="a bundle is a folder or one of"):
+        core.load(tmp_path / "nowhere")
+
+
+def test_every_pretrained_model_has_a_readable_config() -> None:
+    for name in core.pretrained():
+        assert read_config(core.bundle.PRETRAINED / name)["name"] == name
+
+
+# --- Making one ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_scored_on_all_images_and_shows_some(bundle: Bundle) -> None:
+    test = core.load_data("digits", "test")
+    assert bundle.gallery is not None
+    assert len(bundle.gallery) == 300
+    assert bundle.config["evaluation"]["images"] == 599
+    assert bundle.config["evaluation"]["split"] == "test"
+    figures = core.evaluate(bundle.vae, test.images)
+    assert bundle.config["evaluation"]["elbo"] == pytest.approx(figures.elbo, rel=1e-6)
+
+
+def test_gallery_rows_belong_together(bundle: Bundle) -> None:
+    """Each shown image is a test image with its own label, posterior and log-likelihood."""
+    test = core.load_data("digits", "test")
+    encodings = core.encode(bundle.vae, test.images)
+    gallery = bundle.gallery
+    assert gallery is not None
+    where = {image.numpy().tobytes(): i for i, image in enumerate(test.images)}
+    rows = torch.tensor([where[image.numpy().tobytes()] for image in gallery.images])
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    assert (gallery.labels["label"] == test.labels["label"][rows.numpy()]).all()
+    torch.testing.assert_close(gallery.mean, encodings.mean[rows])
+    torch.testing.assert_close(gallery.log_variance, encodings.log_variance[rows])
+    torch.testing.assert_close(torch.tensor(gallery.labels["log_likelihood"]), encodings.log_likelihood[rows])
+
+
+@pytest.mark.parametrize(("latents", "images"), [(1, 20), (3, 3)])
+def test_where_no_map_is_possible_there_is_none(latents: int, images: int, digits: core.Data, tmp_path: Path) -> None:
+    architecture = core.Architecture(1, 8, 8, latents, "mlp")
+    shown = digits.take(torch.arange(images))
+    record = {"command": "", "images": 1, "held_out": 1, "epochs": 1.0, "seconds": 1.0, "machine": ""}
+    made = core.make_bundle("x", architecture.build(), architecture, core.Preprocessing(1, 8, 8), shown, record)
+    assert made.map is None
+    made.save(tmp_path / "x")
+    read = core.load(tmp_path / "x")
+    assert read.map is None
+    assert read.gallery is not None
+    assert len(read.gallery) == images
+
+
+def test_the_card_states_the_figures_and_the_command(tiny_bundle: Path, bundle: Bundle) -> None:
+    card = (tiny_bundle / "README.md").read_text(encoding="utf-8")
+    evaluation = bundle.config["evaluation"]
+    for text in (f"{evaluation['elbo']:.2f} nats", "latentscape train digits", evaluation["likelihood"], "not defined", "umap"):
+        assert text in card
+    assert card.startswith("---\nlibrary_name: latentscape\n")
+
+
+def test_a_new_map_changes_the_places_and_nothing_else(bundle: Bundle) -> None:
+    before, after = bundle.gallery, bundle.projected("pca").gallery
+    assert before is not None
+    assert after is not None
+    assert not torch.equal(before.xy, after.xy)
+    assert torch.equal(before.mean, after.mean)
+    assert bundle.config["map"]["method"] == "umap"

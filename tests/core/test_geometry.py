@@ -1,0 +1,86 @@
+"""Laws of paths and neighbours."""
+
+import inspect
+
+import pytest
+import torch
+
+from core import interpolate, neighbours
+
+
+@pytest.mark.parametrize("method", ["linear", "spherical"])
+@pytest.mark.parametrize("steps", [2, 3, 17])
+def test_a_path_starts_and_ends_exactly_at_its_ends(method: str, steps: int) -> None:
+    torch.manual_seed(0)
+    for _ in range(50):
+        start, end = torch.randn(16), 3 * torch.randn(16)
+        path = interpolate(start, end, steps, method)
+        assert path.shape == (steps, 16)
+        assert torch.equal(path[0], start)
+        assert torch.equal(path[-1], end)
+
+
+def test_a_linear_path_has_equal_steps() -> None:
+    path = interpolate(torch.randn(5), torch.randn(5), 9)
+    torch.testing.assert_close(path.diff(dim=0), path.diff(dim=0)[:1].expand(8, -1))
+
+
+def test_a_spherical_path_keeps_the_norm_and_turns_by_equal_angles() -> None:
+    start, end = torch.randn(2, 6)
+    path = interpolate(start, end * start.norm() / end.norm(), 11, "spherical")
+    torch.testing.assert_close(path.norm(dim=1), start.norm().expand(11), rtol=1e-5, atol=1e-5)
+    cosines = torch.nn.functional.cosine_similarity(path[1:], path[:-1])
+    torch.testing.assert_close(cosines, cosines[:1].expand(10), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2.0, -1.0, 0.0])
+def test_on_a_line_with_the_origin_the_great_circle_is_the_straight_line(factor: float) -> None:
+    start = torch.tensor([1.0, 2.0, -1.0])
+    torch.testing.assert_close(interpolate(start, factor * start, 5, "spherical"), interpolate(start, factor * start, 5))
+    torch.testing.assert_close(interpolate(factor * start, start, 5, "spherical"), interpolate(factor * start, start, 5))
+
+
+def test_path_errors_name_the_rule_and_what_came() -> None:
+    with pytest.raises(ValueError, match=r"at least 2 steps.*got 1"):
+        interpolate(torch.zeros(2), torch.ones(2), 1)
+
+
+@pytest.mark.parametrize("d", [1, 2, 16])
+@pytest.mark.parametrize("chunk", [1, 7, 1024])
+def test_neighbours_are_those_of_brute_force(d: int, chunk: int) -> None:
+    torch.manual_seed(0)
+    query, points = torch.randn(40, d), torch.randn(90, d)
+    distance, index = neighbours(query, points, 5, chunk)
+    every = (query[:, None].double() - points[None].double()).norm(dim=-1)
+    expected = every.sort(dim=1)
+    torch.testing.assert_close(distance.double(), expected.values[:, :5], rtol=1e-5, atol=1e-6)
+    assert torch.equal(index, expected.indices[:, :5])
+
+
+def test_a_point_of_the_set_is_its_own_neighbour_at_distance_zero() -> None:
+    """Far from the origin too, where the matrix-product form of the distance would lose it."""
+    points = torch.randn(200, 16) + 100
+    distance, index = neighbours(points, points, 2)
+    assert torch.equal(index[:, 0], torch.arange(200))
+    assert (distance[:, 0] == 0).all()
+    assert (distance[:, 1] > 0).all()
+
+
+def test_no_query_has_no_neighbours() -> None:
+    distance, index = neighbours(torch.empty(0, 3), torch.randn(5, 3), 2)
+    assert distance.shape == index.shape == (0, 2)
+
+
+@pytest.mark.parametrize("k", [0, 6, -1])
+def test_k_out_of_range_is_refused(k: int) -> None:
+    with pytest.raises(ValueError, match=rf"from 1 to the number of points, 5; got {k}"):
+        neighbours(torch.zeros(1, 2), torch.zeros(5, 2), k)
+
+
+def test_a_path_needs_ends_of_one_size_and_a_known_method() -> None:
+    """Asked without the tests' type checks, as a user would."""
+    bare = inspect.unwrap(interpolate)
+    with pytest.raises(ValueError, match=r"same latents; got \(2,\) and \(3,\)"):
+        bare(torch.zeros(2), torch.zeros(3), 4)
+    with pytest.raises(ValueError, match=r"linear or spherical; got 'bent'"):
+        bare(torch.zeros(2), torch.zeros(2), 4, "bent")

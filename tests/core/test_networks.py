@@ -1,0 +1,58 @@
+"""Laws of the networks."""
+
+import itertools
+
+import pytest
+import torch
+
+from core.architecture import NETWORKS
+from core.networks import Enlarge, Residual, Shuffle, pyramid
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 31), (1, 15, 9), (2, 17, 33)])
+def test_any_shape_goes_in_and_comes_out(network: str, shape: tuple[int, int, int]) -> None:
+    encoder, decoder = (build(shape, 6) for build in NETWORKS[network])
+    assert encoder(torch.rand(2, *shape)).shape == (2, 6)
+    assert decoder(torch.randn(2, 6)).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_decoder_paints_every_pixel_and_an_encoder_sees_every_pixel(network: str) -> None:
+    """No row or column is lost at odd sizes: each output depends on z, and each input moves the posterior."""
+    shape = (1, 13, 21)
+    torch.manual_seed(0)
+    encoder, decoder = (build(shape, 6) for build in NETWORKS[network])
+    pictures = decoder(torch.randn(8, 6))
+    assert (pictures.std(0) > 0).all()
+    x = torch.rand(1, *shape, requires_grad=True)
+    encoder(x).square().sum().backward()
+    assert x.grad is not None
+    assert (x.grad != 0).all()
+
+
+@pytest.mark.parametrize("side", range(8, 257))
+def test_the_pyramid_halves_rounding_up_until_seven(side: int) -> None:
+    sizes = pyramid(side, 256)
+    assert sizes[0] == (side, 256)
+    assert all(low == ((high[0] + 1) // 2, (high[1] + 1) // 2) for high, low in itertools.pairwise(sizes))
+    assert 4 <= min(sizes[-1]) <= 7
+
+
+def test_a_new_residual_block_is_almost_the_identity() -> None:
+    """Its last convolution starts at zero, up to a bias."""
+    block, h = Residual(4), torch.randn(2, 4, 5, 5)
+    change = block(h) - h
+    torch.testing.assert_close(change, block.second.bias.view(1, -1, 1, 1).expand_as(change), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("layer", [Enlarge, Shuffle])
+@pytest.mark.parametrize("size", [(10, 14), (9, 14), (10, 13), (9, 13)])
+def test_enlarging_layers_double_and_cut(layer: type[Enlarge] | type[Shuffle], size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    enlarge = layer(2, 3, (10, 14))
+    h = torch.randn(1, 2, 5, 7)
+    whole = enlarge(h)
+    assert whole.shape == (1, 3, 10, 14)
+    enlarge.size = size
+    assert torch.equal(enlarge(h), whole[..., : size[0], : size[1]])

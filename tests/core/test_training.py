@@ -1,0 +1,224 @@
+"""Laws of training."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from core import VAE, Architecture, Data, Settings, evaluate, train
+from core.training import exponential_average, schedule, split
+
+ARCHITECTURE = Architecture(1, 8, 8, latents=4, network="mlp")
+
+
+def fresh(seed: int = 0) -> VAE:
+    torch.manual_seed(seed)
+    return ARCHITECTURE.build()
+
+
+def short(**settings: Any) -> Settings:
+    return Settings(**{"epochs": 3.0, "batch_size": 32, "learning_rate": 5e-3, **settings})
+
+
+def fitted(digits: Data, vae: VAE, settings: Settings) -> VAE:
+    for _ in train(vae, digits.images, settings):
+        pass
+    return vae
+
+
+def same(a: VAE, b: VAE) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_training_improves_the_elbo_of_images_it_has_not_seen(digits: Data) -> None:
+    """Past what the best constant picture reaches, which needs no latents."""
+    held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
+    vae = fresh()
+    before = evaluate(vae, held_out)
+    after = evaluate(fitted(digits, vae, short(epochs=5.0)), held_out)
+    p = (digits.images.float() / 255).mean(0, keepdim=True).clamp(1e-4, 1 - 1e-4)
+    x = held_out.float() / 255
+    constant = (x * p.log() + (1 - x) * (1 - p).log()).flatten(1).sum(1).mean().item()
+    assert before.elbo < constant < after.elbo
+    assert after.active_units >= 2
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_the_same_seed_gives_bitwise_the_same_weights(digits: Data, network: str) -> None:
+    data = Data(digits.images[:200], {})
+    vaes = []
+    for start, seed in ((0, 0), (0, 0), (0, 1), (1, 0)):
+        torch.manual_seed(start)
+        vaes.append(fitted(data, Architecture(1, 8, 8, 4, network).build(), short(epochs=1.0, seed=seed)))
+    assert same(vaes[0], vaes[1])
+    assert not same(vaes[0], vaes[2])
+    assert not same(vaes[0], vaes[3])
+
+
+def test_training_uses_no_hidden_generator(digits: Data) -> None:
+    """Neither reads torch's global generator nor moves it."""
+    vaes = [fresh(), fresh()]
+    for i, vae in enumerate(vaes):
+        torch.manual_seed(100 + i)
+        state = torch.get_rng_state()
+        fitted(digits, vae, short(epochs=0.3))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert same(*vaes)
+
+
+@pytest.mark.parametrize("images", [2, 3, 10, 1198, 60_000])
+@pytest.mark.parametrize("validation", [1, 2000])
+def test_held_out_images_never_overlap_the_training_ones(images: int, validation: int) -> None:
+    training, held_out = split(images, validation, seed=0)
+    assert sorted(training.tolist() + held_out.tolist()) == list(range(images))
+    assert len(held_out) == max(1, min(validation, images // 10))
+    again = split(images, validation, seed=0)
+    assert torch.equal(training, again[0])
+    assert torch.equal(held_out, again[1])
+
+
+def test_held_out_images_are_never_fitted(digits: Data) -> None:
+    """Changing them changes no step: a run scored once at its end gives the same weights whatever they hold."""
+    _, held_out = split(len(digits.images), 2000, 0)
+    other = digits.images.clone()
+    other[held_out] = 255 - other[held_out]
+    settings = short(epochs=1.0, validations=1)
+    assert same(fitted(digits, fresh(), settings), fitted(Data(other, {}), fresh(), settings))
+
+
+def test_the_model_keeps_the_weights_that_scored_best(digits: Data) -> None:
+    """Also when the run went downhill afterwards: a step size that climbs to absurd heights after a good start."""
+    held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
+    vae, seen = fresh(), []
+    for progress in train(vae, digits.images, short(epochs=4.0, learning_rate=0.3, warm_up=0.9)):
+        seen.append(progress.validation_elbo)
+        assert math.isnan(progress.validation_elbo) or progress.best_validation_elbo == max(s for s in seen if s == s)
+    best = max(score for score in seen if score == score)
+    assert seen[-1] < best - 1
+    assert evaluate(vae, held_out).elbo == pytest.approx(best, rel=1e-6)
+    assert not vae.training
+
+
+@pytest.mark.parametrize("stop", ["close", "exception"])
+def test_stopping_early_leaves_the_best_weights_and_evaluation_mode(digits: Data, stop: str) -> None:
+    held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
+    vae = fresh()
+    run = train(vae, digits.images, short(epochs=100.0, validations=400))
+    for progress in run:
+        if progress.fraction > 0.01 and math.isfinite(progress.best_validation_elbo):
+            break
+    assert vae.training
+    if stop == "close":
+        run.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run.throw(KeyboardInterrupt())
+    assert not vae.training
+    assert evaluate(vae, held_out).elbo == pytest.approx(progress.best_validation_elbo, rel=1e-6)
+
+
+def test_progress_only_moves_forward_and_ends_at_one(digits: Data) -> None:
+    reports = list(train(fresh(), digits.images, short(epochs=2.0), report_every=0.0))
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    last = reports[-1]
+    assert last.epoch >= 2
+    assert last.seconds_left == 0
+    assert last.elbo == last.log_likelihood - last.kl
+    assert last.images_per_second > 0
+    assert len({report.validation_elbo for report in reports if report.validation_elbo == report.validation_elbo}) == 20
+    assert all(report.seconds_left > 0 for report in reports[:-1])
+
+
+def test_a_run_by_minutes_takes_that_long(digits: Data) -> None:
+    last = list(train(fresh(), digits.images, short(epochs=None, minutes=0.02)))[-1]
+    assert last.fraction == 1
+    assert 1.2 <= last.seconds < 4
+
+
+def test_the_length_is_in_images_seen(digits: Data) -> None:
+    """Half an epoch sees half of the training images."""
+    last = list(train(fresh(), digits.images, short(epochs=0.5)))[-1]
+    assert 0.5 <= last.epoch < 0.5 + 32 / 1079
+
+
+def test_an_objective_is_a_function(digits: Data) -> None:
+    """One that counts the KL thirty times leaves less of it than the ELBO does."""
+
+    def heavy_kl(vae: VAE, x: torch.Tensor, noise: torch.Tensor) -> Any:
+        terms = vae.elbo(x, noise)
+        return terms._replace(kl=30 * terms.kl)
+
+    plain, other = fresh(), fresh()
+    fitted(digits, plain, short(epochs=2.0))
+    for _ in train(other, digits.images, short(epochs=2.0), heavy_kl):
+        pass
+    assert evaluate(other, digits.images).kl < 0.2 * evaluate(plain, digits.images).kl
+
+
+@pytest.mark.parametrize("updates", [1, 10, 300])
+def test_the_average_forgets_the_first_weights(updates: int) -> None:
+    """What is left of them is the product of (1 + n) / (10 + n): a hundred-thousandth by 10 updates, not 0.999^10 = 99 %."""
+    average, update = [torch.ones(3)], exponential_average(0.999)
+    for n in range(1, updates + 1):
+        update(average, [torch.zeros(3)], n)
+    expected = math.prod(min(0.999, (1 + n) / (10 + n)) for n in range(1, updates + 1))
+    assert average[0].tolist() == pytest.approx([expected] * 3, rel=1e-3)
+    assert updates == 1 or average[0][0] < 1e-4
+
+
+def test_the_average_of_a_constant_is_the_constant_and_late_updates_move_by_one_minus_the_decay() -> None:
+    average, update = [torch.full((3,), 2.0)], exponential_average(0.99)
+    update(average, [torch.full((3,), 2.0)], 5)
+    assert average[0].tolist() == [2.0] * 3
+    update(average, [torch.full((3,), 3.0)], 10**6)
+    assert average[0].tolist() == pytest.approx([2.01] * 3)
+
+
+def test_the_step_size_rises_then_falls_to_zero() -> None:
+    steps = [schedule(i / 1000, 0.1) for i in range(1001)]
+    assert all(0 <= step <= 1 for step in steps)
+    assert steps[:100] == sorted(steps[:100])
+    assert steps[100:] == sorted(steps[100:], reverse=True)
+    assert 0 < steps[0] < 0.02
+    assert steps[100] == pytest.approx(1)
+    assert steps[-1] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "one of the two"),
+        ({"epochs": 1.0, "minutes": 1.0}, "one of the two"),
+        ({"epochs": 0.0}, r"epochs must be above 0; got 0"),
+        ({"epochs": math.nan}, "epochs must be above 0; got nan"),
+        ({"minutes": -1.0}, "minutes must be above 0; got -1"),
+        ({"minutes": math.inf}, "minutes must be above 0; got inf"),
+        ({"epochs": 1.0, "batch_size": 0}, "batch_size must be at least 1; got 0"),
+        ({"epochs": 1.0, "validations": 0}, "validations must be at least 1; got 0"),
+        ({"epochs": 1.0, "validation": 0}, "validation must be at least 1; got 0"),
+        ({"epochs": 1.0, "learning_rate": 0.0}, r"learning_rate must be above 0; got 0"),
+        ({"epochs": 1.0, "learning_rate": math.nan}, "learning_rate must be above 0; got nan"),
+    ],
+)
+def test_bad_settings_are_refused_with_what_came(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**settings)
+
+
+def test_one_image_cannot_be_trained_on() -> None:
+    """At once, not when the generator is first asked."""
+    with pytest.raises(ValueError, match="at least 2 images, one of them held out; got 1"):
+        train(fresh(), torch.zeros(1, 1, 8, 8, dtype=torch.uint8), short())
+
+
+def test_a_run_that_diverges_says_so_and_what_to_do(digits: Data) -> None:
+    """Naming the step size; the weights that are left are finite."""
+    vae = fresh()
+    with pytest.raises(FloatingPointError, match=r"stopped being finite.*Lower the step size"):
+        for _ in train(vae, digits.images, short(learning_rate=1e30)):
+            pass
+    assert all(parameter.isfinite().all() for parameter in vae.parameters())

@@ -1,0 +1,194 @@
+"""Laws of the variational autoencoder as a whole."""
+
+import jaxtyping
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from core import VAE, Architecture
+from core.architecture import LIKELIHOODS, NETWORKS
+from core.likelihoods import Likelihood
+from core.priors import Prior, StandardNormal
+
+SIZES = [(8, 8), (13, 21), (28, 28), (64, 64)]
+CASES = [(network, *size) for network in NETWORKS for size in SIZES] + [("conv", 256, 256)]
+
+
+def perturbed(architecture: Architecture) -> VAE:
+    """A fresh VAE whose weights are moved off their starting point, where some are zero and hide others' gradients."""
+    torch.manual_seed(0)
+    vae = architecture.build()
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return vae
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("network", "height", "width"), CASES)
+def test_every_network_and_likelihood_learns_with_every_parameter(
+    network: str, height: int, width: int, channels: int, likelihood: str
+) -> None:
+    """Shapes are right, the ELBO is finite, and its gradient reaches every parameter."""
+    vae = perturbed(Architecture(channels, height, width, 5, network, likelihood))
+    x = torch.rand(2, channels, height, width)
+    posterior = vae.posterior(x)
+    assert posterior.mean.shape == posterior.stddev.shape == (2, 5)
+    pictures = vae.decode(posterior.mean)
+    assert pictures.mean.shape == pictures.sample().shape == x.shape
+    assert pictures.mean.min() >= 0
+    assert pictures.mean.max() <= 1
+    elbo = vae.elbo(x)
+    assert elbo.log_likelihood.shape == elbo.kl.shape == elbo.value.shape == (2,)
+    assert elbo.value.isfinite().all()
+    (-elbo.value.mean()).backward()
+    without = [name for name, p in vae.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(network: str) -> None:
+    vae = perturbed(Architecture(1, 28, 28, 4, network))
+    x, z = torch.rand(6, 1, 28, 28), torch.randn(6, 4)
+    other = torch.cat([x[2:3], torch.zeros(3, 1, 28, 28)])
+    for train in (True, False):
+        vae.train(train)
+        torch.testing.assert_close(vae.posterior(other).mean[0], vae.posterior(x).mean[2], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(vae.posterior(other).stddev[0], vae.posterior(x).stddev[2], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(vae.decode(z[2:3]).mean[0], vae.decode(z).mean[2], rtol=1e-5, atol=1e-6)
+
+
+def test_the_elbo_is_its_three_terms_at_the_drawn_z() -> None:
+    vae = perturbed(Architecture(1, 8, 8, 3, "mlp"))
+    x, noise = torch.rand(4, 1, 8, 8), torch.randn(4, 3)
+    posterior = vae.posterior(x)
+    elbo = vae.elbo(x, noise)
+    z = posterior.mean + posterior.stddev * noise
+    torch.testing.assert_close(elbo.log_likelihood, vae.decode(z).log_prob(x))
+    torch.testing.assert_close(elbo.kl, vae.prior.kl(posterior, z))
+    torch.testing.assert_close(elbo.value, elbo.log_likelihood - elbo.kl)
+
+
+def test_without_noise_a_fresh_draw_is_made() -> None:
+    vae = perturbed(Architecture(1, 8, 8, 3, "mlp"))
+    x = torch.rand(1, 1, 8, 8)
+    torch.manual_seed(1)
+    first = vae.elbo(x).log_likelihood
+    assert not torch.equal(first, vae.elbo(x).log_likelihood)
+    torch.manual_seed(1)
+    assert torch.equal(first, vae.elbo(x).log_likelihood)
+
+
+def test_a_wild_encoder_does_not_overflow() -> None:
+    vae = Architecture(1, 8, 8, 3, "mlp").build()
+    with torch.no_grad():
+        for parameter in vae.encoder.parameters():
+            parameter.mul_(1e4)
+    assert vae.posterior(torch.rand(4, 1, 8, 8)).stddev.isfinite().all()
+    assert (vae.posterior(torch.rand(4, 1, 8, 8)).stddev > 0).all()
+
+
+def test_shapes_in_signatures_are_checked_in_tests() -> None:
+    """The rest of this set relies on the import hook; without it, this test fails."""
+    vae = Architecture(1, 8, 8, 3, "mlp").build()
+    with pytest.raises(jaxtyping.TypeCheckError):
+        vae.posterior(torch.rand(1, 8, 8))
+    with pytest.raises(jaxtyping.TypeCheckError):
+        vae.posterior(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
+# --- A model whose evidence is known -----------------------------------------------------------------------------------
+
+LATENTS, SIDE, SCALE = 3, 4, 0.7
+
+
+class LinearLikelihood(Likelihood):
+    """x ~ N(decoder's output, SCALE² I)."""
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        return Independent(Normal(parameters, torch.full_like(parameters, SCALE), validate_args=False), 3, validate_args=False)
+
+
+class LinearDecoder(nn.Module):
+    """W z + b, with orthogonal columns of different lengths, so that the exact posterior is diagonal."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        columns = torch.linalg.qr(torch.randn(SIDE * SIDE, LATENTS, generator=generator, dtype=torch.float64)).Q
+        self.register_buffer("weight", columns * torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64))
+        self.register_buffer("bias", torch.randn(SIDE * SIDE, generator=generator, dtype=torch.float64))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (z @ self.weight.T + self.bias).reshape(-1, 1, SIDE, SIDE)
+
+
+class ExactEncoder(nn.Module):
+    """Bayes' rule: precision I + WᵀW / s², mean = covariance Wᵀ (x - b) / s²."""
+
+    def __init__(self, decoder: LinearDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        w, b = self.decoder.weight, self.decoder.bias
+        variance = 1 / (1 + (w.T @ w).diagonal() / SCALE**2)
+        mean = (x.flatten(1) - b) @ w * variance / SCALE**2
+        return torch.cat([mean, variance.log().expand_as(mean)], dim=-1)
+
+
+class OpenPrior(Prior):
+    """The standard normal without its closed form: `kl` is then the one-draw estimate of any prior."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return Normal(0.0, 1.0).log_prob(z).sum(-1)
+
+
+def linear_gaussian(prior: Prior) -> tuple[VAE, MultivariateNormal]:
+    """The VAE and the exact distribution of its images, N(b, W Wᵀ + s² I)."""
+    decoder = LinearDecoder()
+    covariance = decoder.weight @ decoder.weight.T + SCALE**2 * torch.eye(SIDE * SIDE, dtype=torch.float64)
+    return VAE(prior, ExactEncoder(decoder), decoder, LinearLikelihood()).double(), MultivariateNormal(decoder.bias, covariance)
+
+
+def test_with_the_exact_posterior_the_elbo_is_the_evidence_for_every_draw() -> None:
+    """log p(x|z) + log p(z) - log q(z|x) = log p(x) at any z, when q is the posterior."""
+    vae, evidence = linear_gaussian(OpenPrior(LATENTS))
+    x = torch.randn(50, 1, SIDE, SIDE, dtype=torch.float64)
+    for noise in (torch.randn(50, LATENTS), torch.zeros(50, LATENTS), 4 * torch.randn(50, LATENTS)):
+        torch.testing.assert_close(vae.elbo(x, noise.double()).value, evidence.log_prob(x.flatten(1)), rtol=1e-5, atol=1e-4)
+
+
+def test_with_the_exact_posterior_the_analytic_elbo_is_the_evidence_on_average() -> None:
+    """The mean over the 2d points ±√d e_i is the exact Gaussian mean of a quadratic, as log p(x|z) here is."""
+    vae, evidence = linear_gaussian(StandardNormal(LATENTS))
+    x = torch.randn(20, 1, SIDE, SIDE, dtype=torch.float64)
+    points = LATENTS**0.5 * torch.cat([torch.eye(LATENTS), -torch.eye(LATENTS)]).double()
+    elbo = torch.stack([vae.elbo(x, point.expand(20, -1)).value for point in points]).mean(0)
+    torch.testing.assert_close(elbo, evidence.log_prob(x.flatten(1)), rtol=1e-5, atol=1e-4)
+
+
+def test_with_any_other_posterior_the_elbo_is_below_the_evidence() -> None:
+    vae, evidence = linear_gaussian(StandardNormal(LATENTS))
+    exact, x = vae.encoder, torch.randn(20, 1, SIDE, SIDE, dtype=torch.float64)
+    points = LATENTS**0.5 * torch.cat([torch.eye(LATENTS), -torch.eye(LATENTS)]).double()
+    for shift in (torch.tensor([0.3, 0, 0, 0, 0, 0]), torch.tensor([0, 0, 0, 0, 0, 0.5])):
+        vae.encoder = Shifted(exact, shift.double())
+        elbo = torch.stack([vae.elbo(x, point.expand(20, -1)).value for point in points]).mean(0)
+        assert (elbo < evidence.log_prob(x.flatten(1)) - 1e-3).all()
+
+
+class Shifted(nn.Module):
+    """An encoder with something added to its output."""
+
+    def __init__(self, encoder: nn.Module, shift: Tensor) -> None:
+        super().__init__()
+        self.encoder, self.shift = encoder, shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x) + self.shift

@@ -1,0 +1,106 @@
+"""Laws of the catalogue: names, exhibits and the files the page fetches."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core import Bundle
+from explorer.catalogue import DEAD_KL, Catalogue, Exhibit
+
+
+def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:
+    catalogue = Catalogue.of([str(tiny_bundle)])
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: catalogue["tiny"], range(16)))
+    assert len({id(exhibit) for exhibit in opened}) == 1
+
+
+def test_two_models_of_one_name_are_told_apart(tiny_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "other")
+    catalogue = Catalogue.of([str(tiny_bundle), str(tmp_path / "other"), str(tiny_bundle)])
+    assert catalogue.names == ["tiny", "tiny (2)", "tiny (3)"]
+    assert catalogue["tiny (2)"].name == "tiny (2)"
+
+
+def test_unknown_models_are_refused_with_the_choice(catalogue: Catalogue, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="model must be one of tiny; got 'huge'"):
+        catalogue["huge"]
+    with pytest.raises(ValueError, match="got 'no-such-model'"):
+        Catalogue.of(["no-such-model"])
+    with pytest.raises(ValueError, match=r"has no config\.json"):
+        Catalogue.of([str(tmp_path)])
+
+
+def test_the_description_is_plain_json_with_latents_sorted_by_kl(catalogue: Catalogue) -> None:
+    description = catalogue["tiny"].describe()
+    assert json.loads(json.dumps(description, allow_nan=False)) == description
+    kl = [latent["kl"] for latent in description["latents"]]
+    assert kl == sorted(kl, reverse=True)
+    assert sorted(latent["index"] for latent in description["latents"]) == [0, 1, 2, 3]
+    assert all(latent["dead"] == (latent["kl"] < DEAD_KL) for latent in description["latents"])
+    assert all(0 < sum(latent["histogram"]) <= 300 for latent in description["latents"])
+    assert description["shape"] == [1, 8, 8]
+    assert description["images"] == 300
+    assert description["labels"] == {"label": "classes", "log_likelihood": "amount"}
+    assert len(description["start"]) == 4
+
+
+def test_the_points_file_holds_the_places(catalogue: Catalogue, bundle: Bundle) -> None:
+    assert bundle.gallery is not None
+    points = np.fromfile(catalogue["tiny"].points, "<f4").reshape(-1, 2)
+    assert (points == bundle.gallery.xy.numpy()).all()
+    assert catalogue["tiny"].points.is_relative_to(catalogue.folder)
+
+
+@pytest.mark.parametrize("shown", [1, 10, 300])
+def test_the_sprite_holds_every_image_losslessly_in_its_cell(bundle: Bundle, tmp_path: Path, shown: int) -> None:
+    """Also when the last row is not full."""
+    whole = bundle.gallery
+    assert whole is not None
+    gallery = replace(
+        whole,
+        pngs=whole.pngs[:shown],
+        mean=whole.mean[:shown],
+        log_variance=whole.log_variance[:shown],
+        xy=whole.xy[:shown],
+        labels={name: values[:shown] for name, values in whole.labels.items()},
+    )
+    exhibit = Exhibit("few", replace(bundle, gallery=gallery), tmp_path)
+    sheet, columns = np.asarray(Image.open(exhibit.sprite).convert("L")), exhibit.sprite_columns
+    assert columns == int(np.ceil(shown**0.5))
+    for i in (0, shown // 2, shown - 1):
+        row, column = divmod(i, columns)
+        assert (sheet[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] == gallery.images[i, 0].numpy()).all()
+
+
+def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
+    """Classes come as names and codes; amounts, latents and widths as one number an image."""
+    exhibit, gallery = catalogue["tiny"], bundle.gallery
+    assert gallery is not None
+    label = exhibit.column("label")
+    assert [label["classes"][code] for code in label["codes"]] == gallery.labels["label"].tolist()
+    assert exhibit.column("z2")["values"] == pytest.approx(gallery.mean[:, 2].tolist(), abs=1e-4)
+    assert exhibit.column("log_likelihood")["values"] == pytest.approx(gallery.labels["log_likelihood"].tolist(), abs=1e-4)
+    alive = exhibit.kl >= DEAD_KL
+    sigma = np.exp(0.5 * gallery.log_variance.numpy())[:, alive]
+    assert exhibit.column("posterior width")["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
+    for name in ("z4", "z-1", "mean", ""):
+        with pytest.raises(ValueError, match=r"colour must be one of label, log_likelihood, posterior width, z0"):
+            exhibit.column(name)
+
+
+def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path) -> None:
+    exhibit = Exhibit("bare", replace(bundle, gallery=None, map=None), tmp_path)
+    description = json.loads(json.dumps(exhibit.describe()))
+    assert [description[key] for key in ("images", "map", "labels", "points", "sprite")] == [0, None, {}, None, None]
+    assert description["start"] == [0.0] * 4
+    by_index = {latent["index"]: latent["kl"] for latent in description["latents"]}
+    assert [by_index[i] for i in range(4)] == bundle.config["evaluation"]["kl_per_latent"]
+    with pytest.raises(ValueError, match="bare has no gallery"):
+        exhibit.column("label")

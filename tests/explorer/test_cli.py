@@ -1,0 +1,338 @@
+"""Laws of the command line, most of them on the real program."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import core
+from core.images import to_png
+from explorer.cli import main
+from explorer.describe import decode, describe
+
+PROGRAM = Path(sys.executable).with_name("latentscape")
+COMMANDS = ["explore", "list", "train", "evaluate", "encode", "decode", "project"]
+
+
+def latentscape(*arguments: object) -> str:
+    """What the installed program prints; it has to end well."""
+    run = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """The same in this process, which has everything imported: exit status, output, errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return (int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pictures(bundle: core.Bundle, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three gallery images as files."""
+    assert bundle.gallery is not None
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = [folder / f"{i}.png" for i in range(3)]
+    for path, image in zip(paths, bundle.gallery.images[:3], strict=True):
+        path.write_bytes(to_png(image))
+    return paths
+
+
+# --- The commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_of_one_latent_goes_from_data_to_scores(tmp_path: Path) -> None:
+    """It has no map, which needs two, and works nevertheless."""
+    options = ("--network", "mlp", "--latents", 1, "--epochs", 1, "--name", "thin", "--notes", "Just a test.")
+    assert "Test ELBO" in latentscape("train", "digits", "--out", tmp_path / "run", *options)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["name"] == "thin"
+    assert config["training"]["command"].startswith("latentscape train digits --out")
+    assert config["training"]["images"] + config["training"]["held_out"] == 1198
+    assert "Just a test." in (tmp_path / "run" / "README.md").read_text()
+    figures = json.loads(latentscape("evaluate", tmp_path / "run", "--data", "digits", "--json"))
+    assert figures["elbo"] == pytest.approx(config["evaluation"]["elbo"], rel=1e-5)
+    assert figures["images"] == 599
+
+
+def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path: Path, digits: core.Data) -> None:
+    """From an .npz file, with named classes, a Gaussian likelihood and a map."""
+    np.savez(tmp_path / "set.npz", images=digits.images[:90, 0].numpy(), labels=np.arange(90) % 2)
+    options = ("--network", "mlp", "--likelihood", "gaussian", "--latents", 3, "--epochs", 2, "--label-names", "cat, dog")
+    for name in "ab":
+        status, out, err = call("train", tmp_path / "set.npz", "--out", tmp_path / name, *options, "--name", "n", "--seed", 5)
+        assert status == 0, err
+        assert "of 3 latents active" in out
+    for file in ("model.safetensors", "gallery.parquet"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    bundle = core.load(tmp_path / "a")
+    assert bundle.gallery is not None
+    assert set(bundle.gallery.labels["label"]) == {"cat", "dog"}
+    assert bundle.config["architecture"]["likelihood"] == "gaussian"
+    assert bundle.config["map"]["method"] == "umap"
+    status, out, _ = call("train", tmp_path / "set.npz", "--out", tmp_path / "a", *options, "--name", "other", "--seed", 6)
+    assert status == 0
+    assert core.load(tmp_path / "a").name == "other"
+
+
+def test_evaluate_prints_the_figures_of_all_images(tiny_bundle: Path, bundle: core.Bundle) -> None:
+    figures = json.loads(latentscape("evaluate", tiny_bundle, "--data", "digits", "--split", "all", "--json"))
+    wanted = {"elbo", "log_likelihood", "kl", "kl_per_latent", "active_units", "bits_per_dim", "images", "likelihood"}
+    assert wanted <= set(figures)
+    assert figures["images"] == 1797
+    assert figures["bits_per_dim"] is None
+    expected = core.evaluate(bundle.vae, core.load_data("digits", "all").images)
+    assert figures["elbo"] == pytest.approx(expected.elbo, rel=1e-5)
+    assert figures["kl_per_latent"] == pytest.approx(expected.kl_per_latent, rel=1e-4)
+
+
+def test_evaluate_without_data_scores_the_gallery_whatever_the_batch_size(call: Call, tiny_bundle: Path) -> None:
+    answers = [json.loads(call("evaluate", tiny_bundle, "--json", "--batch-size", n)[1]) for n in (7, 512)]
+    assert answers[0]["images"] == answers[1]["images"] == 300
+    assert answers[0]["active_units"] == answers[1]["active_units"]
+    assert answers[0]["elbo"] == pytest.approx(answers[1]["elbo"], rel=1e-5)
+    assert answers[0]["split"] == "gallery"
+    status, out, _ = call("evaluate", tiny_bundle)
+    assert status == 0
+    shown = " ".join(out.split())
+    assert all(words in shown for words in ("elbo", "active_units", "not defined here", "not a likelihood"))
+
+
+def test_encode_describes_each_picture(tiny_bundle: Path, bundle: core.Bundle, pictures: list[Path]) -> None:
+    assert bundle.gallery is not None
+    records = json.loads(latentscape("encode", tiny_bundle, *pictures, "--json"))
+    expected = describe(bundle, bundle.gallery.images[:3])
+    for record, path, other in zip(records, pictures, expected, strict=True):
+        assert record.pop("file") == str(path)
+        assert set(record) >= {"mean", "log_variance", "elbo", "x", "y"}
+        assert record["mean"] == pytest.approx(other["mean"], rel=1e-4, abs=1e-5)
+        assert record["elbo"] == pytest.approx(other["elbo"], rel=1e-4)
+        assert (record["x"], record["y"]) == pytest.approx((other["x"], other["y"]), rel=1e-3, abs=1e-3)
+
+
+def test_encode_is_deterministic_and_writes_the_same_as_parquet(
+    call: Call, tiny_bundle: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    first, second = (call("encode", tiny_bundle, *pictures, "--json")[1] for _ in range(2))
+    assert first == second
+    status, out, _ = call("encode", tiny_bundle, *pictures, "--out", tmp_path / "codes.parquet")
+    assert status == 0
+    assert "3 images" in out
+    table = pd.read_parquet(tmp_path / "codes.parquet")
+    records = json.loads(first)
+    assert table["file"].tolist() == [record["file"] for record in records]
+    assert table["elbo"].tolist() == [record["elbo"] for record in records]
+    assert [values.tolist() for values in table["log_variance"]] == [record["log_variance"] for record in records]
+    status, out, _ = call("encode", tiny_bundle, pictures[0])
+    assert status == 0
+    assert all(word in out for word in ("ELBO", "nats", "map (", "mean", "sigma"))
+
+
+def test_decode_writes_a_png_of_the_models_size(tiny_bundle: Path, bundle: core.Bundle, tmp_path: Path) -> None:
+    latentscape("decode", tiny_bundle, "--z", "-0.5, 1,2e-1,0", "--out", tmp_path / "a.png")
+    picture = Image.open(tmp_path / "a.png")
+    assert (picture.format, picture.size) == ("PNG", (8, 8))
+    expected = decode(bundle, torch.tensor([[-0.5, 1, 0.2, 0]]))[0, 0].numpy()
+    assert np.abs(np.asarray(picture).astype(int) - expected).max() <= 1
+
+
+def test_project_draws_another_map_and_keeps_the_rest(tiny_bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "b")
+    assert "pca map in" in latentscape("project", tmp_path / "b", "--method", "pca")
+    before, after = core.load(tiny_bundle), core.load(tmp_path / "b")
+    assert after.map is not None
+    assert after.map.method == "pca"
+    assert before.gallery is not None
+    assert after.gallery is not None
+    assert torch.equal(after.gallery.xy, after.map.place(after.gallery.mean))
+    assert torch.equal(before.gallery.mean, after.gallery.mean)
+    assert before.config["evaluation"] == after.config["evaluation"]
+
+
+def test_project_can_save_elsewhere(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
+    status, _, _ = call("project", tiny_bundle, "--method", "latents", "--pair", "2,0", "--out", tmp_path / "new")
+    assert status == 0
+    new, old = core.load(tmp_path / "new"), core.load(tiny_bundle)
+    assert new.gallery is not None
+    assert old.map is not None
+    torch.testing.assert_close(new.gallery.xy, new.gallery.mean[:, [2, 0]] - new.gallery.mean.mean(0)[[2, 0]])
+    assert old.map.method == "umap"
+
+
+def test_list_names_the_pretrained_models(call: Call) -> None:
+    status, out, _ = call("list", "--json")
+    assert status == 0
+    assert [model["name"] for model in json.loads(out)] == core.pretrained()
+    table = latentscape("list")
+    assert all(name in table for name in ["latents", "test ELBO", *core.pretrained()])
+
+
+# --- Help and mistakes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_command_shows_an_example(call: Call, command: str, flag: str) -> None:
+    status, out, err = call(command, flag)
+    assert (status, err) == (0, "")
+    assert f"Example: latentscape {command}" in " ".join(out.split())
+
+
+def test_help_lists_every_command(call: Call) -> None:
+    status, out, _ = call("--help")
+    assert status == 0
+    assert all(command in out for command in COMMANDS)
+
+
+def wrong(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
+    """Mistakes: the arguments, and what the message has to say."""
+    run = ["train", "digits", "--out", f"{folder}/run"]
+    picture = f"{folder}/white.png"
+    return {
+        "unknown bundle": (["evaluate", "no-such"], "a bundle is a folder or one of"),
+        "unknown bundle to explore": (["explore", "no-such"], "got 'no-such'"),
+        "unknown bundle without command": (["no-such"], "got 'no-such'"),
+        "not a bundle": (["evaluate", folder], "has no config.json"),
+        "z too short": (["decode", tiny, "--z", "1,2", "--out", f"{folder}/a.png"], "4 finite numbers"),
+        "z no number": (["decode", tiny, "--z", "1,2,x,4", "--out", f"{folder}/a.png"], "'x'"),
+        "z not finite": (["decode", tiny, "--z", "1,2,nan,4", "--out", f"{folder}/a.png"], "4 finite numbers"),
+        "no folder for the picture": (["decode", tiny, "--z", "1,2,3,4", "--out", f"{folder}/no/a.png"], "there is no folder"),
+        "no such picture": (["encode", tiny, f"{folder}/gone.png"], "no image file"),
+        "broken picture": (["encode", tiny, f"{folder}/broken.png"], "is not an image"),
+        "no folder for the table": (["encode", tiny, picture, "--out", f"{folder}/no/a.parquet"], "there is no folder"),
+        "unknown network": ([*run, "--network", "gpt"], "network must be one of mlp, conv, resnet; got 'gpt'"),
+        "unknown likelihood": ([*run, "--likelihood", "cauchy"], "likelihood must be one of"),
+        "both lengths": ([*run, "--epochs", "1", "--minutes", "1"], "one of the two"),
+        "no length": ([*run, "--epochs", "0"], "epochs must be above 0"),
+        "no batch": ([*run, "--batch-size", "0"], "batch_size must be at least 1"),
+        "negative step": ([*run, "--learning-rate", "-1"], "learning_rate must be above 0"),
+        "no latents": ([*run, "--latents", "0"], "--latents"),
+        "unknown device": ([*run, "--device", "quantum"], "device 'quantum' is not available"),
+        "too few names": ([*run, "--label-names", "a,b"], "--label-names must name the classes 0 to 1"),
+        "no such data": (["train", f"{folder}/no", "--out", f"{folder}/run"], "DATA must be digits, a folder of IDX files"),
+        "no pictures": (["train", f"{folder}/empty", "--out", f"{folder}/run"], "holds no pictures"),
+        "a foreign folder": (["train", "digits", "--out", f"{folder}/thesis"], "not a bundle and not empty"),
+        "nowhere to save": (["train", "digits"], "--out"),
+        "wrong shape": (["evaluate", tiny, "--data", f"{folder}/big.npz"], "(N, 1, 8, 8), for this model"),
+        "no such pair": (["project", tiny, "--method", "latents", "--pair", "0,9", "--out", f"{folder}/p"], "from 0 to 3"),
+        "no pair": (["project", tiny, "--pair", "0", "--out", f"{folder}/p"], "--pair must be two latents such as 0,3"),
+        "unknown option": (["list", "--colour"], "--colour"),
+        "missing argument": (["evaluate"], "'bundle'"),
+        "port no number": (["explore", "--port", "http"], "'--port'"),
+        "port too high": (["explore", "--port", "70000"], "65535"),
+    }
+
+
+def choices(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
+    """Mistakes in a choice that core's signatures spell out: with their types checked, as here, they would fail otherwise."""
+    run = ["train", f"{folder}/big.npz", "--out", f"{folder}/run"]
+    return {
+        "split": (["evaluate", tiny, "--data", "digits", "--split", "both"], "split must be one of train, test, all"),
+        "polarity": (["encode", tiny, f"{folder}/white.png", "--polarity", "up"], "polarity must be one of auto, keep, invert"),
+        "method": (["project", tiny, "--method", "tsne", "--out", f"{folder}/p"], "method must be one of umap, pca, latents"),
+        "fit of a folder": (["train", f"{folder}/good", "--out", f"{folder}/run", "--fit", "squeeze"], "fit must be one of"),
+        "precision": ([*run, "--precision", "int4", "--epochs", "1"], "precision must be one of float32, bfloat16"),
+    }
+
+
+@pytest.fixture(scope="module")
+def mess(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with everything that can be pointed at by mistake."""
+    folder = tmp_path_factory.mktemp("mess")
+    (folder / "empty").mkdir()
+    (folder / "good").mkdir()
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "chapter.txt").write_text("years of work")
+    (folder / "broken.png").write_bytes(b"x")
+    for path in ("white.png", "good/0.png", "good/1.png", "good/2.png", "good/3.png"):
+        Image.new("L", (20, 20), 255).save(folder / path)
+    np.savez(folder / "big.npz", images=np.zeros((30, 28, 28), np.uint8))
+    return str(folder)
+
+
+def in_one_line(status: int, out: str, err: str) -> bool:
+    return status == 2 and out == "" and err.startswith("latentscape: ") and err.count("\n") == 1 and err.endswith("\n")
+
+
+@pytest.mark.parametrize("mistake", wrong("", ""))
+def test_a_mistake_ends_in_one_line_and_status_2(call: Call, tiny_bundle: Path, mess: str, mistake: str) -> None:
+    arguments, said = wrong(str(tiny_bundle), mess)[mistake]
+    status, out, err = call(*arguments)
+    assert in_one_line(status, out, err), (status, out, err)
+    assert said in err
+    assert not Path(mess, "run").exists()
+    assert not Path(mess, "a.png").exists()
+
+
+def test_a_wrong_choice_ends_in_one_line_and_status_2(tiny_bundle: Path, mess: str) -> None:
+    """Without the tests' type checks, so in a process of its own: one for all of them."""
+    program = """
+import contextlib, io, json, sys
+from explorer.cli import main
+for arguments in json.loads(sys.stdin.read()):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            status = ended.code
+        except BaseException as error:
+            status = repr(error)
+    print(json.dumps([status, out.getvalue(), err.getvalue()]))
+"""
+    cases = choices(str(tiny_bundle), mess)
+    arguments = json.dumps([case[0] for case in cases.values()])
+    run = subprocess.run([sys.executable, "-c", program], input=arguments, capture_output=True, text=True, check=True)
+    answers: list[list[Any]] = [json.loads(line) for line in run.stdout.splitlines()]
+    for (name, (_, said)), answer in zip(cases.items(), answers, strict=True):
+        assert in_one_line(*answer), (name, answer)
+        assert said in answer[2], (name, answer)
+
+
+def test_the_real_program_fails_in_one_line(tiny_bundle: Path) -> None:
+    run = subprocess.run(
+        [PROGRAM, "decode", tiny_bundle, "--z", "1", "--out", "a.png"], capture_output=True, text=True, check=False
+    )
+    assert in_one_line(run.returncode, run.stdout, run.stderr), run
+
+
+def test_a_busy_port_that_was_asked_for_is_an_error(call: Call, tiny_bundle: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        status, out, err = call("explore", tiny_bundle, "--port", port, "--no-browser")
+    assert in_one_line(status, out, err), (status, out, err)
+    assert f"port {port} is busy" in err
+
+
+def test_a_busy_default_port_moves_to_the_next_free_one() -> None:
+    from explorer.app import FIRST_PORT, choose_port
+
+    first = choose_port("127.0.0.1", None)
+    assert FIRST_PORT <= first < FIRST_PORT + 100
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        assert choose_port("127.0.0.1", None) > first
+    with pytest.raises(ValueError, match="host must be an address of this machine"):
+        choose_port("no.such.host.invalid", None)

@@ -1,0 +1,97 @@
+"""Laws of what a model says about pictures."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from core import Bundle, encode
+from core.images import to_pil
+from explorer.describe import decode, describe, parse_latents, prepare
+
+
+def test_a_record_is_the_posterior_the_elbo_and_the_place(bundle: Bundle) -> None:
+    assert bundle.gallery is not None
+    assert bundle.map is not None
+    images = bundle.gallery.images[:7]
+    records, encodings = describe(bundle, images), encode(bundle.vae, images)
+    assert json.loads(json.dumps(records)) == records
+    places = bundle.map.place(encodings.mean)
+    for i, record in enumerate(records):
+        assert list(record) == ["mean", "log_variance", "elbo", "log_likelihood", "kl", "x", "y"]
+        assert record["mean"] == encodings.mean[i].tolist()
+        assert record["log_variance"] == encodings.log_variance[i].tolist()
+        assert record["elbo"] == pytest.approx(record["log_likelihood"] - record["kl"], rel=1e-5)
+        assert [record["x"], record["y"]] == pytest.approx(places[i].tolist())
+
+
+def test_a_record_does_not_depend_on_the_pictures_after_it(bundle: Bundle) -> None:
+    assert bundle.gallery is not None
+    whole = describe(bundle, bundle.gallery.images[:9])
+    for n in (1, 2, 5):
+        for part, expected in zip(describe(bundle, bundle.gallery.images[:n]), whole, strict=False):
+            assert part["elbo"] == pytest.approx(expected["elbo"], rel=1e-5)
+            assert part["mean"] == pytest.approx(expected["mean"], rel=1e-4, abs=1e-5)
+
+
+def test_a_gallery_picture_sent_back_is_described_as_itself(bundle: Bundle) -> None:
+    assert bundle.gallery is not None
+    prepared = prepare(bundle, to_pil(bundle.gallery.images[5]))
+    assert torch.equal(prepared.image, bundle.gallery.images[5])
+    assert describe(bundle, prepared.image[None])[0]["mean"] == pytest.approx(bundle.gallery.mean[5].tolist(), abs=1e-5)
+
+
+def test_without_a_map_there_is_no_place(bundle: Bundle) -> None:
+    assert bundle.gallery is not None
+    record = describe(replace(bundle, map=None), bundle.gallery.images[:1])[0]
+    assert record["x"] is None
+    assert record["y"] is None
+
+
+def test_any_picture_can_be_described(bundle: Bundle) -> None:
+    for picture in (Image.new("RGBA", (31, 5), (255, 0, 0, 90)), Image.new("L", (1, 1)), Image.new("CMYK", (200, 100))):
+        record = describe(bundle, prepare(bundle, picture).image[None])[0]
+        assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_arrays_of_another_shape_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match=r"\(N, 1, 8, 8\), for this model; got \(2, 1, 9, 8\)"):
+        describe(bundle, torch.zeros(2, 1, 9, 8, dtype=torch.uint8))
+
+
+def test_decoding_gives_the_mean_picture_in_8_bits(bundle: Bundle) -> None:
+    z = torch.randn(3, 4)
+    with torch.no_grad():
+        mean = bundle.vae.decode(z).mean
+    pictures = decode(bundle, z)
+    assert pictures.dtype == torch.uint8
+    assert (pictures.float() / 255 - mean).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_numbers_and_their_spellings_are_latents(bundle: Bundle) -> None:
+    assert parse_latents(bundle, [1, -2.5, "3e-1", "0"]).tolist() == [[1.0, -2.5, pytest.approx(0.3), 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        ([1.0] * 3, "got 3 values"),
+        ([1.0] * 5, "got 5 values"),
+        ([], "got 0 values"),
+        ("1,2,3,4", "got str"),
+        (None, "got NoneType"),
+        ({"a": 1}, "got dict"),
+        ([1, 2, 3, float("nan")], "nan"),
+        ([1, 2, 3, float("inf")], "inf"),
+        ([1, 2, 3, 1e300], "1e[+]300"),
+        ([1, 2, 3, 10**400], "too large"),
+        ([1, 2, 3, "x"], "'x'"),
+        ([1, 2, 3, None], "NoneType"),
+        ([1, 2, 3, [4]], "list"),
+    ],
+)
+def test_anything_else_is_refused_with_the_rule(bundle: Bundle, values: list, got: str) -> None:
+    with pytest.raises(ValueError, match=rf"z must be 4 finite numbers, one per latent of tiny; .*{got}"):
+        parse_latents(bundle, values)

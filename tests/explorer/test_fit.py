@@ -1,0 +1,72 @@
+"""Laws of what lies between the command line and training."""
+
+import io
+import signal
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
+from core.training import split
+from explorer.fit import choose_device, default_epochs, follow, rename_labels
+
+
+@pytest.mark.parametrize("images", [1, 30, 1198, 54_000, 60_000, 10**7])
+def test_small_sets_get_more_epochs_within_bounds(images: int) -> None:
+    epochs = default_epochs(images)
+    assert 20 <= epochs <= 1000
+    assert epochs in (20, 1000) or epochs * images == pytest.approx(1_200_000, rel=0.01)
+
+
+def test_classes_get_their_names() -> None:
+    data = Data(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), {"label": np.array(["2", "0", "1"])})
+    assert rename_labels(data, ["a", "b", "c"]).labels["label"].tolist() == ["c", "a", "b"]
+    assert data.labels["label"].tolist() == ["2", "0", "1"]
+    with pytest.raises(ValueError, match="classes 0 to 1, in order"):
+        rename_labels(data, ["a", "b"])
+    for labels in (["cat", "dog", "cat"], ["-1", "0", "1"]):
+        with pytest.raises(ValueError, match="--label-names must name the classes"):
+            rename_labels(Data(data.images, {"label": np.array(labels)}), ["a", "b"])
+    with pytest.raises(ValueError, match="has none"):
+        rename_labels(Data(data.images, {}), ["a"])
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(ValueError, match="device 'quantum' is not available here"):
+        choose_device("quantum")
+
+
+def test_following_a_run_shows_it_and_returns_the_last_report(digits: Data) -> None:
+    screen = io.StringIO()
+    vae = Architecture(1, 8, 8, 2, "mlp").build()
+    last = follow(train(vae, digits.images, Settings(epochs=1.0)), Console(file=screen, width=200))
+    assert last is not None
+    assert last.fraction == 1
+    assert all(word in screen.getvalue() for word in ("epoch 1.0", "ELBO -", "log-lik. -", "KL ", "active", "images/s", "left"))
+
+
+def test_ctrl_c_keeps_what_was_learned(digits: Data) -> None:
+    """A real interrupt, in the middle of a step: no traceback, and the model is the best one that was scored."""
+    steps = 0
+
+    def interrupted(vae: VAE, x: torch.Tensor, noise: torch.Tensor) -> Elbo:
+        nonlocal steps
+        steps += 1
+        if steps == 50:
+            signal.raise_signal(signal.SIGINT)
+        return vae.elbo(x, noise)
+
+    screen = io.StringIO()
+    torch.manual_seed(0)
+    vae = Architecture(1, 8, 8, 2, "mlp").build()
+    last = follow(train(vae, digits.images, Settings(epochs=20.0), interrupted), Console(file=screen, width=200))
+    assert steps == 50
+    assert "Stopped early; the best weights so far are kept." in screen.getvalue()
+    assert not vae.training
+    assert last is not None
+    held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
+    assert evaluate(vae, held_out).elbo == pytest.approx(last.best_validation_elbo, rel=1e-6)
