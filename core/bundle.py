@@ -95,7 +95,7 @@ def make_bundle(
     method: Method = "umap",
     gallery_size: int = 10_000,
     seed: int = 0,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
 ) -> Bundle:
     """Evaluate a trained VAE on all test images, show at most `gallery_size` of them, and draw their map.
 
@@ -139,19 +139,22 @@ def pretrained() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
 
 
+def locate(name_or_path: str | Path) -> Path:
+    """The folder of a bundle that is given by its path or by the name of a pretrained model; ValueError if there is none."""
+    if Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    if str(name_or_path) in pretrained():
+        return PRETRAINED / str(name_or_path)
+    names = ", ".join(pretrained()) or "(no pretrained models found)"
+    raise ValueError(f"a bundle is a folder or one of {names}; got {str(name_or_path)!r}.")
+
+
 def load(name_or_path: str | Path) -> Bundle:
     """Open a bundle: the name of a pretrained model, or a folder.
 
     Raises ValueError that says what is wrong with a missing, foreign or damaged folder.
     """
-    path = Path(name_or_path)
-    if not path.is_dir():
-        if str(name_or_path) not in pretrained():
-            raise ValueError(
-                f"a bundle is a folder or one of {', '.join(pretrained()) or '(no pretrained models found)'}; "
-                f"got {str(name_or_path)!r}."
-            )
-        path = PRETRAINED / str(name_or_path)
+    path = locate(name_or_path)
     config = read_config(path)
     try:
         architecture = Architecture(**config["architecture"])

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ def _digits() -> Data:
     """scikit-learn's 1,797 handwritten digits, 8x8, 17 grey levels spread over 0…255."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     return Data(torch.from_numpy(images[:, None]), {"label": digits.target.astype(str)})
 

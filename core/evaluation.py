@@ -54,16 +54,18 @@ def encode(
     images: UInt8[Tensor, "n c h w"],
     seed: int = 0,
     batch_size: int = 512,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Encodings:
     """Encode 8-bit images, each once, in order. Mean and variance are deterministic; the ELBO terms use one draw of z.
 
-    The draw for image i depends on the seed and i alone, neither on the batch size nor on how many images follow.
-    `advance` is told the images done.
+    The draw for image i depends on the seed and i alone, neither on the batch size nor on how many images follow. The model
+    is moved to `device` if one is given. `advance` is told the images done.
     """
     noise = draws(len(images), vae.prior.latents, seed)
-    vae = vae.to(device).eval()
+    vae = vae if device is None else vae.to(device)
+    device, training = next(vae.parameters()).device, vae.training
+    vae.eval()
     parts: list[tuple[Tensor, ...]] = []
     is_mass = len(images) > 0
     for batch, draw in zip(images.split(batch_size), noise.split(batch_size), strict=True):
@@ -74,6 +76,7 @@ def encode(
         parts.append((posterior.mean, 2 * posterior.stddev.log(), log_likelihood, kl))
         is_mass = is_mass and vae.likelihood.is_mass_on(x)
         advance(len(batch))
+    vae.train(training)
     mean, log_variance, log_likelihood, kl = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     return Encodings(mean, log_variance, log_likelihood, kl, is_mass)
 
@@ -95,7 +98,7 @@ def evaluate(
     images: UInt8[Tensor, "n c h w"],
     seed: int = 0,
     batch_size: int = 512,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Evaluation:
     """Score a VAE on 8-bit images. Raises ValueError when there are none."""

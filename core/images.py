@@ -250,11 +250,10 @@ def content_box(
     pixels: UInt8[np.ndarray, "h w c"], background: Sequence[float] | np.ndarray
 ) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of what differs from the background by more than 24 levels; None when nothing does."""
-    inside = (np.abs(pixels.astype(int) - np.asarray(background)) > 24).any(-1)
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    rows, columns = np.nonzero((np.abs(pixels.astype(int) - np.asarray(background)) > 24).any(-1))
     if len(rows) == 0:
         return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
 def level(pixels: UInt8[np.ndarray, "h w 1"], rim: float, background: int) -> UInt8[np.ndarray, "h w 1"]:

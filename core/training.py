@@ -5,10 +5,10 @@ import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -18,8 +18,8 @@ from core.vae import VAE, Elbo
 
 Precision = Literal["float32", "bfloat16"]
 
-Objective = Callable[[VAE, Tensor, Tensor], Elbo]
-"""`objective(vae, x, noise)`: the two terms whose difference is maximized, per image, in nats."""
+Objective = Callable[[VAE, Tensor, Tensor, Tensor | None], Elbo]
+"""`objective(vae, x, noise, seen)`: the two terms whose difference is maximized, per image, in nats; see `VAE.elbo`."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Settings:
     kl_warm_up: float = 0.1
     """Share of the run over which the weight of the KL rises from zero to one, where it stays: latents that are switched off
     before they have learned anything rarely come back (Sønderby et al., 2016, arXiv 1602.02282)."""
+    corruption: float = 0.0
+    """Share of pixels that the encoder, in training alone, sees as a coin flip of their brightness. An encoder learns its
+    training images by heart long before a decoder does; this keeps it from that (Im et al., 2015, arXiv 1511.06406)."""
     weight_decay: float = 0.01
     clip: float = 200.0
     """Largest norm of the gradient of the batch's mean ELBO, in nats."""
@@ -86,6 +89,8 @@ class Progress:
         return self.log_likelihood - self.kl
 
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 Run = Generator[Progress, None, None]
 """A training run: iterate over it to train, close it to stop."""
 
@@ -108,7 +113,8 @@ def train(
     """Fit `vae` in place to 8-bit images by AdamW (Loshchilov & Hutter, 2017, arXiv 1711.05101) on minus the objective.
 
     Yields a `Progress` about every `report_every` seconds and after each validation. Whenever the generator ends, or is
-    closed early, the model holds the averaged weights that scored best on the held-out training images.
+    closed early, the model holds the averaged weights that scored best on the held-out training images (the latest, before
+    the first of them was scored).
 
     Raises ValueError for fewer than two images, FloatingPointError when the objective is no longer finite.
     """
@@ -117,95 +123,152 @@ def train(
     return _run(vae, images, settings, objective, torch.device(device), report_every)
 
 
-def _run(
-    vae: VAE,
-    images: Tensor,
-    settings: Settings,
-    objective: Objective,
-    device: torch.device,
-    report_every: float,
-) -> Run:
+def _run(vae: VAE, images: Tensor, settings: Settings, objective: Objective, device: torch.device, report_every: float) -> Run:
     training, held_out = split(len(images), settings.validation, settings.seed)
-    validation_images = images[held_out]
     # Convolutions run a quarter faster with the channels last in memory; numbers and shapes are the same.
     vae.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
     averaged = AveragedModel(vae, multi_avg_fn=exponential_average(settings.averaging))
+    average = cast(VAE, averaged.module)
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay)
     generator = torch.Generator().manual_seed(settings.seed)
-    best, best_weights, validation, active = -math.inf, copy.deepcopy(vae.state_dict()), math.nan, 0
-    sums, seen, seen_before, validated = torch.zeros(2, device=device), 0, 0, 0
-    start = reported = time.monotonic()
-
-    def fraction() -> float:
-        if settings.epochs is not None:
-            return min(1.0, seen / (settings.epochs * len(training)))
-        assert settings.minutes is not None
-        return min(1.0, (time.monotonic() - start) / (60 * settings.minutes))
-
+    clock, tally, best = Clock(settings, len(training)), Tally(device), Best(vae, images[held_out], settings.validations)
     try:
-        while (done := fraction()) < 1.0:
+        while clock.fraction < 1:
             for index in training[torch.randperm(len(training), generator=generator)].split(settings.batch_size):
-                for group in optimizer.param_groups:
-                    group["lr"] = settings.learning_rate * schedule(done, settings.warm_up)
+                done = clock.fraction
                 x = to_unit(images[index].to(device)).contiguous(memory_format=torch.channels_last)
                 noise = torch.randn(len(x), vae.prior.latents, generator=generator).to(device)
-                with autocast:
-                    terms = objective(vae, x, noise)
+                seen = corrupt(x, settings.corruption, generator) if settings.corruption else None
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                    terms = objective(vae, x, noise, seen)
+                optimizer.param_groups[0]["lr"] = settings.learning_rate * schedule(done, settings.warm_up)
                 optimizer.zero_grad(set_to_none=True)
-                weight = min(1.0, done / settings.kl_warm_up) if settings.kl_warm_up else 1.0
-                (weight * terms.kl - terms.log_likelihood).mean().backward()
+                (kl_weight(done, settings.kl_warm_up) * terms.kl - terms.log_likelihood).mean().backward()
                 torch.nn.utils.clip_grad_norm_(vae.parameters(), settings.clip)
                 optimizer.step()
                 averaged.update_parameters(vae)
-                sums += torch.stack([terms.log_likelihood.detach().sum(), terms.kl.detach().sum()])
-                seen += len(x)
 
-                done = fraction()
-                due = math.floor(done * settings.validations) > validated
-                now = time.monotonic()
-                if not due and now - reported < report_every:
-                    continue
-                log_likelihood, kl = (sums / (seen - seen_before)).tolist()
-                if not math.isfinite(log_likelihood - kl):
-                    raise FloatingPointError(
-                        f"the ELBO stopped being finite after {seen} images (log-likelihood {log_likelihood}, KL {kl}). "
-                        f"Lower the step size ({settings.learning_rate})."
-                    )
-                rate = (seen - seen_before) / max(now - reported, 1e-9)
-                if due:
-                    validated = math.floor(done * settings.validations)
-                    scores = evaluate(averaged.module, validation_images, device=device)
-                    validation, active = scores.elbo, scores.active_units
-                    if validation > best:
-                        best, best_weights = validation, copy.deepcopy(averaged.module.state_dict())
-                elapsed = time.monotonic() - start
-                yield Progress(
-                    fraction=done,
-                    epoch=seen / len(training),
-                    log_likelihood=log_likelihood,
-                    kl=kl,
-                    images_per_second=rate,
-                    seconds=elapsed,
-                    seconds_left=elapsed * (1 - done) / max(done, 1e-9),
-                    validation_elbo=validation,
-                    best_validation_elbo=best,
-                    active_latents=active,
-                )
-                sums.zero_()
-                seen_before, reported = seen, time.monotonic()
-                if done >= 1.0:
+                clock.seen += len(x)
+                tally.add(terms)
+                validated = best.look(average, clock.fraction, device)
+                if validated or tally.seconds >= report_every:
+                    yield tally.report(clock, best)
+                if clock.fraction >= 1:
                     break
+    except GeneratorExit:
+        if not best.looked:
+            best.weights = average.state_dict()
+        raise
     finally:
-        vae.load_state_dict(best_weights)
+        vae.load_state_dict(best.weights)
         vae.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
 
 
-def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+class Clock:
+    """How much of a run is over, by epochs or by minutes."""
+
+    def __init__(self, settings: Settings, images: int) -> None:
+        self.settings = settings
+        self.images = images
+        self.seen = 0
+        self.start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.start
+
+    @property
+    def fraction(self) -> float:
+        """From 0 to 1."""
+        if self.settings.epochs is not None:
+            return min(1.0, self.seen / (self.settings.epochs * self.images))
+        assert self.settings.minutes is not None
+        return min(1.0, self.seconds / (60 * self.settings.minutes))
+
+
+class Best:
+    """The weights that scored best on held-out images, looked for at `looks` moments spread evenly over the run."""
+
+    def __init__(self, vae: VAE, images: Tensor, looks: int) -> None:
+        self.images = images
+        self.looks = looks
+        self.looked = 0
+        self.latest, self.elbo, self.active = math.nan, -math.inf, 0
+        self.weights = copy.deepcopy(vae.state_dict())
+
+    def look(self, vae: VAE, fraction: float, device: torch.device) -> bool:
+        """Score these weights if a look is due, and keep them if none were better; returns whether it was due."""
+        due = math.floor(fraction * self.looks)
+        if due <= self.looked:
+            return False
+        self.looked = due
+        scores = evaluate(vae, self.images, device=device)
+        self.latest, self.active = scores.elbo, scores.active_units
+        if scores.elbo > self.elbo:
+            self.elbo, self.weights = scores.elbo, copy.deepcopy(vae.state_dict())
+        return True
+
+
+class Tally:
+    """Sums over the images since the last report, kept on the device so that no step waits for them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(2, device=device)
+        self.images = 0
+        self.start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the last report."""
+        return time.monotonic() - self.start
+
+    def add(self, terms: Elbo) -> None:
+        """Count one batch."""
+        self.sums += torch.stack([terms.log_likelihood.detach().sum(), terms.kl.detach().sum()])
+        self.images += len(terms.kl)
+
+    def report(self, clock: Clock, best: Best) -> Progress:
+        """The progress so far; starts the next tally. Raises FloatingPointError when the objective is not finite."""
+        log_likelihood, kl = (self.sums / self.images).tolist()
+        if not math.isfinite(log_likelihood - kl):
+            raise FloatingPointError(
+                f"the ELBO stopped being finite after {clock.seen} images (log-likelihood {log_likelihood}, KL {kl}). "
+                f"Lower the step size ({clock.settings.learning_rate})."
+            )
+        rate = self.images / max(self.seconds, 1e-9)
+        self.sums.zero_()
+        self.images, self.start = 0, time.monotonic()
+        return Progress(
+            fraction=clock.fraction,
+            epoch=clock.seen / clock.images,
+            log_likelihood=log_likelihood,
+            kl=kl,
+            images_per_second=rate,
+            seconds=clock.seconds,
+            seconds_left=clock.seconds * (1 - clock.fraction) / max(clock.fraction, 1e-9),
+            validation_elbo=best.latest,
+            best_validation_elbo=best.elbo,
+            active_latents=best.active,
+        )
+
+
+def kl_weight(done: float, warm_up: float) -> float:
+    """The weight of the KL when a fraction `done` of the run is over: a ramp to 1, where it stays."""
+    return min(1.0, done / warm_up) if warm_up else 1.0
+
+
+def corrupt(x: Float[Tensor, "n c h w"], share: float, generator: torch.Generator) -> Float[Tensor, "n c h w"]:
+    """The images with this share of pixels redrawn: white with probability x, else black."""
+    redrawn, coin = torch.rand(2, *x.shape, generator=generator).to(x.device).unbind()
+    return torch.where(redrawn < share, (coin < x).to(x.dtype), x)
+
+
+def exponential_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Averaging for `AveragedModel` that starts short, (1 + n) / (10 + n), so that the first weights are soon forgotten."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
         n = int(updates)
         torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
 

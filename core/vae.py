@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
@@ -20,6 +21,11 @@ class Elbo(NamedTuple):
     def value(self) -> Float[Tensor, " n"]:
         """The bound itself."""
         return self.log_likelihood - self.kl
+
+
+def full(h: Tensor) -> Tensor:
+    """Half-precision numbers, as networks emit them under autocast, in float32; densities need the digits."""
+    return h.float() if h.dtype in (torch.bfloat16, torch.float16) else h
 
 
 class VAE(nn.Module):
@@ -46,19 +52,25 @@ class VAE(nn.Module):
 
     def posterior(self, x: Float[Tensor, "n c h w"]) -> Normal:
         """q(z|x): a normal with batch shape (N, latents). Its mean is the encoding of x."""
-        mean, log_variance = self.encoder(x).float().chunk(2, dim=-1)
+        mean, log_variance = full(self.encoder(x)).chunk(2, dim=-1)
         # e^±8 is far outside what a trained posterior uses; inside it, nothing overflows on a wild first step.
         return Normal(mean, (0.5 * log_variance.clamp(-16, 16)).exp(), validate_args=False)
 
     def decode(self, z: Float[Tensor, "n latents"]) -> Distribution:
         """p(x|z): a distribution over images with `.mean` (N, C, H, W), `.log_prob(x)` (N,) in nats, and `.sample()`."""
-        return self.likelihood(self.decoder(z).float())
+        return self.likelihood(full(self.decoder(z)))
 
-    def elbo(self, x: Float[Tensor, "n c h w"], noise: Float[Tensor, "n latents"] | None = None) -> Elbo:
+    def elbo(
+        self,
+        x: Float[Tensor, "n c h w"],
+        noise: Float[Tensor, "n latents"] | None = None,
+        seen: Float[Tensor, "n c h w"] | None = None,
+    ) -> Elbo:
         """The evidence lower bound of each image, from one reparameterized draw z = mean + sigma * noise.
 
-        `noise` is standard normal; without it a fresh draw is made from torch's global generator.
+        `noise` is standard normal; without it a fresh draw is made from torch's global generator. `seen` is what the encoder
+        gets to see instead of x: a bound of log p(x) for any such image (Im et al., 2015, arXiv 1511.06406).
         """
-        posterior = self.posterior(x)
+        posterior = self.posterior(x if seen is None else seen)
         z = posterior.rsample() if noise is None else posterior.mean + posterior.stddev * noise
         return Elbo(log_likelihood=self.decode(z).log_prob(x), kl=self.prior.kl(posterior, z))

@@ -1,7 +1,9 @@
 """The app: header and tabs put together, and the server that shows them."""
 
 import os
+import signal
 import socket
+import sys
 import threading
 
 # Before Gradio is imported: nothing is reported to anybody.
@@ -61,6 +63,8 @@ def serve(
     page = build(catalogue)
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
     threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
+    # A polite kill cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gr.set_static_paths([STATIC, plotly_script()])
     page.launch(
         server_name=host,

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import core
-from core.bundle import PRETRAINED
+from core.bundle import PRETRAINED, locate, read_config
 from core.evaluation import kl_per_latent
 
 DEAD_KL = 0.01
@@ -91,7 +91,7 @@ class Exhibit:
     def points(self) -> Path:
         """A file of little-endian float32 x, y pairs: the gallery's places."""
         assert self.bundle.gallery is not None
-        path = self.folder / f"{self.name}.points"
+        path = self.folder / "points"
         path.write_bytes(self.bundle.gallery.xy.numpy().astype("<f4").tobytes())
         return path
 
@@ -100,7 +100,7 @@ class Exhibit:
         """One lossless sheet of all gallery images, row by row."""
         assert self.bundle.gallery is not None
         with self._drawing:
-            path = self.folder / f"{self.name}.webp"
+            path = self.folder / "sprite.webp"
             if not path.exists():
                 images, columns = self.bundle.gallery.images, self.sprite_columns
                 n, c, h, w = images.shape
@@ -143,8 +143,8 @@ class Catalogue:
             bundles.sort(key=lambda name: (name != "fashion-mnist", name))
         paths: dict[str, Path] = {}
         for bundle in bundles:
-            path = Path(bundle) if Path(bundle).is_dir() else PRETRAINED / bundle
-            name = core.bundle.read_config(path)["name"] if path.is_dir() else core.load(bundle).name
+            path = locate(bundle)
+            name = read_config(path)["name"]
             unique = next(n for n in [name, *(f"{name} ({i})" for i in range(2, 1000))] if n not in paths)
             paths[unique] = path
         return cls(paths)
@@ -165,5 +165,8 @@ class Catalogue:
             raise ValueError(f"model must be one of {', '.join(self.paths)}; got {name!r}.")
         with self._lock:
             if name not in self._open:
-                self._open[name] = Exhibit(name, core.load(self.paths[name]), self.folder)
+                # A name is a stranger's text; the position is a safe name for a folder.
+                folder = self.folder / str(self.names.index(name))
+                folder.mkdir(exist_ok=True)
+                self._open[name] = Exhibit(name, core.load(self.paths[name]), folder)
             return self._open[name]

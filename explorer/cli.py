@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -81,6 +81,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Length of training, instead of --epochs.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
     learning_rate: Annotated[float, typer.Option(help="Largest step size.")] = 2e-3,
+    corruption: Annotated[float, typer.Option(help="Share of pixels the encoder sees only as coin flips.", min=0, max=1)] = 0.0,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the processor has it.")] = "float32",
     seed: Annotated[int, typer.Option(help="Fixes weights, order, noise and map.")] = 0,
     size: Annotated[int | None, typer.Option(help="Side in pixels for a folder of images.", min=8, max=256)] = None,
@@ -103,6 +104,7 @@ def train(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "precision": precision,
+            "corruption": corruption,
             "seed": seed,
         },
         network,
@@ -233,13 +235,13 @@ def project(
 ) -> None:
     """Draw a bundle's map anew."""
     import core
-    from core.bundle import PRETRAINED, pretrained
+    from core.bundle import locate
 
     try:
         first, second = (int(part) for part in pair.split(","))
     except ValueError as error:
         raise ValueError(f"--pair must be two latents such as 0,3; got {pair!r}.") from error
-    target = out or (PRETRAINED / bundle if not Path(bundle).is_dir() and bundle in pretrained() else Path(bundle))
+    target = out or locate(bundle)
     projected = core.load(bundle).projected(method, (first, second), seed)  # pyright: ignore[reportArgumentType]
     projected.save(target)
     figures = projected.config["map"]
@@ -267,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """One line on standard error, and status 2."""
     print("latentscape: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(2)

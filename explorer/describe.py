@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import core
-from core.images import Polarity, Prepared
+from core.images import Polarity, Prepared, to_bytes
 
 
 def prepare(bundle: core.Bundle, picture: Image.Image, polarity: Polarity = "auto", trim: bool = True) -> Prepared:
@@ -17,20 +17,22 @@ def prepare(bundle: core.Bundle, picture: Image.Image, polarity: Polarity = "aut
 def describe(bundle: core.Bundle, images: torch.Tensor) -> list[dict[str, Any]]:
     """One record per 8-bit image: posterior `mean` and `log_variance` (lists), `elbo`, `log_likelihood` and `kl` in nats
     (one fixed draw of z), and the place `x`, `y` of the mean on the map (None without a map)."""
-    encodings = core.encode(bundle.vae, bundle.preprocessing.check(images))
-    places = bundle.map.place(encodings.mean).tolist() if bundle.map is not None else [(None, None)] * len(images)
-    return [
-        {
-            "mean": encodings.mean[i].tolist(),
-            "log_variance": encodings.log_variance[i].tolist(),
-            "elbo": encodings.elbo[i].item(),
-            "log_likelihood": encodings.log_likelihood[i].item(),
-            "kl": encodings.kl[i].item(),
-            "x": places[i][0],
-            "y": places[i][1],
-        }
-        for i in range(len(images))
-    ]
+    # One by one: every picture gets the same draw, so that its record does not depend on the pictures beside it.
+    return [_record(bundle, image) for image in bundle.preprocessing.check(images).split(1)]
+
+
+def _record(bundle: core.Bundle, image: torch.Tensor) -> dict[str, Any]:
+    encodings = core.encode(bundle.vae, image)
+    x, y = bundle.map.place(encodings.mean)[0].tolist() if bundle.map is not None else (None, None)
+    return {
+        "mean": encodings.mean[0].tolist(),
+        "log_variance": encodings.log_variance[0].tolist(),
+        "elbo": encodings.elbo.item(),
+        "log_likelihood": encodings.log_likelihood.item(),
+        "kl": encodings.kl.item(),
+        "x": x,
+        "y": y,
+    }
 
 
 def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:
@@ -52,4 +54,4 @@ def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:
 @torch.no_grad()
 def decode(bundle: core.Bundle, z: torch.Tensor) -> torch.Tensor:
     """The decoder's mean images (N, C, H, W) at latents (N, latents), in 8 bits."""
-    return core.images.to_bytes(bundle.vae.decode(z).mean)
+    return to_bytes(bundle.vae.decode(z).mean)

@@ -3,6 +3,7 @@
 import os
 import platform
 import shlex
+import signal
 import sys
 import time
 from dataclasses import asdict, replace
@@ -15,6 +16,10 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 import core
+from core.bundle import is_bundle
+from core.data import idx_files
+from core.images import Fit
+from core.training import Run, split
 
 
 def choose_device(device: str) -> torch.device:
@@ -55,7 +60,7 @@ def fit(
     likelihood: str = "bernoulli",
     latents: int = 16,
     size: int | None = None,
-    picture_fit: core.images.Fit = "crop",
+    picture_fit: Fit = "crop",
     label_names: list[str] | None = None,
     device: str = "auto",
     notes: str = "",
@@ -66,11 +71,11 @@ def fit(
     weights so far. Raises ValueError for whatever the user can put right.
     """
     console = Console(stderr=True)
-    if out.exists() and not core.bundle.is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out {out} is not a bundle and not empty; choose another folder.")
     train_data = core.load_data(source, "train", size=size, fit=picture_fit)
     # Arrays were never fitted; a later picture of another shape is padded rather than cut.
-    folder_of_pictures = Path(source).is_dir() and not core.data.idx_files(Path(source))
+    folder_of_pictures = Path(source).is_dir() and not idx_files(Path(source))
     preprocessing = core.Preprocessing.measure(train_data.images, picture_fit if folder_of_pictures else "pad")
     test_data = core.load_data(source, "test", preprocessing=preprocessing)
     if label_names:
@@ -91,7 +96,7 @@ def fit(
     last = follow(core.train(vae, train_data.images, chosen, device=where), console)
     seconds = time.monotonic() - start
     console.print("Scoring the test images and drawing the map…")
-    training, held_out = core.training.split(len(train_data.images), chosen.validation, chosen.seed)
+    training, held_out = split(len(train_data.images), chosen.validation, chosen.seed)
     record = {
         "command": shlex.join(["latentscape", *sys.argv[1:]]),
         "notes": notes,
@@ -108,21 +113,23 @@ def fit(
     return bundle
 
 
-def follow(progress: core.training.Run, console: Console) -> core.Progress | None:
-    """Show a run's progress until it ends or Ctrl-C is pressed; returns the last report.
+def follow(progress: Run, console: Console) -> core.Progress | None:
+    """Show a run's progress until it ends, or until Ctrl-C or a polite kill ends it early; returns the last report.
 
     On a terminal that is a bar; in a log it is a line at every twentieth of the run.
     """
-    last: core.Progress | None = None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    last = None
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task, printed = bar.add_task("starting", total=1.0), 0
         try:
-            for last in progress:
-                bar.update(task, completed=last.fraction, description=line(last))
-                if not console.is_terminal and int(20 * last.fraction) > printed:
-                    printed = int(20 * last.fraction)
-                    console.print(f"{last.fraction:4.0%}  {line(last)}", soft_wrap=True)
+            for report in progress:
+                last = report
+                bar.update(task, completed=report.fraction, description=line(report))
+                if not console.is_terminal and int(20 * report.fraction) > printed:
+                    printed = int(20 * report.fraction)
+                    console.print(f"{report.fraction:4.0%}  {line(report)}", soft_wrap=True)
         except KeyboardInterrupt:
             progress.close()
             console.print("Stopped early; the best weights so far are kept.")

@@ -1,10 +1,13 @@
 """Every test runs with the shapes in core's signatures checked, and makes its own data."""
 
+import os
 from pathlib import Path
 
 import jaxtyping
 import pytest
 
+# Networks of this size are fastest on one thread, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 jaxtyping.install_import_hook("core", "beartype.beartype")
 
 import torch  # noqa: E402

@@ -81,7 +81,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    time_to_answer(HELLO), time_to_answer(EXPLORER)  # the first of each reads the disk
+    for program in (HELLO, EXPLORER):  # the first of each reads the disk
+        time_to_answer(program)
     hello, explorer, said = [], [], ""
     for _ in range(arguments.rounds):
         hello.append(time_to_answer(HELLO)[0])

@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 
 import core
 from core import Bundle
-from core.bundle import is_bundle, read_config
+from core.bundle import PRETRAINED, is_bundle, read_config
+
+Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module", params=["umap", "pca", "latents", "no gallery", "gaussian resnet, colour"])
@@ -126,7 +128,7 @@ def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
 
 
-def edit(**changes: Any) -> Callable[[Path], None]:
+def edit(**changes: Any) -> Damage:
     """Change keys of config.json; None removes one."""
 
     def change(folder: Path) -> None:
@@ -137,15 +139,15 @@ def edit(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def write(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+def write(name: str, content: bytes) -> Damage:
+    return lambda folder: (folder / name).write_bytes(content)
 
 
-def cut(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-50]) and None
+def cut(name: str) -> Damage:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-50])
 
 
-def remove(name: str) -> Callable[[Path], None]:
+def remove(name: str) -> Damage:
     return lambda folder: (folder / name).unlink()
 
 
@@ -194,7 +196,7 @@ SMALL = {"channels": 1, "height": 8, "width": 8, "latents": 4, "network": "mlp",
         (narrow, "the gallery has 2 latents, the model 4"),
     ],
 )
-def test_a_damaged_bundle_says_what_is_wrong(copy: Path, damage: Callable[[Path], None], message: str) -> None:
+def test_a_damaged_bundle_says_what_is_wrong(copy: Path, damage: Damage, message: str) -> None:
     damage(copy)
     with pytest.raises(ValueError, match=message):
         core.load(copy)
@@ -218,7 +220,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 
 def test_every_pretrained_model_has_a_readable_config() -> None:
     for name in core.pretrained():
-        assert read_config(core.bundle.PRETRAINED / name)["name"] == name
+        assert read_config(PRETRAINED / name)["name"] == name
 
 
 # --- Making one ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Laws of paths and neighbours."""
 
 import inspect
+from typing import Literal
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from core import interpolate, neighbours
 
 @pytest.mark.parametrize("method", ["linear", "spherical"])
 @pytest.mark.parametrize("steps", [2, 3, 17])
-def test_a_path_starts_and_ends_exactly_at_its_ends(method: str, steps: int) -> None:
+def test_a_path_starts_and_ends_exactly_at_its_ends(method: Literal["linear", "spherical"], steps: int) -> None:
     torch.manual_seed(0)
     for _ in range(50):
         start, end = torch.randn(16), 3 * torch.randn(16)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from core import Preprocessing, read_image
-from core.images import flatten, from_png, to_bytes, to_pil, to_png, to_unit
+from core.images import Fit, flatten, from_png, to_bytes, to_pil, to_png, to_unit
 
 RAMP = np.linspace(0, 255, 12 * 16).round().astype(np.uint8).reshape(12, 16)
 
@@ -61,7 +61,7 @@ def test_grey_pictures_stay_what_they_are() -> None:
 
 
 def test_black_and_white_is_0_and_255() -> None:
-    bits = Image.fromarray(RAMP).point(lambda v: 255 if v > 99 else 0, "1")
+    bits = Image.fromarray(RAMP > 99)
     assert bits.mode == "1"
     assert (grey(bits) == np.where(RAMP > 99, 255, 0)).all()
 
@@ -275,7 +275,7 @@ def test_a_photograph_without_plain_rim_is_not_inverted_or_cut() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (300, 7), (16, 12), (12, 16)])
-def test_any_picture_comes_out_in_the_models_shape(channels: int, fit: str, size: tuple[int, int]) -> None:
+def test_any_picture_comes_out_in_the_models_shape(channels: int, fit: Fit, size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     for background in (None, (0,) * channels):
         prepared = Preprocessing(channels, 12, 16, fit, background).prepare(Image.fromarray(noise))

@@ -31,18 +31,19 @@ def test_a_decoder_paints_every_pixel_and_an_encoder_sees_every_pixel(network: s
     assert (x.grad != 0).all()
 
 
-@pytest.mark.parametrize("side", range(8, 257))
-def test_the_pyramid_halves_rounding_up_until_seven(side: int) -> None:
-    sizes = pyramid(side, 256)
-    assert sizes[0] == (side, 256)
-    assert all(low == ((high[0] + 1) // 2, (high[1] + 1) // 2) for high, low in itertools.pairwise(sizes))
-    assert 4 <= min(sizes[-1]) <= 7
+def test_the_pyramid_halves_rounding_up_until_seven() -> None:
+    for side in range(8, 257):
+        sizes = pyramid(side, 256)
+        assert sizes[0] == (side, 256)
+        assert all(low == ((high[0] + 1) // 2, (high[1] + 1) // 2) for high, low in itertools.pairwise(sizes))
+        assert 4 <= min(sizes[-1]) <= 7
 
 
 def test_a_new_residual_block_is_almost_the_identity() -> None:
     """Its last convolution starts at zero, up to a bias."""
     block, h = Residual(4), torch.randn(2, 4, 5, 5)
     change = block(h) - h
+    assert block.second.bias is not None
     torch.testing.assert_close(change, block.second.bias.view(1, -1, 1, 1).expand_as(change), atol=1e-6, rtol=0)
 
 

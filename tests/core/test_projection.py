@@ -4,13 +4,14 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from core import Bundle, fit_map
 from core.geometry import neighbours
-from core.projection import LinearMap, NeighbourMap, blend, width
+from core.projection import LinearMap, Method, NeighbourMap, blend, width
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,10 @@ def test_umap_of_a_real_gallery_is_trustworthy_and_says_so(bundle: Bundle) -> No
     assert (stored["trustworthiness"], stored["round_trip"]) == (bundle.map.trustworthiness, bundle.map.round_trip)
 
 
-def test_umaps_anchors_are_placed_and_lifted_exactly(bundle: Bundle) -> None:
+def test_umaps_anchors_are_placed_exactly(bundle: Bundle) -> None:
     assert bundle.map is not None
     assert bundle.gallery is not None
     assert torch.equal(bundle.map.place(bundle.gallery.mean), bundle.gallery.xy)
-    assert torch.equal(bundle.map.lift(bundle.gallery.xy), bundle.gallery.mean)
 
 
 def test_umap_is_the_same_for_the_same_seed(bundle: Bundle) -> None:
@@ -77,19 +77,35 @@ def test_held_out_points_come_near_their_neighbours(bundle: Bundle) -> None:
     assert lifted < 0.6 * (mean[1::2].roll(1, 0) - mean[1::2]).norm(dim=1).median()
 
 
-def test_anchors_are_exact_both_ways(neighbour_map: NeighbourMap) -> None:
+def test_place_is_exact_at_the_anchors(neighbour_map: NeighbourMap) -> None:
     torch.testing.assert_close(neighbour_map.place(neighbour_map.latents), neighbour_map.xy, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(neighbour_map.lift(neighbour_map.xy), neighbour_map.latents, rtol=1e-6, atol=1e-6)
 
 
-def test_places_lie_among_those_of_the_neighbours(neighbour_map: NeighbourMap) -> None:
+@pytest.mark.parametrize("direction", ["place", "lift"])
+def test_answers_lie_among_those_of_the_neighbours(neighbour_map: NeighbourMap, direction: str) -> None:
     """Weights are positive and add up to one: nothing is extrapolated, however far away."""
-    query = 10 * torch.randn(300, 6)
-    _, index = neighbours(query, neighbour_map.latents, 15)
-    corners = neighbour_map.xy[index]
-    places = neighbour_map.place(query)
-    assert (places >= corners.amin(1) - 1e-5).all()
-    assert (places <= corners.amax(1) + 1e-5).all()
+    points, values, k = neighbour_map.latents, neighbour_map.xy, 15
+    function = neighbour_map.place
+    if direction == "lift":
+        points, values, function, k = values, points, neighbour_map.lift, 30
+    query = 10 * torch.randn(300, points.shape[1])
+    _, index = neighbours(query, points, k)
+    corners, answers = values[index], function(query)
+    assert (answers >= corners.amin(1) - 1e-5).all()
+    assert (answers <= corners.amax(1) + 1e-5).all()
+
+
+def test_lift_errs_less_than_the_nearest_anchor_about_what_the_plane_does_not_show() -> None:
+    """Of what is noise to the plane, one neighbour is off by twice the variance, a mean of many by little over once."""
+    generator = torch.Generator().manual_seed(0)
+    xy, hidden = torch.rand(1000, 2, generator=generator), torch.randn(1000, 4, generator=generator)
+    latents = torch.cat([xy, hidden], 1)
+    blind = NeighbourMap(latents[::2], xy[::2])
+    lifted = blind.lift(xy[1::2])
+    _, index = neighbours(xy[1::2], blind.xy, 1)
+    nearest = (blind.latents[index[:, 0]] - latents[1::2]).square().sum(1).mean()
+    assert (lifted - latents[1::2]).square().sum(1).mean() < 0.65 * nearest
+    assert (lifted[:, :2] - xy[1::2]).norm(dim=1).median() < 0.03
 
 
 @pytest.mark.parametrize("direction", ["place", "lift"])
@@ -110,7 +126,7 @@ def test_nothing_jumps_along_a_path(neighbour_map: NeighbourMap, direction: str)
 
 @pytest.mark.parametrize("fitted", ["neighbours", "pca", "latents"])
 def test_place_and_lift_are_deterministic_and_take_points_one_by_one(
-    neighbour_map: NeighbourMap, latents: torch.Tensor, fitted: str
+    neighbour_map: NeighbourMap, latents: torch.Tensor, fitted: Method | Literal["neighbours"]
 ) -> None:
     made = neighbour_map if fitted == "neighbours" else fit_map(latents, fitted)[0]
     query = torch.randn(50, 6)
@@ -137,7 +153,7 @@ def test_pca_finds_the_plane_of_largest_variance(latents: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("method", ["pca", "latents"])
-def test_flat_maps_are_inverted_in_the_plane(latents: torch.Tensor, method: str) -> None:
+def test_flat_maps_are_inverted_in_the_plane(latents: torch.Tensor, method: Method) -> None:
     """place(lift(xy)) = xy everywhere; lift(place(z)) is z's foot in the plane, so doing it twice changes nothing."""
     fitted, _ = fit_map(latents, method, pair=(4, 1))
     xy = 20 * torch.randn(100, 2)
@@ -164,9 +180,9 @@ def test_a_map_of_two_latents_is_those_two(latents: torch.Tensor) -> None:
 def test_equal_distances_and_duplicates_still_give_a_place() -> None:
     """All anchors in one place, or all equally far: finite, and among the values."""
     values = torch.arange(20.0)[:, None]
-    together = blend(torch.ones(1, 3), torch.zeros(20, 3), values, k=15, power=2.0)
+    together = blend(torch.ones(1, 3), torch.zeros(20, 3), values, k=15, sharpness=2)
     circle = torch.linspace(0, 2 * torch.pi, 21)[:20]
-    equal = blend(torch.zeros(1, 2), torch.stack([circle.cos(), circle.sin()], 1), values, k=15, power=1.0)
+    equal = blend(torch.zeros(1, 2), torch.stack([circle.cos(), circle.sin()], 1), values, k=15, sharpness=0)
     for answer in (together, equal):
         assert answer.isfinite().all()
         assert 0 <= answer.item() <= 19

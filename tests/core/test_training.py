@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import VAE, Architecture, Data, Settings, evaluate, train
-from core.training import exponential_average, schedule, split
+from core.training import corrupt, exponential_average, schedule, split
 
 ARCHITECTURE = Architecture(1, 8, 8, latents=4, network="mlp")
 
@@ -106,9 +106,7 @@ def test_stopping_early_leaves_the_best_weights_and_evaluation_mode(digits: Data
     held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
     vae = fresh()
     run = train(vae, digits.images, short(epochs=100.0, validations=400))
-    for progress in run:
-        if progress.fraction > 0.01 and math.isfinite(progress.best_validation_elbo):
-            break
+    progress = next(p for p in run if p.fraction > 0.01 and math.isfinite(p.best_validation_elbo))
     assert vae.training
     if stop == "close":
         run.close()
@@ -136,7 +134,7 @@ def test_progress_only_moves_forward_and_ends_at_one(digits: Data) -> None:
 def test_a_run_by_minutes_takes_that_long(digits: Data) -> None:
     last = list(train(fresh(), digits.images, short(epochs=None, minutes=0.02)))[-1]
     assert last.fraction == 1
-    assert 1.2 <= last.seconds < 4
+    assert last.seconds >= 1.2
 
 
 def test_the_length_is_in_images_seen(digits: Data) -> None:
@@ -145,11 +143,42 @@ def test_the_length_is_in_images_seen(digits: Data) -> None:
     assert 0.5 <= last.epoch < 0.5 + 32 / 1079
 
 
+def test_a_run_closed_before_its_first_validation_keeps_what_it_learned(digits: Data) -> None:
+    vae = fresh()
+    before = evaluate(vae, digits.images).elbo
+    run = train(vae, digits.images, short(epochs=200.0), report_every=0.0)
+    report = next(report for report in run if report.epoch >= 3)
+    run.close()
+    assert math.isnan(report.validation_elbo)
+    assert evaluate(vae, digits.images).elbo > before + 10
+
+
+def test_corruption_redraws_its_share_of_pixels_without_changing_their_mean() -> None:
+    x = torch.full((400, 1, 16, 16), 0.3)
+    generator = torch.Generator().manual_seed(0)
+    for share in (0.0, 0.5, 1.0):
+        seen = corrupt(x, share, generator)
+        assert (seen != x).float().mean() == pytest.approx(share, abs=0.01)
+        assert seen.mean() == pytest.approx(0.3, abs=0.01)
+    assert set(seen.unique().tolist()) == {0.0, 1.0}
+
+
+def test_an_encoder_that_saw_coin_flips_learns_less_by_heart(digits: Data) -> None:
+    """Corruption is for training alone: on clean images, the gap between those trained on and others shrinks."""
+    images, others = digits.images[:200], digits.images[200:]
+    gaps = []
+    for corruption in (0.0, 1.0):
+        vae = fresh()
+        fitted(Data(images, {}), vae, short(epochs=150.0, corruption=corruption))
+        gaps.append(evaluate(vae, images).elbo - evaluate(vae, others).elbo)
+    assert gaps[1] < 0.8 * gaps[0]
+
+
 def test_an_objective_is_a_function(digits: Data) -> None:
     """One that counts the KL thirty times leaves less of it than the ELBO does."""
 
-    def heavy_kl(vae: VAE, x: torch.Tensor, noise: torch.Tensor) -> Any:
-        terms = vae.elbo(x, noise)
+    def heavy_kl(vae: VAE, x: torch.Tensor, noise: torch.Tensor, seen: torch.Tensor | None) -> Any:
+        terms = vae.elbo(x, noise, seen)
         return terms._replace(kl=30 * terms.kl)
 
     plain, other = fresh(), fresh()

@@ -41,7 +41,8 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
-        return (int(ended.value.code or 0), *capsys.readouterr())
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
 
     return run
 
@@ -94,8 +95,8 @@ def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path
     assert core.load(tmp_path / "a").name == "other"
 
 
-def test_evaluate_prints_the_figures_of_all_images(tiny_bundle: Path, bundle: core.Bundle) -> None:
-    figures = json.loads(latentscape("evaluate", tiny_bundle, "--data", "digits", "--split", "all", "--json"))
+def test_evaluate_prints_the_figures_of_all_images(call: Call, tiny_bundle: Path, bundle: core.Bundle) -> None:
+    figures = json.loads(call("evaluate", tiny_bundle, "--data", "digits", "--split", "all", "--json")[1])
     wanted = {"elbo", "log_likelihood", "kl", "kl_per_latent", "active_units", "bits_per_dim", "images", "likelihood"}
     assert wanted <= set(figures)
     assert figures["images"] == 1797

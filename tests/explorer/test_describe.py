@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -21,17 +22,17 @@ def test_a_record_is_the_posterior_the_elbo_and_the_place(bundle: Bundle) -> Non
     places = bundle.map.place(encodings.mean)
     for i, record in enumerate(records):
         assert list(record) == ["mean", "log_variance", "elbo", "log_likelihood", "kl", "x", "y"]
-        assert record["mean"] == encodings.mean[i].tolist()
-        assert record["log_variance"] == encodings.log_variance[i].tolist()
+        assert record["mean"] == pytest.approx(encodings.mean[i].tolist(), rel=1e-5, abs=1e-6)
+        assert record["log_variance"] == pytest.approx(encodings.log_variance[i].tolist(), rel=1e-5, abs=1e-6)
         assert record["elbo"] == pytest.approx(record["log_likelihood"] - record["kl"], rel=1e-5)
         assert [record["x"], record["y"]] == pytest.approx(places[i].tolist())
 
 
-def test_a_record_does_not_depend_on_the_pictures_after_it(bundle: Bundle) -> None:
+def test_a_record_does_not_depend_on_the_pictures_beside_it(bundle: Bundle) -> None:
     assert bundle.gallery is not None
     whole = describe(bundle, bundle.gallery.images[:9])
     for n in (1, 2, 5):
-        for part, expected in zip(describe(bundle, bundle.gallery.images[:n]), whole, strict=False):
+        for part, expected in zip(describe(bundle, bundle.gallery.images[n : n + 3]), whole[n : n + 3], strict=True):
             assert part["elbo"] == pytest.approx(expected["elbo"], rel=1e-5)
             assert part["mean"] == pytest.approx(expected["mean"], rel=1e-4, abs=1e-5)
 
@@ -71,7 +72,8 @@ def test_decoding_gives_the_mean_picture_in_8_bits(bundle: Bundle) -> None:
 
 
 def test_numbers_and_their_spellings_are_latents(bundle: Bundle) -> None:
-    assert parse_latents(bundle, [1, -2.5, "3e-1", "0"]).tolist() == [[1.0, -2.5, pytest.approx(0.3), 0.0]]
+    values: list[Any] = [1, -2.5, "3e-1", "0"]
+    assert parse_latents(bundle, values).tolist() == [[1.0, -2.5, pytest.approx(0.3), 0.0]]
 
 
 @pytest.mark.parametrize(

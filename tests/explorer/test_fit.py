@@ -53,12 +53,12 @@ def test_ctrl_c_keeps_what_was_learned(digits: Data) -> None:
     """A real interrupt, in the middle of a step: no traceback, and the model is the best one that was scored."""
     steps = 0
 
-    def interrupted(vae: VAE, x: torch.Tensor, noise: torch.Tensor) -> Elbo:
+    def interrupted(vae: VAE, x: torch.Tensor, noise: torch.Tensor, seen: torch.Tensor | None) -> Elbo:
         nonlocal steps
         steps += 1
         if steps == 50:
             signal.raise_signal(signal.SIGINT)
-        return vae.elbo(x, noise)
+        return vae.elbo(x, noise, seen)
 
     screen = io.StringIO()
     torch.manual_seed(0)
