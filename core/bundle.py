@@ -50,6 +50,11 @@ class Bundle:
         return self.config["name"]
 
     @cached_property
+    def architecture(self) -> Architecture:
+        """What the model is built of."""
+        return Architecture(**self.config["architecture"])
+
+    @cached_property
     def preprocessing(self) -> Preprocessing:
         """How pictures become this model's input."""
         return Preprocessing(**self.config["preprocessing"])
@@ -71,6 +76,8 @@ class Bundle:
                 self.gallery.write(partial / "gallery.parquet")
             (partial / "README.md").write_text(model_card(self.config), encoding="utf-8")
             partial.chmod(0o755)
+            for file in partial.iterdir():
+                file.chmod(0o644)
             if path.exists():
                 shutil.rmtree(path)
             os.replace(partial, path)

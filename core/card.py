@@ -43,12 +43,8 @@ Likelihood: {evaluation["likelihood"]}.
 
 ## Training
 
-```
-{training["command"]}
-```
-
+{"".join(stage(record) for record in stages(training))}
 {training["images"]:,} training images and {training["held_out"]:,} more to choose the checkpoint by; no test image was used.
-{training["epochs"]:.1f} epochs in {training["seconds"] / 60:.1f} minutes on {training["machine"]}.
 
 ## Use
 
@@ -62,4 +58,21 @@ import core
 bundle = core.load("{config["name"]}")
 picture = bundle.vae.decode(bundle.vae.prior.sample(1)).mean
 ```
+"""
+
+
+def stages(training: dict[str, Any]) -> list[dict[str, Any]]:
+    """The training records of a model, from its first weights to its last."""
+    before = training.get("started_from")
+    return [*(stages(before) if before else []), training]
+
+
+def stage(training: dict[str, Any]) -> str:
+    """One command, and what it took."""
+    return f"""
+```
+{training["command"]}
+```
+
+{training["epochs"]:.1f} epochs in {training["seconds"] / 60:.1f} minutes on {training["machine"]}.
 """

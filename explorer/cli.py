@@ -88,6 +88,7 @@ def train(
     fit: Annotated[str, typer.Option(help="How a folder's images are fitted: crop, pad or stretch.")] = "crop",
     name: Annotated[str | None, typer.Option(help="What to call the model; the folder's name if not given.")] = None,
     label_names: Annotated[str | None, typer.Option(help="Names of the classes 0, 1, 2…, separated by commas.")] = None,
+    start: Annotated[str | None, typer.Option(help="A bundle to go on from; its architecture is kept.")] = None,
     notes: Annotated[str, typer.Option(help="A paragraph for the model card.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",
 ) -> None:
@@ -115,11 +116,13 @@ def train(
         [part.strip() for part in label_names.split(",")] if label_names else None,
         device,
         notes,
+        start,
     )
     figures = bundle.config["evaluation"]
     print(
         f"Test ELBO {figures['elbo']:.2f} nats (log-likelihood {figures['log_likelihood']:.2f}, KL {figures['kl']:.2f}), "
-        f"{figures['active_units']} of {latents} latents active.\nSaved in {out}. Walk through it:  latentscape explore {out}"
+        f"{figures['active_units']} of {bundle.architecture.latents} latents active.\n"
+        f"Saved in {out}. Walk through it:  latentscape explore {out}"
     )
 
 

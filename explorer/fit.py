@@ -64,37 +64,43 @@ def fit(
     label_names: list[str] | None = None,
     device: str = "auto",
     notes: str = "",
+    start: str | None = None,
 ) -> core.Bundle:
     """Train on a data set's training split, score and map its test split, and save the bundle at `out`.
 
-    `settings` are those of `core.Settings`; without a length one is chosen. Ctrl-C ends training early and saves the best
-    weights so far. Raises ValueError for whatever the user can put right.
+    `settings` are those of `core.Settings`; without a length one is chosen. With `start`, training goes on from the weights
+    of that bundle, whose network, likelihood, latents and held-out images are kept. Ctrl-C ends training early and saves the
+    best weights so far. Raises ValueError for whatever the user can put right.
     """
     console = Console(stderr=True)
     if out.exists() and not is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out {out} is not a bundle and not empty; choose another folder.")
     train_data = core.load_data(source, "train", size=size, fit=picture_fit)
     # Arrays were never fitted; a later picture of another shape is padded rather than cut.
-    folder_of_pictures = Path(source).is_dir() and not idx_files(Path(source))
-    preprocessing = core.Preprocessing.measure(train_data.images, picture_fit if folder_of_pictures else "pad")
+    pictures = Path(source).is_dir() and not idx_files(Path(source))
+    preprocessing = core.Preprocessing.measure(train_data.images, picture_fit if pictures else "pad")
     test_data = core.load_data(source, "test", preprocessing=preprocessing)
     if label_names:
         test_data = rename_labels(test_data, label_names)
     if settings.get("epochs") is None and settings.get("minutes") is None:
         settings = {**settings, "epochs": float(default_epochs(len(train_data.images)))}
+    before = core.load(start) if start else None
+    if before:
+        before.preprocessing.check(train_data.images[:1])
+        # The KL counts from the first step, and the held-out images stay those that no weight has seen.
+        settings = {**settings, "kl_warm_up": 0.0, "seed": before.config["training"]["settings"]["seed"]}
     chosen = core.Settings(**settings)  # pyright: ignore[reportArgumentType]
-    architecture = core.Architecture(*preprocessing.shape, latents, network, likelihood)
     torch.manual_seed(chosen.seed)
-    vae = architecture.build()
+    architecture = before.architecture if before else core.Architecture(*preprocessing.shape, latents, network, likelihood)
+    vae = before.vae if before else architecture.build()
     where = choose_device(device)
     console.print(
-        f"{len(train_data.images):,} training and {len(test_data.images):,} test images, "
-        f"{preprocessing.channels}x{preprocessing.height}x{preprocessing.width}; {network}, {latents} latents, "
+        f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture}; "
         f"{sum(p.numel() for p in vae.parameters()):,} weights; on {where}."
     )
-    start = time.monotonic()
+    began = time.monotonic()
     last = follow(core.train(vae, train_data.images, chosen, device=where), console)
-    seconds = time.monotonic() - start
+    seconds = time.monotonic() - began
     console.print("Scoring the test images and drawing the map…")
     training, held_out = split(len(train_data.images), chosen.validation, chosen.seed)
     record = {
@@ -106,6 +112,7 @@ def fit(
         "epochs": last.epoch if last else 0.0,
         "seconds": seconds,
         "validation_elbo": last.best_validation_elbo if last and np.isfinite(last.best_validation_elbo) else None,
+        "started_from": before.config["training"] if before else None,
         "machine": f"{os.cpu_count()} cores ({platform.machine()}), {where.type}, torch {torch.__version__}",
     }
     bundle = core.make_bundle(name, vae, architecture, preprocessing, test_data, record, device=where, seed=chosen.seed)

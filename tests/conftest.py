@@ -29,7 +29,14 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, digits: core.Data) -> 
     vae = architecture.build()
     for _ in core.train(vae, digits.images, core.Settings(epochs=5.0, batch_size=32, learning_rate=5e-3)):
         pass
-    record = {"command": "latentscape train digits", "images": 1079, "held_out": 119, "epochs": 5.0, "seconds": 1.0}
+    record = {
+        "command": "latentscape train digits",
+        "settings": {"seed": 0},
+        "images": 1079,
+        "held_out": 119,
+        "epochs": 5.0,
+        "seconds": 1.0,
+    }
     preprocessing = core.Preprocessing.measure(digits.images)
     test = core.load_data("digits", "test")
     path = tmp_path_factory.mktemp("bundles") / "tiny"

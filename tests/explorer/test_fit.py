@@ -2,15 +2,17 @@
 
 import io
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+import core
 from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
 from core.training import split
-from explorer.fit import choose_device, default_epochs, follow, rename_labels
+from explorer.fit import choose_device, default_epochs, fit, follow, rename_labels
 
 
 @pytest.mark.parametrize("images", [1, 30, 1198, 54_000, 60_000, 10**7])
@@ -70,3 +72,21 @@ def test_ctrl_c_keeps_what_was_learned(digits: Data) -> None:
     assert last is not None
     held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
     assert evaluate(vae, held_out).elbo == pytest.approx(last.best_validation_elbo, rel=1e-6)
+
+
+def test_training_goes_on_from_a_bundle_and_the_card_tells_both_commands(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Its weights, architecture and held-out images are kept; a little more training does not throw it back."""
+    before = core.load(tiny_bundle)
+    out = tmp_path / "more"
+    after = fit("digits", out, "more", {"epochs": 2.0, "learning_rate": 1e-3, "seed": 7}, start=str(tiny_bundle))
+    assert after.architecture == before.architecture
+    assert after.config["training"]["settings"]["seed"] == before.config["training"]["settings"]["seed"]
+    assert after.config["training"]["started_from"] == before.config["training"]
+    assert after.config["evaluation"]["elbo"] > before.config["evaluation"]["elbo"] - 0.2
+    assert (out / "README.md").read_text().count("epochs in") == 2
+
+
+def test_training_goes_on_only_with_images_of_the_same_shape(tiny_bundle: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", images=np.zeros((40, 12, 12), np.uint8))
+    with pytest.raises(ValueError, match="images must be 8-bit"):
+        fit(str(tmp_path / "data.npz"), tmp_path / "more", "more", {"epochs": 1.0}, start=str(tiny_bundle))
