@@ -2,8 +2,10 @@
 
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -39,6 +41,8 @@ def explore(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
     """Open the explorer in the browser."""
+    # Half of the start is torch reading its libraries: it does so beside Gradio's own imports.
+    threading.Thread(target=import_module, args=("torch",)).start()
     from explorer.app import serve
 
     serve(bundles or [], host=host, port=port, share=share, browser=not no_browser)
