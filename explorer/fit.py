@@ -51,6 +51,18 @@ def rename_labels(data: core.Data, names: list[str]) -> core.Data:
         raise ValueError(f"--label-names must name the classes 0 to {len(names) - 1}, in order; {error}.") from error
 
 
+def read(
+    source: str, size: int | None, fit: Fit, label_names: list[str] | None
+) -> tuple[core.Data, core.Data, core.Preprocessing]:
+    """Training and test images of a data set, and what later pictures go through to look like them."""
+    train_data = core.load_data(source, "train", size=size, fit=fit)
+    # Arrays were never fitted; a later picture of another shape is padded rather than cut.
+    pictures = Path(source).is_dir() and not idx_files(Path(source))
+    preprocessing = core.Preprocessing.measure(train_data.images, fit if pictures else "pad")
+    test_data = core.load_data(source, "test", preprocessing=preprocessing)
+    return train_data, rename_labels(test_data, label_names) if label_names else test_data, preprocessing
+
+
 def fit(
     source: str,
     out: Path,
@@ -75,13 +87,7 @@ def fit(
     console = Console(stderr=True)
     if out.exists() and not is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out {out} is not a bundle and not empty; choose another folder.")
-    train_data = core.load_data(source, "train", size=size, fit=picture_fit)
-    # Arrays were never fitted; a later picture of another shape is padded rather than cut.
-    pictures = Path(source).is_dir() and not idx_files(Path(source))
-    preprocessing = core.Preprocessing.measure(train_data.images, picture_fit if pictures else "pad")
-    test_data = core.load_data(source, "test", preprocessing=preprocessing)
-    if label_names:
-        test_data = rename_labels(test_data, label_names)
+    train_data, test_data, preprocessing = read(source, size, picture_fit, label_names)
     if settings.get("epochs") is None and settings.get("minutes") is None:
         settings = {**settings, "epochs": float(default_epochs(len(train_data.images)))}
     before = core.load(start) if start else None
