@@ -65,8 +65,7 @@ class Bundle:
         A bundle already there is replaced. Raises ValueError when the folder holds anything else.
         """
         path = Path(path).absolute()
-        if path.exists() and not is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
-            raise ValueError(f"{path} is not a bundle and not empty; it is left alone. Choose another folder.")
+        check_target(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         try:
@@ -131,6 +130,12 @@ def make_bundle(
     if len(keep) < 4 or architecture.latents < 2:
         return bundle
     return bundle.projected(method, seed=seed)
+
+
+def check_target(path: Path) -> None:
+    """Raise a ValueError unless a bundle can be saved here without harm: nothing, an empty folder, or another bundle."""
+    if path.exists() and not is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} is not a bundle and not empty; it is left alone. Choose another folder.")
 
 
 def is_bundle(path: Path) -> bool:

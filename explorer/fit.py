@@ -16,7 +16,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 import core
-from core.bundle import is_bundle
+from core.bundle import check_target
 from core.data import idx_files
 from core.images import Fit
 from core.training import Run, split
@@ -85,8 +85,7 @@ def fit(
     best weights so far. Raises ValueError for whatever the user can put right.
     """
     console = Console(stderr=True)
-    if out.exists() and not is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out {out} is not a bundle and not empty; choose another folder.")
+    check_target(out)  # before hours are spent
     train_data, test_data, preprocessing = read(source, size, picture_fit, label_names)
     if settings.get("epochs") is None and settings.get("minutes") is None:
         settings = {**settings, "epochs": float(default_epochs(len(train_data.images)))}
