@@ -1,20 +1,29 @@
 """Latentscape's model package: variational autoencoders, and everything measured about them."""
 
+from core.anomaly import Anomaly
 from core.architecture import Architecture
+from core.binarization import binarize
 from core.bundle import Bundle, load, make_bundle, pretrained
-from core.data import Data, load_data
+from core.checkpoint import Checkpoint
+from core.data import Data, load_data, open_data
 from core.evaluation import Encodings, Evaluation, encode, evaluate
 from core.gallery import Gallery
 from core.geometry import interpolate, neighbours
-from core.images import Preprocessing, read_image
+from core.images import Preprocessing
+from core.pictures import read_image
+from core.progress import Progress
 from core.projection import Map, fit_map
-from core.training import Progress, Settings, train
+from core.ranks import Ranks
+from core.settings import Settings
+from core.training import train
 from core.vae import VAE, Elbo
 
 __all__ = [
     "VAE",
+    "Anomaly",
     "Architecture",
     "Bundle",
+    "Checkpoint",
     "Data",
     "Elbo",
     "Encodings",
@@ -23,7 +32,9 @@ __all__ = [
     "Map",
     "Preprocessing",
     "Progress",
+    "Ranks",
     "Settings",
+    "binarize",
     "encode",
     "evaluate",
     "fit_map",
@@ -32,6 +43,7 @@ __all__ = [
     "load_data",
     "make_bundle",
     "neighbours",
+    "open_data",
     "pretrained",
     "read_image",
     "train",

@@ -1,5 +1,6 @@
 """The one place where names become modules: what a bundle's config.json says, and the VAE it stands for."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -8,7 +9,7 @@ from torch import nn
 
 from core.likelihoods import LIKELIHOODS
 from core.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape
-from core.priors import PRIORS
+from core.priors import FlowPrior, Prior, StandardNormal, VampPrior
 from core.vae import VAE
 
 
@@ -22,6 +23,15 @@ NETWORKS: dict[str, tuple[Builder, Builder]] = {
     "mlp": (MLPEncoder, MLPDecoder),
     "conv": (ConvEncoder, ConvDecoder),
     "resnet": (partial(ConvEncoder, blocks=1), partial(ConvDecoder, blocks=1)),
+}
+
+MOST_LATENTS = 4096
+"""A stranger's config.json may not ask for all of the memory."""
+
+PRIORS: dict[str, Callable[[int, nn.Module, Shape], Prior]] = {
+    "normal": lambda latents, encoder, shape: StandardNormal(latents),
+    "vamp": VampPrior,
+    "flow": lambda latents, encoder, shape: FlowPrior(latents),
 }
 
 
@@ -53,8 +63,10 @@ class Architecture:
                     f"images must be 8 to 256 pixels on each side; got {self.height}x{self.width}. "
                     "Resize them (--size), or pad small ones."
                 )
-        if self.channels < 1 or self.latents < 1:
-            raise ValueError(f"channels and latents must be at least 1; got {self.channels} and {self.latents}.")
+        if not 1 <= self.channels <= 4 or not 1 <= self.latents <= MOST_LATENTS:
+            raise ValueError(
+                f"channels must be 1 to 4 and latents 1 to {MOST_LATENTS:,}; got {self.channels} and {self.latents}."
+            )
         check_choice("network", self.network, NETWORKS)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_choice("prior", self.prior, PRIORS)
@@ -66,14 +78,11 @@ class Architecture:
 
     def build(self) -> VAE:
         """A VAE with fresh weights, drawn from torch's global generator."""
-        encoder, decoder = NETWORKS[self.network]
+        make_encoder, make_decoder = NETWORKS[self.network]
         likelihood = LIKELIHOODS[self.likelihood]()
-        return VAE(
-            prior=PRIORS[self.prior](self.latents),
-            encoder=encoder(self.shape, 2 * self.latents),
-            decoder=decoder((likelihood.channels_out(self.channels), *self.shape[1:]), self.latents),
-            likelihood=likelihood,
-        )
+        encoder = make_encoder(self.shape, 2 * self.latents)
+        decoder = make_decoder((likelihood.channels_out(self.channels), *self.shape[1:]), self.latents)
+        return VAE(PRIORS[self.prior](self.latents, encoder, self.shape), encoder, decoder, likelihood)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config.json."""

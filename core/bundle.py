@@ -1,33 +1,48 @@
 """The bundle: a folder with a trained model, the images it is shown with, and everything measured about it.
 
 config.json         architecture, preprocessing, data, training, evaluation and map, as plain JSON
-model.safetensors   the weights
-gallery.parquet     images, posteriors, places and labels (absent in a bundle without gallery)
+model.safetensors   the weights; those that half precision holds exactly are stored in it
+decoder.onnx        the decoder and the encoder for any runtime, the browser's among them (see `core.export`)
+encoder.onnx
+gallery.parquet     images, posteriors, places and labels (a bundle that is only for scoring has neither these nor ONNX files)
+anomaly.safetensors what makes an image odd (absent in a bundle that was not calibrated)
+features.safetensors what its samples are judged by (absent where the training images have no labels)
+manifest.json       size and hash of each of these
 README.md           the model card
 
-Nothing in it can run code: no pickle anywhere.
+Nothing in it can run code: no pickle anywhere. Whatever is read of it is checked first, as by a stranger's hand.
 """
 
 import json
 import os
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
+from core import hub, manifest
+from core.anomaly import Anomaly, Detector, fit_detector, statistics
 from core.architecture import Architecture
 from core.card import model_card
 from core.data import Data
-from core.evaluation import encode, summarize
+from core.evaluation import Evaluation, encode, summarize
+from core.export import exact_half, onnx_files
+from core.features import Reader, fit_reader, learnable
 from core.gallery import Gallery, pack
-from core.images import Preprocessing
-from core.projection import LinearMap, Map, Method, NeighbourMap, fit_map
+from core.images import Images, Preprocessing
+from core.projection import Map, Method, fit_map, restore_map
+from core.ranks import ALONE, Ranks
 from core.vae import VAE
 
 FORMAT = "latentscape"
@@ -37,12 +52,15 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A VAE (`vae`, in evaluation mode) with its `gallery` and `map` (None where there is none) and its `config`."""
+    """A VAE (`vae`, in evaluation mode) with its `config`, and its `gallery`, `map`, `detector` and `reader`: None where there
+    is none."""
 
     vae: VAE
     gallery: Gallery | None
     map: Map | None
     config: dict[str, Any]
+    detector: Detector | None = None
+    reader: Reader | None = None
 
     @property
     def name(self) -> str:
@@ -59,29 +77,60 @@ class Bundle:
         """How pictures become this model's input."""
         return Preprocessing(**self.config["preprocessing"])
 
+    @cached_property
+    def onnx(self) -> dict[str, bytes]:
+        """decoder.onnx and encoder.onnx, by name; ValueError where they do not give what torch gives."""
+        return onnx_files(self.vae, self.architecture.shape)
+
     def save(self, path: str | Path) -> None:
         """Write the folder; all of it or nothing.
 
-        A bundle already there is replaced. Raises ValueError when the folder holds anything else.
+        A bundle already there is replaced. Raises ValueError when the folder holds anything else, or when an ONNX file does
+        not give what torch gives.
         """
         path = Path(path).absolute()
         check_target(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        try:
+        with replacing(path) as partial:
             write_json(partial / "config.json", self.config)
-            save_file({name: tensor.cpu() for name, tensor in self.vae.state_dict().items()}, partial / "model.safetensors")
-            if self.gallery is not None:
+            save_file(halves(self.vae), partial / "model.safetensors")
+            if self.gallery is not None:  # without one it is for scoring, and no page decodes it
+                for name, content in self.onnx.items():
+                    (partial / name).write_bytes(content)
                 self.gallery.write(partial / "gallery.parquet")
+            if self.detector is not None:
+                save_file(self.detector.tensors(), partial / "anomaly.safetensors")
+            if self.reader is not None:
+                save_file(halves(self.reader.classifier), partial / "features.safetensors")
+            manifest.write(partial)
             (partial / "README.md").write_text(model_card(self.config), encoding="utf-8")
-            partial.chmod(0o755)
-            for file in partial.iterdir():
-                file.chmod(0o644)
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(partial, path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+
+    def anomaly(self, images: UInt8[Tensor, "n c h w"]) -> Anomaly:
+        """How odd 8-bit images of this model's shape are: a conformal p-value and a score for each; see `core.anomaly`.
+
+        Raises ValueError for a bundle that was not calibrated, or images of another kind.
+        """
+        if self.detector is None:
+            raise ValueError(f"{self.name} has no anomaly calibration: run `latentscape calibrate` with its training data.")
+        return self.detector.judge(statistics(self.vae, self.preprocessing.check(images)))
+
+    def calibrated(self, training: Images, held_out: Images) -> "Bundle":
+        """The same model with a detector fitted to training images and calibrated on others that it was not fitted to."""
+        for images in (training, held_out):
+            self.preprocessing.check(images[:1])
+        return replace(self, detector=fit_detector(self.vae, training, held_out))
+
+    def taught(self, training: Data, held_out: Int[Tensor, " m"]) -> "Bundle":
+        """The same model with a classifier of its training data's labels, by which its samples are judged; as it is where
+        there are no labels to learn. Images at `held_out` are not learned from."""
+        if not learnable(training.labels):
+            return self
+        images = self.preprocessing.view(training.images)
+        reader = fit_reader(images, training.labels, held_out, device=next(self.vae.parameters()).device)
+        return replace(self, reader=reader, config={**self.config, "reader": reader.as_dict()})
+
+    def evaluated(self, split: str, figures: Evaluation) -> "Bundle":
+        """The same model with these figures, of this split, in its config and on its card."""
+        return replace(self, config={**self.config, "evaluation": {"split": split, **asdict(figures)}})
 
     def projected(self, method: Method, pair: tuple[int, int] = (0, 1), seed: int = 0) -> "Bundle":
         """The same model with its gallery on a newly fitted map."""
@@ -102,13 +151,17 @@ def make_bundle(
     gallery_size: int = 10_000,
     seed: int = 0,
     device: torch.device | str | None = None,
+    ranks: Ranks = ALONE,
 ) -> Bundle:
-    """Evaluate a trained VAE on all test images, show at most `gallery_size` of them, and draw their map.
+    """Evaluate a trained VAE on all test images, show at most `gallery_size` of them (0: none), and draw their map.
 
-    `training` is recorded as given (command, settings, seconds…); it has to be plain JSON values.
+    The weights are first rounded to what half precision holds, so that a bundle takes half the space and every figure
+    is of the weights that are saved. `training` is recorded as given (command, settings, seconds…): plain JSON values.
+    Several processes share the evaluation; the first one's bundle alone has the images and the map.
     """
-    encodings = encode(vae, test.images, device=device)
-    evaluation = summarize(vae, encodings, test.images.shape[1:].numel())
+    round_to_half(vae)
+    encodings = encode(vae, test.images, device=device, ranks=ranks)
+    evaluation = summarize(vae, test.images, encodings, ranks=ranks)
     keep = torch.arange(len(test.images))
     if len(keep) > gallery_size:
         keep = torch.randperm(len(keep), generator=torch.Generator().manual_seed(seed))[:gallery_size].sort().values
@@ -123,6 +176,8 @@ def make_bundle(
         "evaluation": {"split": "test", **asdict(evaluation)},
         "map": None,
     }
+    if not gallery_size or not ranks.main:
+        return Bundle(vae.cpu(), None, None, config)
     mean = encodings.mean[keep]
     labels = {**shown.labels, "log_likelihood": encodings.log_likelihood[keep].numpy()}
     gallery = Gallery(pack(shown.images), mean, encodings.log_variance[keep], torch.zeros(len(keep), 2), labels)
@@ -130,6 +185,33 @@ def make_bundle(
     if len(keep) < 4 or architecture.latents < 2:
         return bundle
     return bundle.projected(method, seed=seed)
+
+
+@torch.no_grad()
+def round_to_half(vae: VAE) -> None:
+    """Round every weight to the nearest number that float16 holds; they stay float32."""
+    for weight in vae.parameters():
+        weight.copy_(weight.half())
+
+
+def halves(module: nn.Module) -> dict[str, Tensor]:
+    """A module's weights by name, in half precision where that is exact."""
+    return {name: exact_half(tensor.cpu()) for name, tensor in module.state_dict().items()}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which then takes the place of whatever is at `path`; an error leaves that as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_target(path: Path) -> None:
@@ -152,35 +234,61 @@ def pretrained() -> list[str]:
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """The folder of a bundle that is given by its path or by the name of a pretrained model; ValueError if there is none."""
+    """The folder of a bundle, given by its path, a pretrained model's name, or "hf:owner/name", which is fetched first.
+
+    Raises ValueError if there is none.
+    """
+    if str(name_or_path).startswith(hub.PREFIX):
+        return hub.fetch(str(name_or_path))
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
     if str(name_or_path) in pretrained():
         return PRETRAINED / str(name_or_path)
     names = ", ".join(pretrained()) or "(no pretrained models found)"
-    raise ValueError(f"a bundle is a folder or one of {names}; got {str(name_or_path)!r}.")
+    raise ValueError(f"a bundle is a folder or one of {names}, or hf:owner/name on the hub; got {str(name_or_path)!r}.")
 
 
 def load(name_or_path: str | Path) -> Bundle:
-    """Open a bundle: the name of a pretrained model, or a folder.
+    """Open a bundle: the name of a pretrained model, a folder, or "hf:owner/name" for a repository on the hub.
 
-    Raises ValueError that says what is wrong with a missing, foreign or damaged folder.
+    Raises ValueError that says what is wrong with a missing, foreign, damaged or tampered one. Warns of a bundle without a
+    manifest, as the first release saved them: it is opened, but nothing says whether its files are those that were saved.
     """
     path = locate(name_or_path)
     config = read_config(path)
+    if not manifest.verify(path):
+        warnings.warn(f"{path} has no {manifest.NAME}, so its files are not checked. Saved again it has one.", stacklevel=2)
     try:
         architecture = Architecture(**config["architecture"])
-        Preprocessing(**config["preprocessing"])
+        preprocessing = Preprocessing(**config["preprocessing"])
         vae = architecture.build()
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{path / 'config.json'} is damaged: {error!r}. Train the model again or fetch a whole copy."
         ) from error
+    if preprocessing.shape != architecture.shape:
+        raise ValueError(
+            f"{path / 'config.json'} is damaged: its preprocessing makes images of {preprocessing.shape}, "
+            f"its architecture takes {architecture.shape}."
+        )
     _load_weights(vae, path / "model.safetensors")
-    gallery = Gallery.read(path / "gallery.parquet") if (path / "gallery.parquet").exists() else None
-    if gallery is not None and gallery.mean.shape[1] != architecture.latents:
-        raise ValueError(f"{path}: the gallery has {gallery.mean.shape[1]} latents, the model {architecture.latents}.")
-    return Bundle(vae.eval(), gallery, _open_map(path, config["map"], gallery), config)
+    gallery = None
+    if (path / "gallery.parquet").exists():
+        gallery = Gallery.read(path / "gallery.parquet")
+        try:
+            gallery.check(architecture.shape, architecture.latents)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    fitted = None
+    if gallery is not None and config["map"] is not None:
+        try:
+            fitted = restore_map(config["map"], gallery.mean, gallery.xy)
+        except ValueError as error:
+            raise ValueError(f"{path / 'config.json'} is damaged: {error}") from error
+    odd, features = path / "anomaly.safetensors", path / "features.safetensors"
+    detector = Detector.read(odd, architecture.latents) if odd.exists() else None
+    reader = Reader.open(features, architecture.channels, config.get("reader")) if features.exists() else None
+    return Bundle(vae.eval(), gallery, fitted, config, detector, reader)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -188,18 +296,25 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     if not file.exists():
         raise ValueError(f"{path} is not a bundle: it has no config.json. A bundle is what `latentscape train --out` writes.")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {error}. Train the model again or fetch a whole copy.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    config = manifest.read_json(file)
+    if config.get("format") != FORMAT:
         raise ValueError(f'{file} is not of a bundle: it must say "format": "{FORMAT}".')
     if config.get("version") != VERSION:
         raise ValueError(f"{path} is a bundle of version {config.get('version')}; this program reads {VERSION}. Update it.")
     missing = [key for key in ("name", "architecture", "preprocessing", "training", "evaluation", "map") if key not in config]
     if missing:
         raise ValueError(f"{file} is damaged: it lacks {', '.join(missing)}.")
+    objects = ("architecture", "preprocessing", "training", "evaluation")
+    if not all(isinstance(config[key], dict) for key in objects) or not isinstance(config["map"], dict | None):
+        raise ValueError(f"{file} is damaged: {', '.join(objects)} and map must be objects.")
+    check_name(config["name"])
     return config
+
+
+def check_name(name: object) -> None:
+    """Raise a ValueError unless a model may be called so: up to 200 printable characters, and nothing like a path."""
+    if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable() or set(name) & set("/\\"):
+        raise ValueError(f"a model's name must be 1 to 200 printable characters without / and \\; got {name!r:.300}.")
 
 
 def _load_weights(vae: VAE, file: Path) -> None:
@@ -210,21 +325,12 @@ def _load_weights(vae: VAE, file: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file} is damaged: {error}. Train the model again or fetch a whole copy.") from error
     try:
+        # Copying into float32 parameters widens halves exactly.
         vae.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{file} does not fit the architecture in config.json: {error}") from error
-
-
-def _open_map(path: Path, config: dict[str, Any] | None, gallery: Gallery | None) -> Map | None:
-    if config is None or gallery is None:
-        return None
-    try:
-        scores = {key: config[key] for key in ("method", "trustworthiness", "round_trip")}
-        if config["method"] == "umap":
-            return NeighbourMap(gallery.mean, gallery.xy, **scores)
-        return LinearMap(torch.tensor(config["centre"]), torch.tensor(config["axes"]), **scores)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path / 'config.json'} is damaged: its map lacks {error}.") from error
+    if not all(weight.isfinite().all() for weight in vae.parameters()):
+        raise ValueError(f"{file} is damaged: it holds weights that are not numbers. Train the model again.")
 
 
 def write_json(file: Path, value: dict[str, Any]) -> None:

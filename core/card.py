@@ -1,30 +1,34 @@
 """The model card: a bundle's README.md, written from its config alone."""
 
+import json
 from typing import Any
 
+from core.export import OPSET
 
-def model_card(config: dict[str, Any]) -> str:
-    """Markdown with the front matter that model hubs read."""
+TAGS = ["variational-autoencoder", "vae", "image-generation", "latent-space", "onnx", "latentscape"]
+METRICS = {
+    "elbo": "ELBO, nats per image",
+    "log_likelihood": "log-likelihood term, nats per image",
+    "kl": "KL term, nats per image",
+    "nll": "-log p(x) by importance sampling, nats per image",
+    "bits_per_dim": "bits per dimension",
+    "reconstruction_rmse": "root mean squared error of reconstructions, pixels in 0…1",
+    "aggregated_posterior_mismatch": "energy distance of aggregated posterior and prior",
+}
+"""The figures of config.json's evaluation that the front matter's model-index lists, where they are defined."""
+
+
+def model_card(config: dict[str, Any], source: str | None = None) -> str:
+    """Markdown with the front matter that model hubs read.
+
+    `source` is what the model is opened by; its name if not given.
+    """
+    source = source or config["name"]
     architecture, evaluation, training = config["architecture"], config["evaluation"], config["training"]
-    bits = evaluation["bits_per_dim"]
-    rows = [
-        ("ELBO", f"{evaluation['elbo']:.2f} nats per image"),
-        ("log-likelihood term", f"{evaluation['log_likelihood']:.2f} nats"),
-        ("KL term", f"{evaluation['kl']:.2f} nats"),
-        ("active latents", f"{evaluation['active_units']} of {architecture['latents']}"),
-        ("bits per dimension", "not defined for this likelihood on these pixels" if bits is None else f"{bits:.3f}"),
-    ]
-    if config["map"]:
-        rows += [
-            ("map", f"{config['map']['method']}, trustworthiness {config['map']['trustworthiness']:.3f}"),
-            ("map round trip", f"{100 * config['map']['round_trip']:.2f} % of the map's width"),
-        ]
+    rows = figures(config)
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     notes = f"\n{training['notes']}\n" if training.get("notes") else ""
-    return f"""---
-library_name: latentscape
-tags: [variational-autoencoder, image-generation, latent-space]
----
+    return f"""{front_matter(config)}
 
 # {config["name"]}
 
@@ -49,16 +53,92 @@ Likelihood: {evaluation["likelihood"]}.
 ## Use
 
 ```
-latentscape explore {config["name"]}
+latentscape explore {source}
 ```
 
 ```python
 import core
 
-bundle = core.load("{config["name"]}")
+bundle = core.load("{source}")
 picture = bundle.vae.decode(bundle.vae.prior.sample(1)).mean
 ```
+
+For any ONNX runtime (opset {OPSET}): `decoder.onnx` maps `z` (N, {architecture["latents"]}) to pictures in [0, 1],
+`encoder.onnx` maps pictures `x` to `mean` and `log_variance`.
 """
+
+
+def front_matter(config: dict[str, Any]) -> str:
+    """The YAML that the card begins with, in the hub's terms. Every value is JSON, which YAML holds: no name can break out."""
+    evaluation = config["evaluation"]
+    metrics = [
+        {"type": key, "name": name, "value": round(evaluation[key], 4)}  # YAML 1.1 takes 1e-05 for a string
+        for key, name in METRICS.items()
+        if evaluation.get(key) is not None
+    ]
+    if config["map"]:
+        metrics.append({"type": "trustworthiness", "name": "the map's", "value": round(config["map"]["trustworthiness"], 4)})
+    dataset = {
+        "type": config["name"],
+        "name": f"{config['name']}, all {evaluation['images']:,} {evaluation['split']} images",
+        "split": evaluation["split"],
+    }
+    task = {"type": "unconditional-image-generation", "name": "Unconditional image generation"}
+    results = [{"name": config["name"], "results": [{"task": task, "dataset": dataset, "metrics": metrics}]}]
+    given = {"license": config.get("license", "unknown"), "tags": TAGS, "model-index": results}
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in given.items()]
+    return "\n".join(["---", "library_name: latentscape", "pipeline_tag: unconditional-image-generation", *lines, "---"])
+
+
+def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Everything measured about the model, by name, in words."""
+    architecture, evaluation = config["architecture"], config["evaluation"]
+    bits, nll, separation = (evaluation.get(key) for key in ("bits_per_dim", "nll", "disentanglement"))
+    rows = [
+        ("ELBO", f"{evaluation['elbo']:.2f} nats per image"),
+        ("log-likelihood term", f"{evaluation['log_likelihood']:.2f} nats"),
+        ("KL term", f"{evaluation['kl']:.2f} nats"),
+        ("active latents", f"{evaluation['active_units']} of {architecture['latents']}"),
+        ("bits per dimension", "not defined for this likelihood on these pixels" if bits is None else f"{bits:.3f}"),
+    ]
+    if nll is not None:
+        samples, error, chance = (evaluation[f"nll_{key}"] for key in ("samples", "standard_error", "monte_carlo_error"))
+        rows.insert(
+            0,
+            (
+                "-log p(x)",
+                f"{nll:.2f} nats, {samples:,} importance samples an image (± {chance:.3f} by them, "
+                f"± {error:.2f} by the choice of images)",
+            ),
+        )
+    if "reconstruction_rmse" in evaluation:
+        mismatch = evaluation["aggregated_posterior_mismatch"]
+        rows += [
+            ("reconstruction", f"root mean squared error {evaluation['reconstruction_rmse']:.4f}, pixels in 0…1"),
+            ("aggregated posterior against prior", f"energy distance {mismatch:.4f} (0: equal, 1: apart)"),
+        ]
+    if separation is not None:
+        d, c, i = separation["dci"]
+        rows += [
+            ("MIG", f"{separation['mig']:.3f}"),
+            ("FactorVAE score", f"{separation['factor_vae']:.3f}"),
+            ("DCI", f"disentanglement {d:.3f}, completeness {c:.3f}, informativeness {i:.3f}"),
+        ]
+    if quality := evaluation.get("quality"):
+        scores = f"precision {quality['precision']:.3f}, recall {quality['recall']:.3f}, FID {quality['fid']:.2f}"
+        how = f"decoder means at draws from the prior, against {quality['compared']:,} images, on its classifier's features"
+        rows.append(("samples", f"{scores}: {how}"))
+        for name, right in quality["accuracy"].items():
+            again = quality["accuracy_of_reconstructions"][name]
+            rows.append(
+                (f"{name} read by the classifier", f"{100 * right:.1f} % of images, {100 * again:.1f} % of reconstructions")
+            )
+    if config["map"]:
+        rows += [
+            ("map", f"{config['map']['method']}, trustworthiness {config['map']['trustworthiness']:.3f}"),
+            ("map round trip", f"{100 * config['map']['round_trip']:.2f} % of the map's width"),
+        ]
+    return rows
 
 
 def stages(training: dict[str, Any]) -> list[dict[str, Any]]:

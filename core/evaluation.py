@@ -1,15 +1,21 @@
 """Evaluation: what a VAE scores on images, every image once, with the kind of each number stated."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from core.images import to_unit
+from core import importance
+from core.disentanglement import Disentanglement, disentanglement
+from core.features import Reader
+from core.images import Images, to_unit
+from core.quality import Quality, quality
+from core.ranks import ALONE, Ranks
 from core.vae import VAE
 
 ACTIVE_VARIANCE = 0.01
@@ -26,8 +32,24 @@ class Evaluation:
     kl_per_latent: list[float]
     """KL(q(z_i|x) || N(0, 1)); under the standard normal prior these add up to `kl`."""
     active_units: int
+    reconstruction_rmse: float
+    """Root of the mean squared error of the decoder's mean at the posterior's mean, pixels being in [0, 1]."""
+    aggregated_posterior_mismatch: float
+    """How far the encodings of all images together are from the prior: see `energy_distance`."""
+    nll: float | None
+    """Minus the importance-sampled log p(x) (see `core.importance`); None where no samples were asked for."""
+    nll_samples: int
+    nll_standard_error: float | None
+    """Of the mean, from the finite number of images."""
+    nll_monte_carlo_error: float | None
+    """Of the mean, from the finite number of samples per image."""
     bits_per_dim: float | None
-    """Minus the ELBO in bits per pixel and channel: only where the likelihood is a probability mass on the images scored."""
+    """`nll`, or else minus the ELBO, in bits per pixel and channel: only where the likelihood is a probability mass on the
+    images scored."""
+    disentanglement: Disentanglement | None
+    """Where the images' factors are known: see `core.disentanglement`."""
+    quality: Quality | None
+    """Where a classifier is there to judge it: see `core.quality`."""
     likelihood: str
     images: int
 
@@ -47,20 +69,27 @@ class Encodings:
         """The evidence lower bound of each image, in nats."""
         return self.log_likelihood - self.kl
 
+    @property
+    def active_units(self) -> int:
+        """How many latents vary with the image: see `ACTIVE_VARIANCE`."""
+        return int((self.mean.double().var(0, unbiased=False) > ACTIVE_VARIANCE).sum())
+
 
 @torch.no_grad()
 def encode(
     vae: VAE,
-    images: UInt8[Tensor, "n c h w"],
+    images: Images,
     seed: int = 0,
     batch_size: int = 512,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
+    ranks: Ranks = ALONE,
 ) -> Encodings:
     """Encode 8-bit images, each once, in order. Mean and variance are deterministic; the ELBO terms use one draw of z.
 
     The draw for image i depends on the seed and i alone, neither on the batch size nor on how many images follow. The model
-    is moved to `device` if one is given. `advance` is told the images done.
+    is moved to `device` if one is given. `advance` is told the images done. Of several processes each encodes its part, and
+    all get the whole.
     """
     noise = draws(len(images), vae.prior.latents, seed)
     vae = vae if device is None else vae.to(device)
@@ -68,7 +97,9 @@ def encode(
     vae.eval()
     parts: list[tuple[Tensor, ...]] = []
     is_mass = len(images) > 0
-    for batch, draw in zip(images.split(batch_size), noise.split(batch_size), strict=True):
+    mine, counts = ranks.turn(len(images))
+    for rows in batches(mine, batch_size):
+        batch, draw = images[rows], noise[rows]
         x = to_unit(batch.to(device))
         posterior = vae.posterior(x)
         z = posterior.mean + posterior.stddev * draw.to(device)
@@ -77,8 +108,20 @@ def encode(
         is_mass = is_mass and vae.likelihood.is_mass_on(x)
         advance(len(batch))
     vae.train(training)
-    mean, log_variance, log_likelihood, kl = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-    return Encodings(mean, log_variance, log_likelihood, kl, is_mass)
+    mean, log_variance, log_likelihood, kl = (
+        ranks.join(torch.cat(part).cpu()[: None if counts else 0]) for part in zip(*parts, strict=True)
+    )
+    return Encodings(mean, log_variance, log_likelihood, kl, ranks.every(is_mass))
+
+
+def batches(rows: slice, size: int) -> Iterator[slice]:
+    """Consecutive rows, so many at a time.
+
+    >>> list(batches(slice(5, 10), 3))
+    [slice(5, 8, None), slice(8, 10, None)]
+    """
+    for start in range(rows.start, rows.stop, size):
+        yield slice(start, min(start + size, rows.stop))
 
 
 def draws(n: int, latents: int, seed: int, block: int = 1024) -> Float[Tensor, "{n} {latents}"]:
@@ -95,29 +138,99 @@ def kl_per_latent(mean: Float[Tensor, "n latents"], log_variance: Float[Tensor, 
 
 def evaluate(
     vae: VAE,
-    images: UInt8[Tensor, "n c h w"],
+    images: Images,
     seed: int = 0,
     batch_size: int = 512,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
+    samples: int = 0,
+    factors: Int[Tensor, "n factors"] | None = None,
+    reader: Reader | None = None,
+    labels: dict[str, np.ndarray] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
-    """Score a VAE on 8-bit images. Raises ValueError when there are none."""
+    """Score a VAE on 8-bit images, with `samples` importance samples of each for the log-likelihood (0: none), on how its
+    latents separate the images' `factors` if these are given, and on how good its samples look to a `reader`, which knows
+    some of the images' `labels`.
+
+    `advance` is told the images done: all of them once, and once more where there are samples. Several processes share the
+    work, and all get the figures. Raises ValueError when there are no images.
+    """
     if len(images) == 0:
         raise ValueError("evaluation needs at least one image; got none.")
-    return summarize(vae, encode(vae, images, seed, batch_size, device, advance), images.shape[1:].numel())
+    encodings = encode(vae, images, seed, batch_size, device, advance, ranks)
+    estimate = importance.log_likelihood(vae, images, samples, seed, device, advance, ranks) if samples else None
+    looks = None if reader is None else quality(vae, reader, images, labels or {}, seed)
+    return summarize(vae, images, encodings, estimate, factors, looks, seed, batch_size, ranks)
 
 
-def summarize(vae: VAE, encodings: Encodings, dimensions: int) -> Evaluation:
-    """The evaluation that a set of encodings amounts to; `dimensions` is channels x height x width."""
+def summarize(
+    vae: VAE,
+    images: Images,
+    encodings: Encodings,
+    estimate: importance.Likelihoods | None = None,
+    factors: Int[Tensor, "n factors"] | None = None,
+    looks: Quality | None = None,
+    seed: int = 0,
+    batch_size: int = 512,
+    ranks: Ranks = ALONE,
+) -> Evaluation:
+    """The evaluation that the encodings of these images amount to, with what else is known of them."""
     # Sums in float64, so that the order and size of batches cannot show in the figures.
     elbo = encodings.elbo.double().mean().item()
+    n, nll = len(images), None if estimate is None else -estimate.value.mean().item()
+    bits = (-elbo if nll is None else nll) / (math.log(2) * images.shape[1:].numel())
     return Evaluation(
         elbo=elbo,
         log_likelihood=encodings.log_likelihood.double().mean().item(),
         kl=encodings.kl.double().mean().item(),
         kl_per_latent=kl_per_latent(encodings.mean, encodings.log_variance).double().mean(0).tolist(),
-        active_units=int((encodings.mean.double().var(0, unbiased=False) > ACTIVE_VARIANCE).sum()),
-        bits_per_dim=-elbo / (math.log(2) * dimensions) if encodings.is_mass else None,
+        active_units=encodings.active_units,
+        reconstruction_rmse=reconstruction_error(vae, images, encodings.mean, batch_size, ranks).square().mean().sqrt().item(),
+        aggregated_posterior_mismatch=mismatch(vae, encodings, seed),
+        nll=nll,
+        nll_samples=0 if estimate is None else estimate.samples,
+        nll_standard_error=None if estimate is None or n < 2 else (estimate.value.std() / math.sqrt(n)).item(),
+        nll_monte_carlo_error=None if estimate is None else (estimate.standard_error.square().sum().sqrt() / n).item(),
+        bits_per_dim=bits if encodings.is_mass else None,
+        disentanglement=None if factors is None else disentanglement(encodings.mean, factors, seed),
+        quality=looks,
         likelihood=vae.likelihood.kind_on(encodings.is_mass),
-        images=len(encodings.mean),
+        images=n,
     )
+
+
+@torch.no_grad()
+def reconstruction_error(
+    vae: VAE, images: Images, mean: Float[Tensor, "n latents"], batch_size: int = 512, ranks: Ranks = ALONE
+) -> Float[Tensor, " n"]:
+    """Root mean squared error of each image's reconstruction, the decoder's mean at the posterior's mean; pixels in [0, 1]."""
+    device = next(vae.parameters()).device
+    errors: list[Tensor] = []
+    mine, counts = ranks.turn(len(images))
+    for rows in batches(mine, batch_size):
+        difference = vae.decode(mean[rows].to(device)).mean - to_unit(images[rows].to(device))
+        errors.append(difference.square().flatten(1).double().mean(1).sqrt().cpu())
+    return ranks.join(torch.cat(errors)[: None if counts else 0])
+
+
+@torch.no_grad()
+def mismatch(vae: VAE, encodings: Encodings, seed: int = 0, most: int = 2000) -> float:
+    """The energy distance between draws of the aggregated posterior q(z), one per image, and as many of the prior p(z)."""
+    index = torch.randperm(len(encodings.mean), generator=torch.Generator().manual_seed(seed))[:most]
+    sigma = (0.5 * encodings.log_variance[index]).exp()
+    z = encodings.mean[index] + sigma * draws(len(encodings.mean), encodings.mean.shape[1], seed)[index]
+    return energy_distance(z, vae.prior.sample(len(index), torch.Generator().manual_seed(seed + 1)).cpu())
+
+
+def energy_distance(a: Float[Tensor, "n latents"], b: Float[Tensor, "m latents"]) -> float:
+    """1 - (E|a - a'| + E|b - b'|) / 2E|a - b|: 0 where two samples are of one distribution, at most 1, without units.
+
+    Estimated without bias, so that it can fall below 0 by chance (Székely & Rizzo, 2013, "Energy statistics").
+    """
+
+    def within(s: Tensor) -> Tensor:
+        return torch.cdist(s, s).double().sum() / max(len(s) * (len(s) - 1), 1)
+
+    between = torch.cdist(a, b).double().mean()
+    return (1 - (within(a) + within(b)) / (2 * between)).item() if between else 0.0

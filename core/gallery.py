@@ -1,20 +1,30 @@
 """The gallery: the images a bundle shows, each with its posterior, its place on the map and its labels."""
 
+import struct
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from core.architecture import MOST_LATENTS
 from core.images import from_png, to_png
+from core.networks import Shape
 
 COLUMNS = ("image", "mean", "log_variance", "x", "y")
 """What every gallery.parquet starts with; each column after these is a label."""
+MOST_IMAGES, MOST_COLUMNS, MOST_LABEL = 1_000_000, 100, 1000
+"""Rows, columns, and characters of a label, that a gallery may have."""
+MOST_PNG = 1 << 20
+"""Bytes of one image: more than any 256x256 picture takes as a PNG file."""
+INFLATION = 100
+"""A table may unpack to this many times its file and 64 MiB. PNG files hardly shrink, and labels by less; a bomb by more."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,20 @@ class Gallery:
         """The images, unpacked on first use."""
         return torch.stack([from_png(png) for png in self.pngs])
 
+    def check(self, shape: Shape, latents: int) -> None:
+        """Raise a ValueError unless this is a gallery of PNG images of this shape and of a model of so many latents.
+
+        Of a PNG file only the header is read, so that none can unpack to more than it should.
+        """
+        if self.mean.shape[1] != latents or self.log_variance.shape[1] != latents:
+            raise ValueError(f"the gallery has {self.mean.shape[1]} latents, the model {latents}.")
+        if not all(values.isfinite().all() for values in (self.mean, self.log_variance, self.xy)):
+            raise ValueError("the gallery has places or latents that are not numbers.")
+        head = png_head(shape)
+        for i, png in enumerate(self.pngs):
+            if not isinstance(png, bytes) or not png.startswith(head):
+                raise ValueError(f"gallery image {i} is not an 8-bit PNG file of {shape[0]}x{shape[1]}x{shape[2]}.")
+
     def moved(self, xy: Float[Tensor, "n 2"]) -> "Gallery":
         """The same gallery on another map."""
         return replace(self, xy=xy)
@@ -65,12 +89,9 @@ class Gallery:
     def read(cls, path: Path) -> "Gallery":
         """Read gallery.parquet. Raises ValueError when a column is missing or is not what it should be."""
         try:
-            table = pq.read_table(path)
+            table = read_table(path)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path} is damaged or not a parquet file: {error}.") from error
-        missing = [name for name in COLUMNS if name not in table.column_names]
-        if missing:
-            raise ValueError(f"{path} must have the columns {', '.join(COLUMNS)}; it lacks {', '.join(missing)}.")
         try:
             return cls(
                 pngs=table["image"].to_pylist(),
@@ -81,6 +102,79 @@ class Gallery:
             )
         except (pa.ArrowException, AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} has a column of the wrong kind: {error}.") from error
+
+
+def read_table(path: Path) -> pa.Table:
+    """The table in gallery.parquet, refused with a ValueError while it is still small if it would unpack to too much.
+
+    A value that is stored once can stand in a billion rows, so texts and images are read as numbers into a list of them, and
+    weighed before they are put in their rows.
+    """
+    budget = (64 << 20) + INFLATION * path.stat().st_size
+
+    def refuse(what: str) -> ValueError:
+        return ValueError(f"{path} is refused: {what}. It was made to fill the memory; fetch a copy from somebody you trust.")
+
+    with pq.ParquetFile(path) as file:
+        schema, about = file.schema_arrow, file.metadata
+    missing = [name for name in COLUMNS if name not in schema.names]
+    if missing:
+        raise ValueError(f"{path} must have the columns {', '.join(COLUMNS)}; it lacks {', '.join(missing)}.")
+    if len(schema.names) > MOST_COLUMNS or len(set(schema.names)) < len(schema.names):
+        raise refuse(f"its {len(schema.names)} columns are more than {MOST_COLUMNS}, or two have one name")
+    for field in schema:
+        if not _fits(field):
+            raise ValueError(f"{path} has a column of the wrong kind: {field.name} is {field.type}.")
+    if about.num_rows > MOST_IMAGES:
+        raise refuse(f"it has {about.num_rows:,} rows, and may have {MOST_IMAGES:,}")
+    for group in (about.row_group(i) for i in range(about.num_row_groups)):
+        if any(group.column(i).num_values > group.num_rows * MOST_LATENTS for i in range(group.num_columns)):
+            raise refuse(f"a row of it has more than {MOST_LATENTS:,} values")
+        if group.total_byte_size > budget:
+            raise refuse(f"it unpacks to {group.total_byte_size:,} bytes")
+    texts = [field.name for field in schema if _is_text(field.type)]
+    columns, taken = [], 0
+    # What the file says of itself may be a lie: it is read by the column and in small steps, each of them weighed.
+    with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
+        for field in schema:
+            parts = []
+            for batch in file.iter_batches(batch_size=1024, columns=[field.name]):
+                part = batch.column(0)
+                if isinstance(part, pa.DictionaryArray):
+                    lengths = pc.binary_length(part.dictionary).to_numpy(zero_copy_only=False)  # pyright: ignore
+                    longest = MOST_PNG if field.name == "image" else MOST_LABEL
+                    if lengths.max(initial=0) > longest:
+                        raise refuse(f"a value of {field.name} has more than {longest:,} bytes")
+                    taken += int(lengths[part.indices.drop_null().to_numpy()].sum())
+                else:
+                    taken += part.nbytes
+                if taken > budget:
+                    raise refuse(f"it unpacks to more than {budget:,} bytes")
+                parts.append(part.dictionary_decode() if isinstance(part, pa.DictionaryArray) else part)
+            columns.append(pa.chunked_array(parts) if parts else pa.chunked_array([], field.type))
+    return pa.table(columns, names=schema.names)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_string(kind)
+
+
+def _fits(field: pa.Field) -> bool:
+    """Whether a column is of a kind that its name may have."""
+    kind = field.type
+    if field.name == "image":
+        return pa.types.is_binary(kind)
+    if field.name in ("mean", "log_variance"):
+        return pa.types.is_list(kind) and pa.types.is_floating(kind.value_type)
+    if pa.types.is_dictionary(kind):
+        return pa.types.is_string(kind.value_type)
+    return any(check(kind) for check in (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean))
+
+
+def png_head(shape: Shape) -> bytes:
+    """How every 8-bit PNG file of a grey or RGB image of this shape begins."""
+    channels, height, width = shape
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", width, height, 8, 0 if channels == 1 else 2)
 
 
 def pack(images: UInt8[Tensor, "n c h w"]) -> list[bytes]:

@@ -1,22 +1,26 @@
-"""Images: reading any file or array, and the preprocessing that turns it into what one model was trained on."""
+"""Images: 8-bit tensors, and the preprocessing that turns any picture into what one model was trained on."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
+
+from core.binarization import Binarization, binarize
+from core.dsprites import DSprites
+from core.pictures import MAX_PIXELS, Paper, flatten, opaque, shrink
+from core.store import Stored
+
+Images = UInt8[Tensor, "_ _ _ _"] | DSprites | Stored
+"""8-bit images (N, C, H, W): in memory, or drawn or read from disk when they are indexed."""
 
 Fit = Literal["pad", "crop", "stretch"]
 Polarity = Literal["auto", "keep", "invert"]
-
-MAX_PIXELS = 50_000_000
-"""Larger pictures are refused before they are unpacked: a few kilobytes can hold gigabytes of one colour."""
 
 
 def to_unit(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -48,49 +52,6 @@ def from_png(png: bytes) -> UInt8[Tensor, "c h w"]:
     return torch.from_numpy(np.array(array[None] if array.ndim == 2 else array.transpose(2, 0, 1)))
 
 
-def read_image(source: Path | str | bytes) -> Image.Image:
-    """Open a picture of any kind Pillow knows, upright (EXIF), its first frame.
-
-    Raises ValueError when it cannot be read as a picture or is larger than 50 million pixels.
-    """
-    name = "the image" if isinstance(source, bytes) else str(source)
-    try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(
-                f"images may have up to {MAX_PIXELS:,} pixels; {name} has {image.width}x{image.height}. Make it smaller first."
-            )
-        image.load()
-        return ImageOps.exif_transpose(image)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ValueError(f"no image file at {name}.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name} is not an image that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF…): {error}.") from error
-
-
-def flatten(image: Image.Image) -> Image.Image:
-    """The picture in mode L or RGB: 8-bit, without palette or transparency.
-
-    16-bit and float pictures are scaled by their own range; transparent ones go on white, or on black if they are light.
-    """
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else (values.min(), values.max())
-        scaled = (values - low) / max(high - low, 1e-12) * 255
-        return Image.fromarray(scaled.round().astype(np.uint8))
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        opaque = np.asarray(image)[..., 3] > 127
-        light = np.asarray(image.convert("L"))[opaque].mean() > 127 if opaque.any() else False
-        paper = Image.new("RGBA", image.size, (0, 0, 0, 255) if light else (255, 255, 255, 255))
-        image = Image.alpha_composite(paper, image).convert("RGB")
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    image = image.convert("RGB")
-    red, green, blue = image.split()
-    return red if red.tobytes() == green.tobytes() == blue.tobytes() else image
-
-
 def border(pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "p c"]:
     """The pixels on the rim of a picture."""
     return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
@@ -110,7 +71,8 @@ class Preprocessing:
 
     `background` is the grey level or colour of the rim, where nearly all training images share one, and `extent` the
     share of the frame their content then fills. With them a shoe on white paper becomes the light-on-black, close-cut shoe
-    that Fashion-MNIST holds.
+    that Fashion-MNIST holds. `binarization` tells a model of black and white from one of grey. `paper` is the colour under
+    transparent pictures; without one it is white, or black under light ones.
     """
 
     channels: int
@@ -119,15 +81,25 @@ class Preprocessing:
     fit: Fit = "pad"
     background: Sequence[int] | None = None
     extent: float = 1.0
+    binarization: Binarization = "none"
+    paper: Paper | None = None
 
     def __post_init__(self) -> None:
         if self.fit not in get_args(Fit):
             raise ValueError(f"fit must be one of {', '.join(get_args(Fit))}; got {self.fit!r}.")
+        if self.binarization not in get_args(Binarization):
+            raise ValueError(f"binarization must be one of {', '.join(get_args(Binarization))}; got {self.binarization!r}.")
+        if not 0 < self.extent <= 1:
+            raise ValueError(f"extent must be a share of the frame, above 0 and up to 1; got {self.extent!r}.")
         if self.background is not None:
             object.__setattr__(self, "background", tuple(self.background))
+            if len(self.background) != self.channels or any(type(v) is not int or not 0 <= v <= 255 for v in self.background):
+                raise ValueError(f"background must be {self.channels} levels from 0 to 255; got {self.background!r:.200}.")
+        if self.paper is not None:
+            object.__setattr__(self, "paper", tuple(self.paper))
 
     @classmethod
-    def measure(cls, images: UInt8[Tensor, "n c h w"], fit: Fit = "pad") -> "Preprocessing":
+    def measure(cls, images: Images, fit: Fit = "pad") -> "Preprocessing":
         """Read shape, background and extent off training images (an even sample of at most 2,000)."""
         sample = images[:: max(1, len(images) // 2000)].permute(0, 2, 3, 1).numpy()
         rims = np.concatenate([border(image) for image in sample])
@@ -148,6 +120,11 @@ class Preprocessing:
         """Channels, height and width."""
         return self.channels, self.height, self.width
 
+    @property
+    def plain(self) -> "Preprocessing":
+        """The same shape, for pictures that are to be fitted and otherwise left as they are."""
+        return Preprocessing(*self.shape, fit=self.fit, paper=self.paper)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config.json."""
         return asdict(self)
@@ -164,6 +141,11 @@ class Preprocessing:
             )
         return images
 
+    def view(self, images: Images, seed: int = 0) -> Images:
+        """The images as this model is scored on them: a fixed black-and-white sample of each for a binarized model."""
+        self.check(images[:1])
+        return images if self.binarization == "none" else binarize(images[:], seed)
+
     def prepare(self, picture: Image.Image, polarity: Polarity = "auto", trim: bool = True) -> Prepared:
         """Turn any picture into what the model was trained on.
 
@@ -172,7 +154,7 @@ class Preprocessing:
         so ("auto", grey models only), its background is levelled, and, with `trim`, it is cut to its content; then it is
         fitted to size.
         """
-        picture = flatten(picture)
+        picture = flatten(picture, self.paper)
         if polarity not in get_args(Polarity):
             raise ValueError(f"polarity must be one of {', '.join(get_args(Polarity))}; got {polarity!r}.")
         exact = picture.size == (self.width, self.height) and picture.mode == ("L" if self.channels == 1 else "RGB")
@@ -185,9 +167,18 @@ class Preprocessing:
             if self.background is not None and is_plain(pixels):
                 pixels, more = self._like_training(pixels, trim)
                 steps += more
-            pixels = self._fit(pixels)
+            picture = self._fit(Image.fromarray(pixels.squeeze(2) if self.channels == 1 else pixels))
+            pixels = np.atleast_3d(np.asarray(picture))
             steps.append(f"{self.fit} to {self.width}x{self.height}")
-        return Prepared(torch.tensor(pixels.transpose(2, 0, 1)), tuple(steps))
+        return Prepared(self.view(torch.tensor(pixels.transpose(2, 0, 1))[None])[0], tuple(steps))
+
+    def fit_in(self, picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
+        """The pixels of a picture of a data set: fitted to size and colour and otherwise left as they are."""
+        size = self.width, self.height
+        picture = opaque(shrink(picture, size), self.paper, size)
+        mode = "L" if self.channels == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)
+        return np.atleast_3d(np.asarray(picture if picture.size == size else self._fit(picture)))
 
     def _is_negative(self, pixels: np.ndarray) -> bool:
         """Whether the picture's plain rim is nearer to the opposite of the training background than to it."""
@@ -213,31 +204,31 @@ class Preprocessing:
         # A canvas with the model's aspect ratio in which the content's longest side takes `extent` of the frame.
         scale = max((right - left) / self.width, (bottom - top) / self.height) / self.extent
         size = max(round(self.height * scale), bottom - top), max(round(self.width * scale), right - left)
+        if size[0] * size[1] > 4 * MAX_PIXELS:
+            raise ValueError(
+                f"the image is too large for this model: framed, it has {size[1]}x{size[0]} pixels. Make it smaller."
+            )
         canvas = np.empty((*size, pixels.shape[2]), np.uint8)
         canvas[:] = np.rint(rim)
         y, x = (size[0] - (bottom - top)) // 2, (size[1] - (right - left)) // 2
         canvas[y : y + bottom - top, x : x + right - left] = content
         return canvas, [*steps, f"cut to its {right - left}x{bottom - top} content"]
 
-    def _fit(self, pixels: np.ndarray) -> np.ndarray:
+    def _fit(self, picture: Image.Image) -> Image.Image:
         """Pad, crop or stretch to the model's size."""
-        picture = Image.fromarray(pixels.squeeze(2) if self.channels == 1 else pixels)
         size = self.width, self.height
         if self.fit == "stretch":
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
-        elif self.fit == "crop":
-            picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-        else:
-            colour = tuple(self.background or np.median(border(pixels), axis=0).astype(int).tolist())
-            # Not ImageOps.pad, which fails where the shorter side would vanish.
-            scale = min(size[0] / picture.width, size[1] / picture.height)
-            inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-            canvas = Image.new(picture.mode, size, colour[0] if self.channels == 1 else colour)
-            canvas.paste(
-                picture.resize(inner, Image.Resampling.LANCZOS), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
-            )
-            picture = canvas
-        return np.atleast_3d(np.asarray(picture))
+            return picture.resize(size, Image.Resampling.LANCZOS)
+        if self.fit == "crop":
+            return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+        rim = border(np.atleast_3d(np.asarray(picture)))
+        colour = tuple(self.background or np.median(rim, axis=0).astype(int).tolist())
+        # Not ImageOps.pad, which fails where the shorter side would vanish.
+        scale = min(size[0] / picture.width, size[1] / picture.height)
+        inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        canvas = Image.new(picture.mode, size, colour[0] if self.channels == 1 else colour)
+        canvas.paste(picture.resize(inner, Image.Resampling.LANCZOS), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+        return canvas
 
 
 def is_plain(pixels: UInt8[np.ndarray, "h w c"]) -> bool:

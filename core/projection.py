@@ -3,6 +3,7 @@
 A map is fitted once; after that, `place` and `lift` are deterministic, need only torch, and work on any device.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -127,6 +128,23 @@ def fit_map(
     return type(fitted)(
         **{**vars(fitted), "trustworthiness": _trustworthiness(latents, xy), "round_trip": _round_trip(fitted, latents, xy)}
     ), xy
+
+
+def restore_map(record: dict[str, Any], latents: Float[Tensor, "m latents"], xy: Float[Tensor, "m 2"]) -> Map:
+    """The map that `as_dict` gave this record of, over the same points; ValueError for a record that no map gives."""
+    try:
+        scores = {key: record[key] for key in ("method", "trustworthiness", "round_trip")}
+        if scores["method"] not in get_args(Method) or not all(math.isfinite(scores[key]) for key in list(scores)[1:]):
+            raise ValueError("a known method and finite scores")
+        if scores["method"] == "umap":
+            return NeighbourMap(latents, xy, **scores)
+        centre, axes = (torch.tensor(record[key], dtype=torch.float32) for key in ("centre", "axes"))
+        shapes = [tuple(centre.shape), tuple(axes.shape)]
+        if shapes != [latents.shape[1:], (2, *latents.shape[1:])] or not (centre.isfinite() & axes.isfinite()).all():
+            raise ValueError("a centre and two axes of as many finite numbers as there are latents")
+        return LinearMap(centre, axes, **scores)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"its map lacks {error}.") from error
 
 
 def _umap(latents: Tensor, seed: int) -> Tensor:

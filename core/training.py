@@ -1,93 +1,29 @@
 """Training: a generator that fits a VAE to images and yields its progress, leaving the best weights in the model."""
 
-import copy
 import math
-import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import cast
 
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from core.evaluation import evaluate
-from core.images import to_unit
+from core.binarization import binarize, resample
+from core.checkpoint import Checkpoint, Keeper, Snapshot
+from core.images import Images, to_unit
+from core.objectives import Objective, elbo, is_batchwise
+from core.progress import Clock, Progress, Tally
+from core.ranks import ALONE, Ranks
+from core.settings import Settings
+from core.state import State
 from core.vae import VAE, Elbo
+from core.validation import Best, split, standard_noise
 
-Precision = Literal["float32", "bfloat16"]
-
-Objective = Callable[[VAE, Tensor, Tensor, Tensor | None], Elbo]
-"""`objective(vae, x, noise, seen)`: the two terms whose difference is maximized, per image, in nats; see `VAE.elbo`."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train. Give `epochs` or `minutes`; the step size decays over whichever is given."""
-
-    epochs: float | None = None
-    minutes: float | None = None
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warm_up: float = 0.02
-    """Share of the run over which the step size rises from zero; then it falls as a cosine to zero."""
-    kl_warm_up: float = 0.1
-    """Share of the run over which the weight of the KL rises from zero to one, where it stays: latents that are switched off
-    before they have learned anything rarely come back (Sønderby et al., 2016, arXiv 1602.02282)."""
-    corruption: float = 0.0
-    """Share of pixels that the encoder, in training alone, sees as a coin flip of their brightness. An encoder learns its
-    training images by heart long before a decoder does; this keeps it from that (Im et al., 2015, arXiv 1511.06406)."""
-    weight_decay: float = 0.01
-    clip: float = 200.0
-    """Largest norm of the gradient of the batch's mean ELBO, in nats."""
-    averaging: float = 0.999
-    """Decay of the exponential moving average of the weights; the average is what is validated and kept."""
-    validation: int = 2000
-    """Training images held out to choose the best checkpoint (at most a tenth of them)."""
-    validations: int = 20
-    """How often, in the whole run, the held-out images are scored."""
-    precision: Precision = "float32"
-    """Of the networks' arithmetic in training; weights, densities and the validation stay in float32."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.minutes is None):
-            raise ValueError("give the length of training as epochs or as minutes, one of the two.")
-        for name in ("epochs", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be above 0; got {value}.")
-        for name in ("batch_size", "validation", "validations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}; got {self.precision!r}.")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}.")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is. Log-likelihood and KL are means over the images since the last report, in nats per image."""
-
-    fraction: float
-    epoch: float
-    log_likelihood: float
-    kl: float
-    images_per_second: float
-    seconds: float
-    seconds_left: float
-    validation_elbo: float
-    """Of the averaged weights, on the held-out images; the latest (NaN before the first)."""
-    best_validation_elbo: float
-    active_latents: int
-
-    @property
-    def elbo(self) -> float:
-        """Log-likelihood minus KL."""
-        return self.log_likelihood - self.kl
-
+PERIOD = 100
+"""Steps between the moments that a run can go on from."""
+ROLLBACKS = 10
+"""Times that a run may halve its step size before it gives up."""
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -95,20 +31,15 @@ Run = Generator[Progress, None, None]
 """A training run: iterate over it to train, close it to stop."""
 
 
-def split(images: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices (training, held out) of a shuffle fixed by the seed; at most a tenth is held out, at least one image."""
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
-    held_out = max(1, min(validation, images // 10))
-    return order[held_out:], order[:held_out]
-
-
 def train(
     vae: VAE,
-    images: UInt8[Tensor, "n c h w"],
+    images: Images,
     settings: Settings,
-    objective: Objective = VAE.elbo,
+    objective: Objective = elbo,
     device: torch.device | str = "cpu",
     report_every: float = 0.5,
+    checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
 ) -> Run:
     """Fit `vae` in place to 8-bit images by AdamW (Loshchilov & Hutter, 2017, arXiv 1711.05101) on minus the objective.
 
@@ -116,141 +47,159 @@ def train(
     closed early, the model holds the averaged weights that scored best on the held-out training images (the latest, before
     the first of them was scored).
 
-    Raises ValueError for fewer than two images, FloatingPointError when the objective is no longer finite.
+    With a `checkpoint` the run saves itself, by time and when it is stopped, and can go on from there: on the same machine a
+    run measured in epochs then ends bitwise where it would have ended. When the objective or a weight is no longer finite, the
+    run goes back by at most `PERIOD` steps and halves its step size. With `ranks`, each process calls this with the same
+    arguments and works on its part of every batch; together they make the steps of one process.
+
+    Raises ValueError for fewer than two images, for a checkpoint of another run, and for an objective that several processes
+    cannot share; FloatingPointError when no step size was small enough; OSError when not even a first checkpoint can be
+    written (a later one that cannot is told in `Progress.note`).
     """
     if len(images) < 2:
         raise ValueError(f"training needs at least 2 images, one of them held out; got {len(images)}.")
-    return _run(vae, images, settings, objective, torch.device(device), report_every)
+    if ranks.count > 1 and is_batchwise(objective):
+        raise ValueError(
+            f"this objective compares the images of a batch, which {ranks.count} processes do not have in one place. "
+            "Train in one process, or choose another objective (elbo, beta, iwae)."
+        )
+    keeper = Keeper(checkpoint, settings, images, ranks) if checkpoint else None
+    return _run(vae, images, settings, objective, torch.device(device), report_every, keeper, ranks)
 
 
-def _run(vae: VAE, images: Tensor, settings: Settings, objective: Objective, device: torch.device, report_every: float) -> Run:
+def _run(
+    vae: VAE,
+    images: Images,
+    settings: Settings,
+    objective: Objective,
+    device: torch.device,
+    report_every: float,
+    keeper: Keeper | None,
+    ranks: Ranks,
+) -> Run:
     training, held_out = split(len(images), settings.validation, settings.seed)
+    scored = images[held_out] if settings.binarization == "none" else binarize(images[held_out])
+    images = binarize(images[:]) if settings.binarization == "static" else images
     # Convolutions run a quarter faster with the channels last in memory; numbers and shapes are the same.
     vae.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    step = ranks.wrap(Step(vae, objective))
     averaged = AveragedModel(vae, multi_avg_fn=exponential_average(settings.averaging))
     average = cast(VAE, averaged.module)
-    optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
-    clock, tally, best = Clock(settings, len(training)), Tally(device), Best(vae, images[held_out], settings.validations)
+    clock, tally = Clock(settings, len(training), ranks), Tally(device)
+    best = Best(vae, scored, settings, objective, ranks)
+    state = State(vae, averaged, optimizer, generator, clock, best)
+    if keeper and keeper.start:
+        state.resume(keeper.start)
+    good = state.snapshot()
+    if keeper and not keeper.start:
+        keeper.save(good)
     try:
+        if clock.fraction >= 1 and (report := tally.report(clock, best)):  # it had ended when it was saved: say so
+            yield report
         while clock.fraction < 1:
-            for index in training[torch.randperm(len(training), generator=generator)].split(settings.batch_size):
-                done = clock.fraction
-                x = to_unit(images[index].to(device)).contiguous(memory_format=torch.channels_last)
-                noise = torch.randn(len(x), vae.prior.latents, generator=generator).to(device)
-                seen = corrupt(x, settings.corruption, generator) if settings.corruption else None
+            for index in state.batches(training, settings.batch_size):
+                n, (mine, counts) = len(index), ranks.turn(len(index))
+                x, noise, seen = drawn(images, index, mine, settings, vae.prior.latents, generator, device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                    terms = objective(vae, x, noise, seen)
-                optimizer.param_groups[0]["lr"] = settings.learning_rate * schedule(done, settings.warm_up)
+                    terms = step(x, noise, seen)
+                done = clock.fraction
+                optimizer.param_groups[0]["lr"] = state.scale * settings.learning_rate * schedule(done, settings.warm_up)
                 optimizer.zero_grad(set_to_none=True)
-                (kl_weight(done, settings.kl_warm_up) * terms.kl - terms.log_likelihood).mean().backward()
+                loss = kl_weight(done, settings.kl_warm_up) * terms.kl - terms.log_likelihood
+                (loss.sum() * (counts * ranks.count / n)).backward()  # gradients are averaged over the processes
                 torch.nn.utils.clip_grad_norm_(vae.parameters(), settings.clip)
                 optimizer.step()
                 averaged.update_parameters(vae)
 
-                clock.seen += len(x)
-                tally.add(terms)
+                clock.move(clock.seen + n, clock.steps + 1)
+                tally.add(terms, n, counts)
                 validated = best.look(average, clock.fraction, device)
-                if validated or tally.seconds >= report_every:
-                    yield tally.report(clock, best)
+                if clock.steps % PERIOD == 0 or clock.fraction >= 1:
+                    good, went_back = take_stock(state, good, tally, keeper, settings, ranks)
+                    if went_back:
+                        break
+                if (validated or tally.seconds >= report_every) and (report := tally.report(clock, best)):
+                    yield report
                 if clock.fraction >= 1:
                     break
-    except GeneratorExit:
+    except (GeneratorExit, KeyboardInterrupt):
         if not best.looked:
             best.weights = average.state_dict()
+        if keeper:
+            keeper.save(good)
         raise
     finally:
         vae.load_state_dict(best.weights)
         vae.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
 
 
-class Clock:
-    """How much of a run is over, by epochs or by minutes."""
+def drawn(
+    images: Images,
+    index: Tensor,
+    mine: slice,
+    settings: Settings,
+    latents: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What a step works on, of the images at `index` those that are this process's: the images in [0, 1], the noise of their
+    latents, and what the encoder sees in their place, where that is something else.
 
-    def __init__(self, settings: Settings, images: int) -> None:
-        self.settings = settings
-        self.images = images
-        self.seen = 0
-        self.start = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self.start
-
-    @property
-    def fraction(self) -> float:
-        """From 0 to 1."""
-        if self.settings.epochs is not None:
-            return min(1.0, self.seen / (self.settings.epochs * self.images))
-        assert self.settings.minutes is not None
-        return min(1.0, self.seconds / (60 * self.settings.minutes))
-
-
-class Best:
-    """The weights that scored best on held-out images, looked for at `looks` moments spread evenly over the run."""
-
-    def __init__(self, vae: VAE, images: Tensor, looks: int) -> None:
-        self.images = images
-        self.looks = looks
-        self.looked = 0
-        self.latest, self.elbo, self.active = math.nan, -math.inf, 0
-        self.weights = copy.deepcopy(vae.state_dict())
-
-    def look(self, vae: VAE, fraction: float, device: torch.device) -> bool:
-        """Score these weights if a look is due, and keep them if none were better; returns whether it was due."""
-        due = math.floor(fraction * self.looks)
-        if due <= self.looked:
-            return False
-        self.looked = due
-        scores = evaluate(vae, self.images, device=device)
-        self.latest, self.active = scores.elbo, scores.active_units
-        if scores.elbo > self.elbo:
-            self.elbo, self.weights = scores.elbo, copy.deepcopy(vae.state_dict())
-        return True
+    Every process draws for the whole batch, so that a seed means the same however many there are.
+    """
+    n, shape = len(index), images.shape[1:]
+    x = to_unit(images[index[mine]].to(device)).contiguous(memory_format=torch.channels_last)
+    if settings.binarization == "dynamic":
+        x = resample(x, torch.rand(n, *shape, generator=generator)[mine])
+    noise = standard_noise(settings.samples, n, latents, generator)[..., mine, :].to(device)
+    seen = None
+    if settings.corruption:
+        seen = corrupt(x, settings.corruption, torch.rand(2, n, *shape, generator=generator)[:, mine])
+    return x, noise, seen
 
 
-class Tally:
-    """Sums over the images since the last report, kept on the device so that no step waits for them."""
+class Step(nn.Module):
+    """An objective as a module: the form in which several processes can share its gradient."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.sums = torch.zeros(2, device=device)
-        self.images = 0
-        self.start = time.monotonic()
+    def __init__(self, vae: VAE, objective: Objective) -> None:
+        super().__init__()
+        self.vae, self.objective = vae, objective
 
-    @property
-    def seconds(self) -> float:
-        """Since the last report."""
-        return time.monotonic() - self.start
+    def forward(self, x: Tensor, noise: Tensor, seen: Tensor | None) -> Elbo:
+        return self.objective(self.vae, x, noise, seen)
 
-    def add(self, terms: Elbo) -> None:
-        """Count one batch."""
-        self.sums += torch.stack([terms.log_likelihood.detach().sum(), terms.kl.detach().sum()])
-        self.images += len(terms.kl)
 
-    def report(self, clock: Clock, best: Best) -> Progress:
-        """The progress so far; starts the next tally. Raises FloatingPointError when the objective is not finite."""
-        log_likelihood, kl = (self.sums / self.images).tolist()
-        if not math.isfinite(log_likelihood - kl):
-            raise FloatingPointError(
-                f"the ELBO stopped being finite after {clock.seen} images (log-likelihood {log_likelihood}, KL {kl}). "
-                f"Lower the step size ({clock.settings.learning_rate})."
-            )
-        rate = self.images / max(self.seconds, 1e-9)
-        self.sums.zero_()
-        self.images, self.start = 0, time.monotonic()
-        return Progress(
-            fraction=clock.fraction,
-            epoch=clock.seen / clock.images,
-            log_likelihood=log_likelihood,
-            kl=kl,
-            images_per_second=rate,
-            seconds=clock.seconds,
-            seconds_left=clock.seconds * (1 - clock.fraction) / max(clock.fraction, 1e-9),
-            validation_elbo=best.latest,
-            best_validation_elbo=best.elbo,
-            active_latents=best.active,
+def take_stock(
+    state: State, good: Snapshot, tally: Tally, keeper: Keeper | None, settings: Settings, ranks: Ranks
+) -> tuple[Snapshot, bool]:
+    """The moment that the run can go back to from here on, which is saved if that is due, and whether it has just gone back to
+    the last one, `good`, because something was no longer finite."""
+    if not ranks.every(state.is_finite(tally.sums)):
+        tally.notes.append(roll_back(state, good, settings))
+        tally.clear()
+        return state.snapshot(), True
+    good = state.snapshot()
+    if keeper and (keeper.due or state.clock.fraction >= 1):
+        tally.notes += filter(None, [keeper.attempt(good)])
+    return good, False
+
+
+def roll_back(state: State, good: Snapshot, settings: Settings) -> str:
+    """Go back to the last good moment with half the step size, and say so; FloatingPointError once that was done too often."""
+    rollbacks, at = state.rollbacks + 1, state.clock.seen
+    state.restore(good)
+    if rollbacks > ROLLBACKS:
+        raise FloatingPointError(
+            f"the ELBO stopped being finite after {at} images, also with {state.scale:.1g} of the step size. "
+            f"Lower the step size ({settings.learning_rate})."
         )
+    state.rollbacks = rollbacks
+    return (
+        f"The ELBO stopped being finite after {at:,} images: back to {state.clock.seen:,}, "
+        f"the step size from here on halved, to at most {state.scale * settings.learning_rate:.2g}."
+    )
 
 
 def kl_weight(done: float, warm_up: float) -> float:
@@ -258,9 +207,9 @@ def kl_weight(done: float, warm_up: float) -> float:
     return min(1.0, done / warm_up) if warm_up else 1.0
 
 
-def corrupt(x: Float[Tensor, "n c h w"], share: float, generator: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """The images with this share of pixels redrawn: white with probability x, else black."""
-    redrawn, coin = torch.rand(2, *x.shape, generator=generator).to(x.device).unbind()
+def corrupt(x: Float[Tensor, "n c h w"], share: float, uniform: Float[Tensor, "2 n c h w"]) -> Float[Tensor, "n c h w"]:
+    """The images with this share of pixels redrawn, by uniform draws from [0, 1): white with probability x, else black."""
+    redrawn, coin = uniform.to(x.device).unbind()
     return torch.where(redrawn < share, (coin < x).to(x.dtype), x)
 
 

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
 from core.likelihoods import Likelihood
+from core.posterior import full, posterior
 from core.priors import Prior
 
 
@@ -21,11 +21,6 @@ class Elbo(NamedTuple):
     def value(self) -> Float[Tensor, " n"]:
         """The bound itself."""
         return self.log_likelihood - self.kl
-
-
-def full(h: Tensor) -> Tensor:
-    """Half-precision numbers, as networks emit them under autocast, in float32; densities need the digits."""
-    return h.float() if h.dtype in (torch.bfloat16, torch.float16) else h
 
 
 class VAE(nn.Module):
@@ -52,9 +47,7 @@ class VAE(nn.Module):
 
     def posterior(self, x: Float[Tensor, "n c h w"]) -> Normal:
         """q(z|x): a normal with batch shape (N, latents). Its mean is the encoding of x."""
-        mean, log_variance = full(self.encoder(x)).chunk(2, dim=-1)
-        # e^±8 is far outside what a trained posterior uses; inside it, nothing overflows on a wild first step.
-        return Normal(mean, (0.5 * log_variance.clamp(-16, 16)).exp(), validate_args=False)
+        return posterior(self.encoder, x)
 
     def decode(self, z: Float[Tensor, "n latents"]) -> Distribution:
         """p(x|z): a distribution over images with `.mean` (N, C, H, W), `.log_prob(x)` (N,) in nats, and `.sample()`."""

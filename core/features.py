@@ -1,0 +1,171 @@
+"""Features: what a small classifier, trained on the images' own labels, sees in a picture. Sample quality is judged by them.
+
+The customary features are of a network trained on ImageNet: a download, and a stranger to drawings of 28x28. These travel in
+the bundle, so that a figure can be had again wherever the bundle is; it compares models of one data set, not with figures
+that others computed on other features.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from core.images import Images, to_unit
+
+WIDTH = 64
+"""Features of an image."""
+SEEN = 200_000
+"""Images that training sees at most, repeats counted."""
+FEWEST = 10
+"""Training images of each class, on average, that a label needs to be learned."""
+CLASSES = 256
+"""Classes that a label may have to be learned."""
+
+
+class Classifier(nn.Module):
+    """Three convolutions, `WIDTH` features of an image of any size, and for each label a linear reading of them."""
+
+    def __init__(self, channels: int, classes: dict[str, int]) -> None:
+        super().__init__()
+        self.classes = classes
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(16 * 64, WIDTH),
+            nn.ReLU(),
+        )
+        # A list: a label may have any name, a module may not.
+        self.heads = nn.ModuleList(nn.Linear(WIDTH, count) for count in classes.values())
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n features"]:
+        return self.body(x)
+
+    def read(self, features: Float[Tensor, "n features"]) -> dict[str, Float[Tensor, "n _"]]:
+        """Log-probabilities of each label's classes."""
+        return {name: head(features).log_softmax(1) for name, head in zip(self.classes, self.heads, strict=True)}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A trained classifier with the values that its classes stand for and the share of unseen images that it reads rightly."""
+
+    classifier: Classifier
+    values: dict[str, list[str]]
+    accuracy: dict[str, float]
+    """Of each label, on held-out training images."""
+
+    @torch.no_grad()
+    def features(self, x: Float[Tensor, "n c h w"], batch_size: int = 512) -> Float[Tensor, "n features"]:
+        """Of images in [0, 1]."""
+        device = next(self.classifier.parameters()).device
+        return torch.cat([self.classifier(batch.to(device)).cpu() for batch in x.split(batch_size)])
+
+    @torch.no_grad()
+    def read(self, features: Float[Tensor, "n features"]) -> dict[str, Float[Tensor, "n _"]]:
+        """Log-probabilities of each label's classes."""
+        return self.classifier.read(features)
+
+    def numbers(self, labels: dict[str, np.ndarray]) -> dict[str, Int[Tensor, " n"]]:
+        """The classes of these labels by number, as far as the classifier knows both label and class."""
+        known = {name: column.astype(str) for name, column in labels.items() if name in self.values}
+        return {
+            name: torch.from_numpy(np.searchsorted(self.values[name], column))
+            for name, column in known.items()
+            if np.isin(column, self.values[name]).all()
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """What config.json keeps; the weights are kept beside it."""
+        return {"values": self.values, "accuracy": self.accuracy}
+
+    @staticmethod
+    def open(file: Path, channels: int, config: Any) -> "Reader":
+        """What a bundle's config says of the classifier whose weights are in a file; ValueError where they do not fit."""
+        try:
+            values, accuracy = config["values"], config["accuracy"]
+            if not all(isinstance(names, list) and 2 <= len(names) <= CLASSES for names in values.values()):
+                raise TypeError(f"each label has 2 to {CLASSES} classes")
+            classifier = Classifier(channels, {name: len(names) for name, names in values.items()})
+            classifier.load_state_dict(load_file(file))
+            if not all(weight.isfinite().all() for weight in classifier.parameters()):
+                raise TypeError("it holds weights that are not numbers")
+            return Reader(classifier.eval(), values, accuracy)
+        except (SafetensorError, OSError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"{file} is damaged: {error}. Calibrate the model again or fetch a whole copy.") from error
+
+
+def learnable(labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The labels, as text, that have at least two classes, at most 256, and at least 10 images of each on average.
+
+    >>> list(learnable({"letter": np.array(["a", "b"] * 10), "file": np.arange(20), "size": np.ones(20)}))
+    ['letter']
+    """
+    kept: dict[str, np.ndarray] = {}
+    for name, column in labels.items():
+        count = len(np.unique(column))
+        if 2 <= count <= min(CLASSES, len(column) // FEWEST):
+            kept[name] = column.astype(str)
+    return kept
+
+
+def fit_reader(
+    images: Images,
+    labels: dict[str, np.ndarray],
+    held_out: Int[Tensor, " m"],
+    seed: int = 0,
+    batch_size: int = 128,
+    device: torch.device | str = "cpu",
+) -> Reader:
+    """Train a classifier on 8-bit images and those of their labels that can be learned.
+
+    Images at `held_out` are not trained on; the accuracy is on them. Raises ValueError when there is no label to learn.
+    """
+    columns = learnable(labels)
+    if not columns:
+        raise ValueError(
+            f"a classifier needs a label with 2 to {CLASSES} classes of {FEWEST} images or more; "
+            f"got {', '.join(labels) or 'no labels'}."
+        )
+    pairs = {name: np.unique(column, return_inverse=True) for name, column in columns.items()}
+    values = {name: found.tolist() for name, (found, _) in pairs.items()}
+    classes = {name: torch.from_numpy(inverse) for name, (_, inverse) in pairs.items()}
+    torch.manual_seed(seed)
+    classifier = Classifier(images.shape[1], {name: len(found) for name, found in values.items()}).to(device)
+    kept = torch.ones(len(images), dtype=torch.bool)
+    kept[held_out] = False
+    generator = torch.Generator().manual_seed(seed)
+    training = kept.nonzero()[:, 0]
+    if len(training) > SEEN:
+        training = training[torch.randperm(len(training), generator=generator)[:SEEN]]
+    epochs = max(1, SEEN // len(training))
+    steps = epochs * math.ceil(len(training) / batch_size)
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(epochs):
+        for index in training[torch.randperm(len(training), generator=generator)].split(batch_size):
+            read = classifier.read(classifier(to_unit(images[index].to(device))))
+            loss = torch.stack([nn.functional.nll_loss(read[name], classes[name][index].to(device)) for name in classes]).sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    with torch.no_grad():
+        for weight in classifier.parameters():  # what half precision holds, so that it is saved in half the space
+            weight.copy_(weight.half())
+    reader = Reader(classifier.eval().cpu(), values, {})
+    read = reader.read(reader.features(to_unit(images[held_out])))
+    right = {name: (read[name].argmax(1) == classes[name][held_out]).double().mean().item() for name in classes}
+    return replace(reader, accuracy=right)

@@ -1,0 +1,161 @@
+"""Pictures: any file Pillow can read → upright, 8-bit, without palette or transparency, in mode L or RGB."""
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 50_000_000
+"""Larger pictures are refused before they are unpacked: a few kilobytes can hold gigabytes of one colour."""
+
+MAX_BYTES = 256 * 2**20
+"""Larger files are refused before they are read."""
+
+FORMATS = "PNG JPEG WEBP GIF BMP DIB TIFF PPM ICO ICNS AVIF JPEG2000 PCX QOI SGI DDS XBM XPM PSD"
+"""What is opened. Pillow knows more, some of it by starting other programs (EPS), some without a mark by which to know
+them from noise (TGA)."""
+
+SUFFIXES = (
+    ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .pfm .ico .icns .avif .jp2 "
+    ".j2k .jpx .pcx .qoi .sgi .rgb .dds .xbm .xpm .psd"
+)
+EXTENSIONS = frozenset(SUFFIXES.split())
+"""How the names of pictures end. A file of another name is a picture if its content is one."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held."""
+
+Paper = tuple[int, int, int]
+"""The colour (red, green, blue) under a transparent picture."""
+
+Reason = Literal[
+    "empty", "not an image", "broken", "too large", "unreadable", "duplicate", "link loop", "hidden", "unsafe name", "no split"
+]
+"""Why a file is left out. `no split`: it lies beside the folders `train` and `test`, in neither."""
+
+
+class PictureError(ValueError):
+    """A picture that cannot be had, and why."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+@cache
+def formats() -> list[str]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return [name for name in FORMATS.split() if name in Image.OPEN]
+
+
+def read_image(source: Path | str | bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """Open a picture of any kind Pillow knows, upright (EXIF), its first frame.
+
+    With `at_least` (width, height) a large picture may come out smaller, but with at least twice as many pixels each way,
+    which is much faster. Raises PictureError, a ValueError, when it cannot be read as a picture or is larger than 50 million
+    pixels.
+    """
+    return open_image(source, at_least)[0]
+
+
+def open_image(source: Path | str | bytes, at_least: tuple[int, int] | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """As `read_image`, with the width and height that the picture has when it is upright and not made smaller."""
+    name = "the image" if isinstance(source, bytes) else str(source)
+    try:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats())
+        size = image.size
+        if size[0] * size[1] > MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{size[0]}x{size[1]}")
+        if at_least is not None and image.format in ("JPEG", "MPO"):
+            image.draft(None, (2 * max(at_least), 2 * max(at_least)))  # the decoder's own shrinking, by powers of two
+        image.load()
+        if image.getexif().get(ORIENTATION, 1) != 1:
+            size = (size[1], size[0]) if image.getexif()[ORIENTATION] in (5, 6, 7, 8) else size
+            image = ImageOps.exif_transpose(image)
+        return shrink(image, at_least), size
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise PictureError("unreadable", f"no image file at {name}.") from error
+    except PermissionError as error:
+        raise PictureError("unreadable", f"{name} cannot be opened: {error}.") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            "too large", f"images may have up to {MAX_PIXELS:,} pixels; {name} has more: {error}. Make it smaller first."
+        ) from error
+    except Exception as error:  # a damaged file can raise nearly anything in a decoder
+        unknown = isinstance(error, UnidentifiedImageError)
+        raise PictureError(
+            "not an image" if unknown else "broken",
+            f"{name} is not an image that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF…): {error}.",
+        ) from error
+
+
+def shrink(image: Image.Image, at_least: tuple[int, int] | None) -> Image.Image:
+    """A picture far larger than `at_least`, by a whole factor smaller, still at least twice as large each way."""
+    if at_least is None or image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
+        return image
+    factor = min(image.width // (2 * at_least[0]), image.height // (2 * at_least[1]))
+    return image.reduce(factor) if factor > 1 else image
+
+
+def flatten(image: Image.Image, paper: Sequence[int] | None = None) -> Image.Image:
+    """The picture in mode L or RGB: 8-bit, without palette or transparency; in L if it is grey.
+
+    16-bit and float pictures are scaled by their own range; transparent ones go on the paper, or, if none is given, on
+    white, or on black if they are light.
+    """
+    image = opaque(image, paper)
+    if image.mode == "L" or is_colour(image):
+        return image
+    return image.getchannel(0)
+
+
+def opaque(image: Image.Image, paper: Sequence[int] | None = None, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """As `flatten`, but a grey picture in mode RGB stays there. A very large one may be shrunk, as by `read_image`."""
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _scaled(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image.info.pop("transparency", None)
+        image = shrink(image, at_least)
+        colour = tuple(paper) if paper is not None else _contrasting(image)
+        return Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode == "LAB":  # which Pillow converts by profiles alone
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert converted is not None
+        return converted
+    return image.convert("RGB")
+
+
+def is_colour(image: Image.Image) -> bool:
+    """Whether any pixel of a picture in mode RGB is not grey."""
+    red, green, blue = image.split()
+    return not red.tobytes() == green.tobytes() == blue.tobytes()
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """A 16-bit picture by its full range, a 32-bit one by the range of its finite values, as 8 bits."""
+    values = np.asarray(image, dtype=np.float64)
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 65535.0
+    else:
+        finite = values[np.isfinite(values)]
+        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+        values = np.clip(np.nan_to_num(values, nan=low), low, high)
+    return Image.fromarray(((values - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8))
+
+
+def _contrasting(image: Image.Image) -> Paper:
+    """White, or black under a picture (RGBA) whose opaque part is light."""
+    solid = np.asarray(image.getchannel("A")) > 127
+    light = solid.any() and np.asarray(image.convert("L"))[solid].mean() > 127
+    return (0, 0, 0) if light else (255, 255, 255)

@@ -1,0 +1,192 @@
+"""Reading: a source of pictures → 8-bit images of one size with their labels, and an account of what was left out."""
+
+import hashlib
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from core.images import Fit, Preprocessing
+from core.labels import Columns, LabelTable
+from core.pictures import Paper, PictureError, Reason, is_colour, opaque, read_image
+from core.sources import Content, Entry, Source, fetch, is_picture_name
+from core.store import Sheet, Stored, memory_limit
+from core.summary import Summary
+from core.survey import LOOK, Survey, look
+from core.workers import cores, mapped
+
+CHUNK = 64
+"""Entries that a worker decodes at a time."""
+
+PATIENCE = 2.0
+"""Seconds that reading may take before other processes are started for it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may say about how pictures are read; a size or a number of channels that is None is chosen.
+
+    `largest` bounds the side that is chosen, `paper` lies under transparent pictures, `labels` is a CSV or parquet file,
+    `memory` the bytes that images may take before they go to disk, and `workers` the processes that decode.
+    """
+
+    size: int | None = None
+    channels: int | None = None
+    fit: Fit = "crop"
+    largest: int = 64
+    paper: Paper | None = None
+    labels: str | os.PathLike[str] | None = None
+    memory: int | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.paper is not None and not (len(self.paper) == 3 and all(0 <= level <= 255 for level in self.paper)):
+            raise ValueError(f"paper must be red, green and blue from 0 to 255; got {self.paper}.")
+        if self.channels not in (None, 1, 3):
+            raise ValueError(f"channels must be 1 (grey) or 3 (colour); got {self.channels}.")
+        if self.size is not None and not 8 <= self.size <= 256:
+            raise ValueError(f"size must be 8 to 256 pixels; got {self.size}.")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Images (N, C, H, W) in the order of their source, each with its labels and its part of an official split ("": none)."""
+
+    images: Tensor | Stored
+    labels: dict[str, np.ndarray]
+    splits: np.ndarray
+    preprocessing: Preprocessing
+    """What fitted them; measured background and extent are not in it."""
+    survey: Survey
+    summary: Summary
+
+
+class Decoded(NamedTuple):
+    """What became of a chunk of entries: images (k, C, H, W) of those that could be read, and for each entry the digest of
+    its bytes, or the reason why it could not."""
+
+    images: np.ndarray
+    outcomes: list[bytes | Reason]
+    turned_grey: int
+
+
+def read(
+    source: Source,
+    options: Options | None = None,
+    preprocessing: Preprocessing | None = None,
+    advance: Callable[[int], None] = lambda entries: None,
+) -> Reading:
+    """Read all pictures of a source, each once, into memory or, where they need more of it than they may have, to disk.
+
+    They are fitted to the shape of `preprocessing`, or, without, to one chosen from a look at some of them. What cannot be
+    read is left out and accounted for, and so is every file but the first of those with the same content. `advance` is told
+    the entries done. Raises ValueError when no picture is left.
+    """
+    options = options or Options()
+    table = LabelTable.read(options.labels) if options.labels is not None else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about files that are then read, or left out and said to be
+        survey, workers = surveyed(source, options.workers)
+        target = preprocessing or replace(
+            survey.shape(options.largest, options.fit, options.size, options.channels), paper=options.paper
+        )
+        if table is not None:
+            table.choose_key([sight.name for sight in survey.seen])
+        gathered = Gathered(target, len(source), options.memory, table)
+        for fault in source.faults:
+            gathered.summary.leave_out(*fault)
+        for entries, decoded in mapped(partial(decode, target=target.plain), paired(source), workers):
+            gathered.add(entries, decoded)
+            advance(len(entries))
+    return gathered.reading(target, survey)
+
+
+def surveyed(source: Source, workers: int | None) -> tuple[Survey, int]:
+    """A look at some of the pictures, and how many processes are to read all of them: `workers`, if given."""
+    began = time.monotonic()
+    sample = source.sample(LOOK)
+    seen = look(islice(sample, 16))
+    needed = (time.monotonic() - began) / 16 * (len(source) + LOOK)
+    workers = workers or (cores() if needed > PATIENCE else 1)
+    seen += [sight for _, more in mapped(look, ((None, part) for part in chunks(sample)), workers) for sight in more]
+    return Survey(max(len(source), len(seen)), seen), workers
+
+
+class Gathered:
+    """What has been read so far: images in the order of their source, each content once, with labels and the account."""
+
+    def __init__(self, target: Preprocessing, expected: int, memory: int | None, table: LabelTable | None) -> None:
+        self.sheet = Sheet(target.shape, expected, memory_limit() if memory is None else memory)
+        self.summary = Summary()
+        self.table = table
+        self.labels = Columns()
+        self.splits: list[str] = []
+        self._known: set[bytes] = set()
+
+    def add(self, entries: list[Entry], decoded: Decoded) -> None:
+        """Take in a chunk; what could not be read, and what is there already, is accounted for."""
+        kept, row = [], 0
+        for entry, outcome in zip(entries, decoded.outcomes, strict=True):
+            if isinstance(outcome, str):
+                self.summary.leave_out(entry.name, outcome)
+                continue
+            if outcome in self._known:
+                self.summary.leave_out(entry.name, "duplicate")
+            else:
+                self._known.add(outcome)
+                kept.append(row)
+                self.splits.append(entry.split)
+                self.labels.add({**entry.labels, **(self.table.find(entry.name) if self.table else {})})
+            row += 1
+        self.sheet.add(decoded.images if len(kept) == row else decoded.images[kept])
+        self.summary.turned_grey += decoded.turned_grey
+
+    def reading(self, target: Preprocessing, survey: Survey) -> Reading:
+        """All of it; ValueError if there is no picture."""
+        self.summary.read = self.sheet.count
+        if self.table is not None:
+            self.summary.unlabelled, self.summary.nameless = self.table.unlabelled, self.table.nameless
+        if not self.sheet.count:
+            raise ValueError(
+                "there are no pictures that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF…). " + " ".join(self.summary.lines())
+            )
+        return Reading(self.sheet.close(), self.labels.arrays(), np.array(self.splits), target, survey, self.summary)
+
+
+def chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """The entries, so many at a time that sending them to a worker costs little."""
+    entries = iter(entries)
+    return iter(lambda: list(islice(entries, CHUNK)), [])
+
+
+def paired(source: Source) -> Iterator[tuple[list[Entry], list[tuple[str, Content]]]]:
+    """Each chunk of entries with what a worker needs of it, which is not the labels."""
+    for part in chunks(source):
+        yield [entry._replace(content=b"") for entry in part], [(entry.name, entry.content) for entry in part]
+
+
+def decode(entries: list[tuple[str, Content]], target: Preprocessing) -> Decoded:
+    """The pictures among these entries, as the target has them."""
+    images, outcomes, turned_grey = [], [], 0
+    size = target.width, target.height
+    for name, content in entries:
+        try:
+            data = fetch(content, name)
+            picture = opaque(read_image(data, size), target.paper, size)
+            images.append(target.fit_in(picture))
+        except PictureError as error:
+            # What is no picture by its name either was never meant to be one.
+            broken = error.reason == "not an image" and is_picture_name(name)
+            outcomes.append("broken" if broken else error.reason)
+            continue
+        outcomes.append(hashlib.blake2b(data, digest_size=16).digest())
+        turned_grey += target.channels == 1 and picture.mode == "RGB" and is_colour(picture.resize((16, 16)))
+    stacked = np.stack(images) if images else np.empty((0, *target.shape[1:], target.channels), np.uint8)
+    return Decoded(stacked.transpose(0, 3, 1, 2), outcomes, turned_grey)

@@ -1,0 +1,60 @@
+"""Data: images with labels, and how a data set without an official test split is split, once and for all."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.images import Images
+from core.store import Stored
+
+Split = Literal["train", "test", "all"]
+
+Kind = TypeVar("Kind", bound=Images)
+
+
+@dataclass(frozen=True)
+class Data(Generic[Kind]):
+    """Images (N, C, H, W) with labels: one array of N strings, integers or floats for each name.
+
+    The images are a tensor, or, where that would not fit into memory, something that is indexed as one.
+    """
+
+    images: Kind
+    labels: dict[str, np.ndarray]
+
+    def take(self, index: Tensor) -> "Data":
+        """The images, with their labels, at these positions; what is on disk stays there."""
+        images = self.images.at(index) if isinstance(self.images, Stored) else self.images[index]
+        return Data(images, {name: values[index.numpy()] for name, values in self.labels.items()})
+
+
+def hold_out(n: int) -> tuple[Tensor, Tensor]:
+    """Indices (training, test) of the fixed split of n images: a tenth for test, but 1,000, or a third, of a small set.
+
+    >>> [tuple(map(len, hold_out(n))) for n in (30, 1_797, 60_000)]
+    [(20, 10), (1198, 599), (54000, 6000)]
+    """
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    test = max(n // 10, min(n // 3, 1000))
+    return order[test:], order[:test]
+
+
+def part(data: Data, split: Split) -> Data:
+    """One part of a data set that has no official test split."""
+    if split == "all":
+        return data
+    train, test = hold_out(len(data.images))
+    return data.take(train if split == "train" else test)
+
+
+def join(source: Path, train: Data, test: Data) -> Data:
+    """Both splits, with the labels that both have."""
+    if train.images.shape[1:] != test.images.shape[1:]:
+        sizes = " and ".join(str(tuple(part.images.shape[1:])) for part in (train, test))
+        raise ValueError(f"{source}: training and test images must be of one shape; got {sizes}.")
+    labels = {name: np.concatenate([train.labels[name], test.labels[name]]) for name in train.labels if name in test.labels}
+    return Data(torch.cat([train.images, test.images]), labels)
