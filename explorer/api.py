@@ -31,7 +31,10 @@ def encode_image(catalogue: Catalogue, model: str, image: str) -> dict[str, Any]
     bundle = catalogue[model].bundle
     if not image:
         raise ValueError("image is missing; send a picture file.")
-    return describe(bundle, prepare(bundle, core.read_image(Path(image))).image[None])[0]
+    if not Path(image).is_file():
+        raise ValueError("no image file came with the request; send it anew.")
+    # As bytes, so that an error names no path of the server.
+    return describe(bundle, prepare(bundle, core.read_image(Path(image).read_bytes())).image[None])[0]
 
 
 def build(catalogue: Catalogue) -> None:

@@ -10,17 +10,23 @@ import threading
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+import torch
+from starlette.middleware import Middleware
 
 from explorer import api, encode, explore
 from explorer.catalogue import Catalogue
 from explorer.explore import STATIC, plotly_script
+from explorer.limits import Guard, Limits, parse_auth
+from explorer.runtime import Runtime
 
 FIRST_PORT = 7860
+SWEEP, AGE = 600, 3600
+"""Uploaded files are looked over this often, and deleted at this age, in seconds."""
 
 
-def build(catalogue: Catalogue) -> gr.Blocks:
-    """The page for these models."""
-    with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True) as page:
+def build(catalogue: Catalogue, runtime: Runtime) -> gr.Blocks:
+    """The page for these models, which decodes with this runtime."""
+    with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True, delete_cache=(SWEEP, AGE)) as page:
         gr.HTML(
             html_template=(STATIC / "header.html").read_text(encoding="utf-8"),
             js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
@@ -30,7 +36,7 @@ def build(catalogue: Catalogue) -> gr.Blocks:
         )
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explore", id="explore"):
-                explore.build(catalogue)
+                explore.build(catalogue, runtime)
             with gr.Tab("Encode", id="encode"):
                 encode.build(catalogue)
         api.build(catalogue)
@@ -56,16 +62,30 @@ def choose_port(host: str, port: int | None) -> int:
 
 
 def serve(
-    bundles: list[str], host: str = "127.0.0.1", port: int | None = None, share: bool = False, browser: bool = True
+    bundles: list[str],
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    share: bool = False,
+    browser: bool = True,
+    runtime: str | None = None,
+    auth: str | None = None,
+    limits: Limits | None = None,
 ) -> None:
-    """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted."""
-    catalogue = Catalogue.of(bundles)
-    page = build(catalogue)
+    """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted.
+
+    `runtime` is a folder with ONNX Runtime Web, "none", or None for the public CDN; `auth` is NAME:PASSWORD, which
+    visitors then must give.
+    """
+    # One picture is too little work to be shared: the processor's cores are for different visitors.
+    torch.set_num_threads(1)
+    limits, login = limits or Limits(), parse_auth(auth)
+    catalogue, source = Catalogue.of(bundles), Runtime.of(runtime)
+    page = build(catalogue, source)
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
     threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
     # A polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    gr.set_static_paths([STATIC, plotly_script()])
+    gr.set_static_paths([STATIC, plotly_script(), *source.files])
     page.launch(
         server_name=host,
         server_port=choose_port(host, port),
@@ -75,7 +95,10 @@ def serve(
         theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         allowed_paths=[str(catalogue.folder)],
         show_error=False,
-        max_file_size="20mb",
+        max_file_size=limits.upload,
+        auth=login,
+        app_kwargs={"middleware": [Middleware(Guard, limits=limits)]},
+        run_history=False,
         footer_links=[],
         ssr_mode=False,
     )

@@ -1,5 +1,6 @@
 """The catalogue: the models on offer, opened when first asked for, with the files their maps are drawn from."""
 
+import shutil
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 import core
 from core.bundle import PRETRAINED, locate, read_config
@@ -17,15 +19,19 @@ from core.evaluation import kl_per_latent
 
 DEAD_KL = 0.01
 """A latent with less KL than this, in nats, tells nothing about an image and is folded away."""
+REACH = 4
+"""A latent is shown from this many standard deviations of the aggregated posterior below its centre to as many above."""
 
 
 class Exhibit:
     """One open model: its bundle, and what the page needs to draw its gallery."""
 
-    def __init__(self, name: str, bundle: core.Bundle, folder: Path) -> None:
+    def __init__(self, name: str, bundle: core.Bundle, folder: Path, decoder: Path | None = None) -> None:
         self.name = name
         self.bundle = bundle
         self.folder = folder
+        self.decoder = decoder
+        """decoder.onnx among the files the page may fetch; None for a bundle that has none."""
         self._drawing = threading.Lock()
 
     @cached_property
@@ -36,6 +42,28 @@ class Exhibit:
             return np.array(self.bundle.config["evaluation"]["kl_per_latent"])
         return kl_per_latent(gallery.mean, gallery.log_variance).mean(0).numpy()
 
+    @cached_property
+    def aggregate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and standard deviation of each latent over the aggregated posterior, the mean of q(z|x) over the gallery.
+
+        Its variance is that of the means plus the mean of the variances. Where there is no gallery, the prior's 0 and 1.
+        """
+        gallery = self.bundle.gallery
+        if gallery is None:
+            return np.zeros(len(self.kl)), np.ones(len(self.kl))
+        mean, variance = gallery.mean.double(), gallery.log_variance.double().exp()
+        return mean.mean(0).numpy(), (mean.var(0, correction=0) + variance.mean(0)).sqrt().numpy()
+
+    @cached_property
+    def middle(self) -> Tensor:
+        """Where the latent space has its middle, (latents,): z = 0 for the prior N(0, 1).
+
+        A learned prior may have nothing at z = 0, nor one middle; the mean of the aggregated posterior stands in.
+        """
+        if self.bundle.config["architecture"]["prior"] == "normal":
+            return torch.zeros(self.bundle.vae.prior.latents)
+        return torch.from_numpy(self.aggregate[0]).float()
+
     def describe(self) -> dict[str, Any]:
         """Everything the page needs to set itself up for this model, as plain JSON."""
         bundle, gallery, config = self.bundle, self.bundle.gallery, self.bundle.config
@@ -44,23 +72,29 @@ class Exhibit:
             "model": self.name,
             "shape": list(bundle.preprocessing.shape),
             "likelihood": config["architecture"]["likelihood"],
+            "prior": config["architecture"]["prior"],
+            "middle": self.middle.tolist(),
+            "decoder": None if self.decoder is None else str(self.decoder),
             "evaluation": config["evaluation"],
             "latents": [self._latent(int(i)) for i in order],
             "images": 0 if gallery is None else len(gallery),
-            "map": None if bundle.map is None else {k: config["map"][k] for k in ("method", "trustworthiness", "round_trip")},
+            "map": None if bundle.map is None else config["map"],
             "labels": {} if gallery is None else {name: _kind(values) for name, values in gallery.labels.items()},
             "points": None if bundle.map is None else str(self.points),
+            "means": None if gallery is None else str(self.means),
             "sprite": None if gallery is None else {"file": str(self.sprite), "columns": self.sprite_columns},
-            "start": [0.0] * bundle.vae.prior.latents if gallery is None else gallery.mean[0].tolist(),
+            "start": self.middle.tolist() if gallery is None else gallery.mean[0].tolist(),
         }
 
     def _latent(self, i: int) -> dict[str, Any]:
         gallery = self.bundle.gallery
+        centre, sd = (float(figure[i]) for figure in self.aggregate)
         histogram: list[int] = []
         if gallery is not None:
-            counts, _ = np.histogram(gallery.mean[:, i].numpy(), bins=48, range=(-4, 4))
-            histogram = counts.tolist()
-        return {"index": i, "kl": float(self.kl[i]), "dead": bool(self.kl[i] < DEAD_KL), "histogram": histogram}
+            ends = (centre - REACH * sd, centre + REACH * sd)
+            histogram = np.histogram(gallery.mean[:, i].numpy(), bins=48, range=ends)[0].tolist()
+        dead = bool(self.kl[i] < DEAD_KL)
+        return {"index": i, "kl": float(self.kl[i]), "dead": dead, "centre": centre, "sd": sd, "histogram": histogram}
 
     def column(self, name: str) -> dict[str, Any]:
         """The gallery's values to colour the map by: a label, "posterior width", or "z0", "z1"…"""
@@ -93,6 +127,17 @@ class Exhibit:
         assert self.bundle.gallery is not None
         path = self.folder / "points"
         path.write_bytes(self.bundle.gallery.xy.numpy().astype("<f4").tobytes())
+        return path
+
+    @cached_property
+    def means(self) -> Path:
+        """A file of little-endian float16: the gallery's posterior means, one after another.
+
+        With `points` it is all that the page needs to place a latent on the map and to lift a place off it by itself.
+        """
+        assert self.bundle.gallery is not None
+        path = self.folder / "means"
+        path.write_bytes(self.bundle.gallery.mean.numpy().astype("<f2").tobytes())
         return path
 
     @cached_property
@@ -168,5 +213,10 @@ class Catalogue:
                 # A name is a stranger's text; the position is a safe name for a folder.
                 folder = self.folder / str(self.names.index(name))
                 folder.mkdir(exist_ok=True)
-                self._open[name] = Exhibit(name, core.load(self.paths[name]), folder)
+                self._open[name] = Exhibit(name, core.load(self.paths[name]), folder, self._decoder(name, folder))
             return self._open[name]
+
+    def _decoder(self, name: str, folder: Path) -> Path | None:
+        """A copy of decoder.onnx: strangers get to see this folder, and nothing else of the bundle's."""
+        file = self.paths[name] / "decoder.onnx"
+        return Path(shutil.copyfile(file, folder / "decoder.onnx")) if file.exists() else None

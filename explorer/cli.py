@@ -13,6 +13,8 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from explorer import making, share
+
 app = typer.Typer(
     no_args_is_help=False,
     add_completion=False,
@@ -39,13 +41,23 @@ def explore(
     ] = None,
     share: Annotated[bool, typer.Option("--share", help="Make a public link through Gradio.")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    auth: Annotated[
+        str | None, typer.Option(envvar="LATENTSCAPE_AUTH", help="NAME:PASSWORD that visitors must give; nobody else sees it.")
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LATENTSCAPE_RUNTIME",
+            help="Folder with onnxruntime-web, which decodes in the browser; none: the server does. A public CDN if not given.",
+        ),
+    ] = None,
 ) -> None:
     """Open the explorer in the browser."""
     # Half of the start is torch reading its libraries: it does so beside Gradio's own imports.
     threading.Thread(target=import_module, args=("torch",)).start()
     from explorer.app import serve
 
-    serve(bundles or [], host=host, port=port, share=share, browser=not no_browser)
+    serve(bundles or [], host=host, port=port, share=share, browser=not no_browser, runtime=runtime, auth=auth)
 
 
 @app.command("list", epilog=example("latentscape list"))
@@ -58,9 +70,10 @@ def list_models(as_json: JSON = False) -> None:
         print(json.dumps([{"name": config["name"], **config["architecture"], **config["evaluation"]} for config in configs]))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "images", "latents", "network", "likelihood", "test ELBO (nats)", box=None)
+    name = Column("name", no_wrap=True)  # what people type is never cut short
+    table = Table(name, "images", "latents", "network", "likelihood", "test ELBO (nats)", box=None)
     for config in configs:
         a = config["architecture"]
         table.add_row(
@@ -74,60 +87,8 @@ def list_models(as_json: JSON = False) -> None:
     Console().print(table)
 
 
-@app.command(epilog=example("latentscape train photos/ --out runs/photos --minutes 20"))
-def train(
-    data: Annotated[str, typer.Argument(help="digits, a folder of IDX files, an .npz file, or a folder of images.")],
-    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
-    network: Annotated[str, typer.Option(help="mlp, conv or resnet.")] = "conv",
-    likelihood: Annotated[str, typer.Option(help="bernoulli or gaussian.")] = "bernoulli",
-    latents: Annotated[int, typer.Option(help="Dimensions of the latent space.", min=1)] = 16,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data; chosen from its size if not given.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Length of training, instead of --epochs.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Largest step size.")] = 2e-3,
-    corruption: Annotated[float, typer.Option(help="Share of pixels the encoder sees only as coin flips.", min=0, max=1)] = 0.0,
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the processor has it.")] = "float32",
-    seed: Annotated[int, typer.Option(help="Fixes weights, order, noise and map.")] = 0,
-    size: Annotated[int | None, typer.Option(help="Side in pixels for a folder of images.", min=8, max=256)] = None,
-    fit: Annotated[str, typer.Option(help="How a folder's images are fitted: crop, pad or stretch.")] = "crop",
-    name: Annotated[str | None, typer.Option(help="What to call the model; the folder's name if not given.")] = None,
-    label_names: Annotated[str | None, typer.Option(help="Names of the classes 0, 1, 2…, separated by commas.")] = None,
-    start: Annotated[str | None, typer.Option(help="A bundle to go on from; its architecture is kept.")] = None,
-    notes: Annotated[str, typer.Option(help="A paragraph for the model card.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",
-) -> None:
-    """Train a VAE and save it as a bundle. Ctrl-C ends early and keeps the best weights."""
-    from explorer.fit import fit as fit_bundle
-
-    bundle = fit_bundle(
-        data,
-        out,
-        name or out.absolute().name,
-        {
-            "epochs": epochs,
-            "minutes": minutes,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "precision": precision,
-            "corruption": corruption,
-            "seed": seed,
-        },
-        network,
-        likelihood,
-        latents,
-        size,
-        fit,  # pyright: ignore[reportArgumentType]
-        [part.strip() for part in label_names.split(",")] if label_names else None,
-        device,
-        notes,
-        start,
-    )
-    figures = bundle.config["evaluation"]
-    print(
-        f"Test ELBO {figures['elbo']:.2f} nats (log-likelihood {figures['log_likelihood']:.2f}, KL {figures['kl']:.2f}), "
-        f"{figures['active_units']} of {bundle.architecture.latents} latents active.\n"
-        f"Saved in {out}. Walk through it:  latentscape explore {out}"
-    )
+app.command(epilog=example("latentscape train photos/ --out runs/photos --minutes 20"))(making.train)
+app.command(epilog=example("latentscape recipes"))(making.recipes)
 
 
 @app.command(epilog=example("latentscape evaluate fashion-mnist --data data/fashion-mnist --json"))
@@ -135,56 +96,55 @@ def evaluate(
     bundle: Annotated[str, typer.Argument(help="A pretrained name or a folder.")],
     data: Annotated[str | None, typer.Option(help="What to score; the bundle's own gallery if not given.")] = None,
     split: Annotated[str, typer.Option(help="train, test or all; of --data.")] = "test",
+    samples: Annotated[int, typer.Option(help="Importance samples per image, for log p(x); 0 for the ELBO alone.", min=0)] = 0,
+    limit: Annotated[int | None, typer.Option(help="Score the first so many images alone.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Fixes the draws of z.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images per step; changes the speed alone.", min=1)] = 512,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",
+    save: Annotated[bool, typer.Option("--save", help="Record the figures in the bundle and its card.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Score a model on images: ELBO and its terms, in nats per image, over all of them, each once."""
     from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
 
     import core
+    from core.bundle import locate
+    from core.ranks import Ranks, launched
+    from explorer import report
     from explorer.fit import choose_device
 
-    model = core.load(bundle)
-    if data is not None:
-        images = core.load_data(data, split, model.preprocessing).images  # pyright: ignore[reportArgumentType]
-    elif model.gallery is None:
-        raise ValueError(f"{model.name} has no gallery to score; pass --data.")
-    else:
-        images = model.gallery.images
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scoring", total=len(images))
-        figures = core.evaluate(
-            model.vae, images, seed, batch_size, choose_device(device), lambda done: bar.advance(task, done)
-        )
+    ranks, model = Ranks(launched()), core.load(bundle)
+    images = report.scored(model, data, split, limit)
+    figures = report.score(model, images, seed, batch_size, choose_device(device), samples, ranks)
+    if not ranks.main:
+        return
+    if save:
+        model.evaluated(split if data else "gallery", figures).save(locate(bundle))
     if as_json:
         print(json.dumps({"model": model.name, "split": split if data else "gallery", **asdict(figures)}))
-        return
-    table = Table("figure", "value", box=None)
-    for key, value in asdict(figures).items():
-        shown = (
-            "  ".join(f"{v:.2f}" for v in value)
-            if isinstance(value, list)
-            else f"{value:.3f}"
-            if isinstance(value, float)
-            else value
-        )
-        table.add_row(key, "not defined here" if shown is None else str(shown))
-    Console().print(table)
+    else:
+        Console().print(report.table(figures))
 
 
 @app.command(epilog=example("latentscape encode fashion-mnist shoe.jpg --json"))
 def encode(
     bundle: Annotated[str, typer.Argument(help="A pretrained name or a folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Picture files of any size and kind.")],
+    images: Annotated[list[Path] | None, typer.Argument(help="Picture files of any size and kind.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write a parquet file instead.")] = None,
     polarity: Annotated[str, typer.Option(help="auto, keep or invert light and dark.")] = "auto",
+    data: Annotated[str | None, typer.Option(help="Encode a whole data set instead, as for train; needs --out.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…; for --data.")] = "auto",
     as_json: JSON = False,
 ) -> None:
     """Encode pictures: posterior, ELBO and place on the map of each."""
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.parent}.")
+    if bool(images) == (data is not None):
+        raise ValueError("name the pictures to encode, or a data set with --data, one of the two.")
+    if data is not None:
+        encode_data(bundle, data, out, device)
+        return
+    assert images is not None
     import torch
 
     import core
@@ -197,8 +157,6 @@ def encode(
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if not out.parent.is_dir():
-            raise ValueError(f"--out {out}: there is no folder {out.parent}.")
         pq.write_table(pa.Table.from_pylist(records), out)
         print(f"{len(records)} images in {out}")
     elif as_json:
@@ -209,6 +167,23 @@ def encode(
             print(f"{record['file']}  ELBO {record['elbo']:.2f} nats{place}")
             print("  mean  " + "  ".join(f"{value:+.2f}" for value in record["mean"]))
             print("  sigma " + "  ".join(f"{2.718281828459045 ** (value / 2):5.2f}" for value in record["log_variance"]))
+
+
+def encode_data(bundle: str, data: str, out: Path | None, device: str) -> None:
+    """Encode a data set into a parquet file."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    import core
+    from explorer.encodings import write
+    from explorer.fit import choose_device
+
+    if out is None:
+        raise ValueError("--data writes a parquet file; name it with --out.")
+    with Progress(TextColumn("{task.completed:,.0f} images"), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("encoding", total=None)
+        count = write(core.load(bundle), data, out, choose_device(device), lambda done: bar.advance(task, done))
+    print(f"{count:,} images in {out}")
 
 
 @app.command(epilog=example('latentscape decode digits --z "0,0,1.5,0,0,0,0,0" --out digit.png'))
@@ -232,30 +207,11 @@ def decode(
     print(f"Decoded into {out}")
 
 
-@app.command(epilog=example("latentscape project runs/photos --method pca"))
-def project(
-    bundle: Annotated[str, typer.Argument(help="A pretrained name or a folder.")],
-    method: Annotated[str, typer.Option(help="umap, pca, or latents with --pair.")] = "umap",
-    pair: Annotated[str, typer.Option(help="Two latents, for --method latents.")] = "0,1",
-    seed: Annotated[int, typer.Option(help="Fixes UMAP's result.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
-) -> None:
-    """Draw a bundle's map anew."""
-    import core
-    from core.bundle import locate
-
-    try:
-        first, second = (int(part) for part in pair.split(","))
-    except ValueError as error:
-        raise ValueError(f"--pair must be two latents such as 0,3; got {pair!r}.") from error
-    target = out or locate(bundle)
-    projected = core.load(bundle).projected(method, (first, second), seed)  # pyright: ignore[reportArgumentType]
-    projected.save(target)
-    figures = projected.config["map"]
-    print(
-        f"{method} map in {target}: trustworthiness {figures['trustworthiness']:.3f}, "
-        f"round trip {100 * figures['round_trip']:.2f} % of the width"
-    )
+app.command(epilog=example("latentscape project runs/photos --method pca"))(making.project)
+app.command(epilog=example("latentscape calibrate runs/shoes --data data/shoes"))(making.calibrate)
+app.command(epilog=example("latentscape export fashion-mnist site --static --runtime runtime"))(share.export)
+app.command(epilog=example("latentscape publish runs/shoes ada/shoes"))(share.publish)
+app.command(epilog=example("latentscape pull ada/shoes --out shoes"))(share.pull)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,8 @@ def prepare(bundle: core.Bundle, picture: Image.Image, polarity: Polarity = "aut
 
 def describe(bundle: core.Bundle, images: torch.Tensor) -> list[dict[str, Any]]:
     """One record per 8-bit image: posterior `mean` and `log_variance` (lists), `elbo`, `log_likelihood` and `kl` in nats
-    (one fixed draw of z), and the place `x`, `y` of the mean on the map (None without a map)."""
+    (one fixed draw of z), `p_value`, the share of normal images at least as odd (None where the model was not calibrated),
+    and the place `x`, `y` of the mean on the map (None without a map)."""
     # One by one: every picture gets the same draw, so that its record does not depend on the pictures beside it.
     return [_record(bundle, image) for image in bundle.preprocessing.check(images).split(1)]
 
@@ -30,9 +31,22 @@ def _record(bundle: core.Bundle, image: torch.Tensor) -> dict[str, Any]:
         "elbo": encodings.elbo.item(),
         "log_likelihood": encodings.log_likelihood.item(),
         "kl": encodings.kl.item(),
+        "p_value": None if bundle.detector is None else bundle.anomaly(image).p_value.item(),
         "x": x,
         "y": y,
     }
+
+
+def verdict(p_value: float) -> str:
+    """A p-value in words.
+
+    >>> verdict(0.37), verdict(0.002)
+    ('Looks normal: 37 of 100 normal images are at least as odd.', 'Very odd: 2 of 1,000 normal images are at least as odd.')
+    """
+    if p_value >= 0.05:
+        return f"Looks normal: {100 * p_value:.0f} of 100 normal images are at least as odd."
+    word = "Very odd" if p_value < 0.01 else "Odd"
+    return f"{word}: {1000 * p_value:.{0 if p_value >= 0.001 else 1}f} of 1,000 normal images are at least as odd."
 
 
 def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:

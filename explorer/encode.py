@@ -9,7 +9,7 @@ from gradio.utils import get_upload_folder
 
 import core
 from explorer.catalogue import Catalogue, Exhibit
-from explorer.describe import decode, describe, parse_latents, prepare
+from explorer.describe import decode, describe, parse_latents, prepare, verdict
 from explorer.explore import STATIC, Answer, Request, pixels, safe, server_functions
 
 NEIGHBOURS = 6
@@ -22,7 +22,7 @@ def encode_upload(catalogue: Catalogue, request: Request) -> Answer:
     `crop` is left, top, right, bottom as shares of the picture's sides, or null.
     """
     exhibit = catalogue[request["model"]]
-    picture = core.read_image(uploaded(request["path"]))
+    picture = core.read_image(uploaded(request["path"]).read_bytes())  # an error names no path of the server
     if request.get("crop") is not None:
         picture = picture.crop(crop_box(request["crop"], *picture.size))
     prepared = prepare(exhibit.bundle, picture, request.get("polarity", "auto"), bool(request.get("trim", True)))
@@ -77,6 +77,8 @@ def judge(exhibit: Exhibit, image: torch.Tensor) -> Answer:
         "error_map": pixels(error),
         "rmse": float((image.float() - reconstruction.float()).square().mean().sqrt() / 255),
     }
+    if record["p_value"] is not None:
+        answer["verdict"] = verdict(record["p_value"])
     if bundle.gallery is not None:
         k = min(NEIGHBOURS, len(bundle.gallery))
         distance, index = core.neighbours(mean, bundle.gallery.mean, k)

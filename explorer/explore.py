@@ -19,9 +19,11 @@ from torch import Tensor
 import core
 from explorer.catalogue import Catalogue, Exhibit
 from explorer.describe import decode, parse_latents
+from explorer.runtime import Runtime
 
 STATIC = Path(__file__).parent / "static"
 MOST_SAMPLES = 100
+MOST_POINTS = 64
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -77,6 +79,17 @@ def decode_point(catalogue: Catalogue, request: Request) -> Answer:
 
 
 @safe
+def decode_points(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, z: [z, …]} → the pictures there and nothing else: what filmstrips and the manifold are made of."""
+    exhibit, points = catalogue[request["model"]], request["z"]
+    if not isinstance(points, list) or not 1 <= len(points) <= MOST_POINTS:
+        got = len(points) if isinstance(points, list) else type(points).__name__
+        raise ValueError(f"z must be a list of 1 to {MOST_POINTS} points; got {got}.")
+    z = torch.cat([parse_latents(exhibit.bundle, point) for point in points])
+    return {"pixels": pixels(decode(exhibit.bundle, z))}
+
+
+@safe
 def decode_image(catalogue: Catalogue, request: Request) -> Answer:
     """{model, index} → the picture at the posterior mean of a gallery image."""
     exhibit = catalogue[request["model"]]
@@ -106,7 +119,10 @@ def decode_place(catalogue: Catalogue, request: Request) -> Answer:
 
 @safe
 def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, seed, temperature, count} → that many draws z = temperature * p(z) and their pictures."""
+    """{model, seed, temperature, count} → that many draws from p(z), and their pictures.
+
+    The temperature spreads them: 0 is the middle, 1 is the prior.
+    """
     exhibit = catalogue[request["model"]]
     temperature, count, seed = float(request["temperature"]), int(request["count"]), int(request["seed"])
     if not (0 <= temperature <= 2 and 1 <= count <= MOST_SAMPLES and 0 <= seed < 2**31):
@@ -114,7 +130,7 @@ def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
             f"temperature must be from 0 to 2, count from 1 to {MOST_SAMPLES}, seed from 0 to 2^31 - 1; "
             f"got {temperature}, {count}, {seed}."
         )
-    z = temperature * exhibit.bundle.vae.prior.sample(count, torch.Generator().manual_seed(seed))
+    z = exhibit.middle.lerp(exhibit.bundle.vae.prior.sample(count, torch.Generator().manual_seed(seed)), temperature)
     return {"z": z.tolist(), "pixels": pixels(decode(exhibit.bundle, z))}
 
 
@@ -145,16 +161,17 @@ def plotly_script() -> Path:
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 
-def build(catalogue: Catalogue) -> None:
+def build(catalogue: Catalogue, runtime: Runtime) -> None:
     """Lay the tab out."""
     gr.HTML(
         html_template=(STATIC / "explore.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(
-            catalogue, open_model, decode_point, decode_image, decode_place, draw_samples, colour
+            catalogue, open_model, decode_point, decode_points, decode_image, decode_place, draw_samples, colour
         ),
         apply_default_css=False,
         elem_id="explore",
         module=str(STATIC / "explore.js"),
         plotly=str(plotly_script()),
+        runtime=runtime.describe(),
     )

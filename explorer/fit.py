@@ -1,25 +1,28 @@
 """Training from the command line: data set in, bundle out, a progress bar in between."""
 
-import os
-import platform
-import shlex
-import signal
-import sys
-import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import ImageColor
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.progress import TextColumn
 
 import core
-from core.bundle import check_target
-from core.data import idx_files
-from core.images import Fit
-from core.training import Run, split
+from core.anomaly import FEWEST, MOST
+from core.architecture import check_choice
+from core.bundle import check_name, check_target
+from core.images import Images
+from core.objectives import OBJECTIVES
+from core.ranks import ALONE
+from core.reading import Options, Reading
+from core.training import split
+from explorer import choice, pace
+from explorer.log import Log, follow
+from explorer.record import begun_with, beside, command, record, save
 
 
 def choose_device(device: str) -> torch.device:
@@ -30,11 +33,6 @@ def choose_device(device: str) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {device!r} is not available here: {str(error).splitlines()[0]} Use --device auto.") from error
-
-
-def default_epochs(images: int) -> int:
-    """20 epochs of a large set; more of a small one, to about 1.2 million images seen; never more than 1,000."""
-    return max(20, min(1000, 1_200_000 // images))
 
 
 def rename_labels(data: core.Data, names: list[str]) -> core.Data:
@@ -52,108 +50,211 @@ def rename_labels(data: core.Data, names: list[str]) -> core.Data:
 
 
 def read(
-    source: str, size: int | None, fit: Fit, label_names: list[str] | None
-) -> tuple[core.Data, core.Data, core.Preprocessing]:
-    """Training and test images of a data set, and what later pictures go through to look like them."""
-    train_data = core.load_data(source, "train", size=size, fit=fit)
+    source: str, options: Options, label_names: list[str] | None, console: Console
+) -> tuple[core.Data, core.Data, core.Preprocessing, Reading | None]:
+    """Training and test images of a data set, what later pictures go through to look like them, and, where they are pictures,
+    how they were read, which is also printed."""
+    counter = TextColumn("Reading pictures: {task.completed:,.0f} files")
+    with Bar(counter, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        data = core.open_data(source, options, advance=lambda files: bar.advance(task, files))
+    for line in data.reading.summary.lines() if data.reading else []:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     # Arrays were never fitted; a later picture of another shape is padded rather than cut.
-    pictures = Path(source).is_dir() and not idx_files(Path(source))
-    preprocessing = core.Preprocessing.measure(train_data.images, fit if pictures else "pad")
-    test_data = core.load_data(source, "test", preprocessing=preprocessing)
-    return train_data, rename_labels(test_data, label_names) if label_names else test_data, preprocessing
+    preprocessing = core.Preprocessing.measure(data.train.images, options.fit if data.reading else "pad")
+    test = rename_labels(data.test, label_names) if label_names else data.test
+    return data.train, test, replace(preprocessing, paper=options.paper), data.reading
+
+
+def paper(colour: str) -> tuple[int, int, int] | None:
+    """The colour under transparent pictures by its name or its number (#rrggbb); None for "auto"."""
+    try:
+        return None if colour == "auto" else ImageColor.getcolor(colour, "RGB")  # pyright: ignore[reportReturnType]
+    except ValueError as error:
+        raise ValueError(f"--background must be auto, a colour such as white, or #rrggbb; got {colour!r}.") from error
+
+
+def plan(options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `fit` that the options of `latentscape train` stand for."""
+    names, out = options["label_names"], Path(options["out"])
+    return {
+        "source": options["data"],
+        "out": out,
+        "name": options["name"] or out.absolute().name,
+        "settings": {field.name: options[field.name] for field in fields(core.Settings) if field.name in options},
+        "model": {key: options[key] for key in ("network", "likelihood", "prior", "latents")},
+        "objective": (options["objective"], options["strength"]),
+        "pictures": Options(
+            options["size"],
+            options["channels"],
+            options["fit"],
+            paper=paper(options["background"]),
+            labels=options["labels"],
+            memory=None if options["memory"] is None else int(options["memory"] * 2**30),
+        ),
+        "label_names": [part.strip() for part in names.split(",")] if names else None,
+        **{key: options[key] for key in ("device", "notes", "start", "gallery", "resume", "checkpoint_every")},
+    }
 
 
 def fit(
     source: str,
     out: Path,
     name: str,
-    settings: dict[str, object],
-    network: str = "conv",
-    likelihood: str = "bernoulli",
-    latents: int = 16,
-    size: int | None = None,
-    picture_fit: Fit = "crop",
+    settings: dict[str, Any],
+    model: dict[str, Any] | None = None,
+    objective: tuple[str, float] = ("elbo", 1.0),
+    pictures: Options | None = None,
     label_names: list[str] | None = None,
     device: str = "auto",
     notes: str = "",
     start: str | None = None,
+    gallery: int = 10_000,
+    resume: bool = False,
+    checkpoint_every: float = 60.0,
+    ranks: core.Ranks = ALONE,
 ) -> core.Bundle:
     """Train on a data set's training split, score and map its test split, and save the bundle at `out`.
 
-    `settings` are those of `core.Settings`; without a length one is chosen. With `start`, training goes on from the weights
-    of that bundle, whose network, likelihood, latents and held-out images are kept. Ctrl-C ends training early and saves the
-    best weights so far. Raises ValueError for whatever the user can put right.
+    `settings` are those of `core.Settings`, `model` those of `core.Architecture`, the shape apart; what is not given is
+    chosen and told: see `explorer.choice`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
+    with its strength. With `start`, training goes on from the weights of that bundle, whose architecture and held-out images
+    are kept; only the prior may be another kind, which starts afresh.
+
+    The run saves itself beside the bundle every `checkpoint_every` seconds, and `resume` goes on with it; what is not given is
+    then as it was. The checkpoint goes when the bundle of the whole run is there. Ctrl-C ends training early and saves the best
+    weights so far. Several processes share the work; the first of them writes and prints. Raises ValueError for whatever the
+    user can put right.
     """
-    console = Console(stderr=True)
+    check_choice("objective", objective[0], OBJECTIVES)
+    console = Console(stderr=True, quiet=not ranks.main)
     check_target(out)  # before hours are spent
-    train_data, test_data, preprocessing = read(source, size, picture_fit, label_names)
-    if settings.get("epochs") is None and settings.get("minutes") is None:
-        settings = {**settings, "epochs": float(default_epochs(len(train_data.images)))}
+    check_name(name)
+    saved = beside(out, "checkpoint")
+    model, settings = given(model or {}, settings, begun_with(saved, out) if resume else {})
+    where = ranks.device or choose_device(device)
+    pictures = replace(pictures or Options(), largest=choice.largest_side(choice.Machine.here(where)))
+    train_data, test_data, preprocessing, reading = read(source, pictures, label_names, console)
+    preprocessing = replace(preprocessing, binarization=settings.get("binarization", "none"))
+    test_data = replace(test_data, images=preprocessing.view(test_data.images))
     before = core.load(start) if start else None
     if before:
         before.preprocessing.check(train_data.images[:1])
         # The KL counts from the first step, and the held-out images stay those that no weight has seen.
         settings = {**settings, "kl_warm_up": 0.0, "seed": before.config["training"]["settings"]["seed"]}
-    chosen = core.Settings(**settings)  # pyright: ignore[reportArgumentType]
-    torch.manual_seed(chosen.seed)
-    architecture = before.architecture if before else core.Architecture(*preprocessing.shape, latents, network, likelihood)
-    vae = before.vae if before else architecture.build()
-    where = choose_device(device)
+    architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, ranks)
+    tell(choices, train_data.images, reading, pictures, console)
+    vae = built(architecture, chosen.seed, before)
     console.print(
         f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture}; "
-        f"{sum(p.numel() for p in vae.parameters()):,} weights; on {where}."
+        f"{sum(p.numel() for p in vae.parameters()):,} weights; on {where}{f' and {ranks.count - 1} more' * (ranks.count > 1)}."
     )
-    began = time.monotonic()
-    last = follow(core.train(vae, train_data.images, chosen, device=where), console)
-    seconds = time.monotonic() - began
-    console.print("Scoring the test images and drawing the map…")
     training, held_out = split(len(train_data.images), chosen.validation, chosen.seed)
-    record = {
-        "command": shlex.join(["latentscape", *sys.argv[1:]]),
-        "notes": notes,
-        "settings": asdict(chosen),
-        "images": len(training),
-        "held_out": len(held_out),
-        "epochs": last.epoch if last else 0.0,
-        "seconds": seconds,
-        "validation_elbo": last.best_validation_elbo if last and np.isfinite(last.best_validation_elbo) else None,
-        "started_from": before.config["training"] if before else None,
-        "machine": f"{os.cpu_count()} cores ({platform.machine()}), {where.type}, torch {torch.__version__}",
-    }
-    bundle = core.make_bundle(name, vae, architecture, preprocessing, test_data, record, device=where, seed=chosen.seed)
-    bundle.save(out)
+    about = {"architecture": architecture.as_dict(), "objective": list(objective), "start": start}
+    progress = core.train(
+        vae,
+        train_data.images,
+        chosen,
+        OBJECTIVES[objective[0]](objective[1], len(training)),
+        device=where,
+        checkpoint=core.Checkpoint(saved, checkpoint_every, resume, about),
+        ranks=ranks,
+    )
+    log = Log(beside(out, "log.jsonl"), resume) if ranks.main else None
+    last = follow(progress, console, objective[0], log, command(resume=True))
+    stopped = last is None or last.fraction < 1
+    if stopped and ranks.count > 1:
+        raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
+    console.print("Scoring the test images, drawing the map and learning what is normal…")
+    told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(chosen), "notes": notes}
+    told |= record(last, len(training), len(held_out), where, ranks, reading, before)
+    made = architecture, preprocessing, test_data, told
+    bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=chosen.seed, device=where, ranks=ranks)
+    if not ranks.main:
+        return bundle
+    if len(held_out) >= FEWEST:
+        bundle = calibrate(bundle, train_data)
+    save(bundle, out, saved)
+    if not stopped:
+        saved.unlink()
     return bundle
 
 
-def follow(progress: Run, console: Console) -> core.Progress | None:
-    """Show a run's progress until it ends, or until Ctrl-C or a polite kill ends it early; returns the last report.
-
-    On a terminal that is a bar; in a log it is a line at every twentieth of the run.
-    """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    last = None
-    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task, printed = bar.add_task("starting", total=1.0), 0
-        try:
-            for report in progress:
-                last = report
-                bar.update(task, completed=report.fraction, description=line(report))
-                if not console.is_terminal and int(20 * report.fraction) > printed:
-                    printed = int(20 * report.fraction)
-                    console.print(f"{report.fraction:4.0%}  {line(report)}", soft_wrap=True)
-        except KeyboardInterrupt:
-            progress.close()
-            console.print("Stopped early; the best weights so far are kept.")
-    return last
+def given(model: dict[str, Any], settings: dict[str, Any], begun: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parts of the architecture and the settings that are not to be chosen: those said now, and else those that a run was
+    begun with."""
+    said, set_now = ({key: value for key, value in part.items() if value is not None} for part in (model, settings))
+    parts = {**begun.get("architecture", {}), **said}
+    parts = {key: value for key, value in parts.items() if key in ("network", "likelihood", "prior", "latents")}
+    return parts, {**begun.get("settings", {}), **set_now}
 
 
-def line(report: core.Progress) -> str:
-    """One report in one line."""
-    scored = not np.isnan(report.validation_elbo)
-    validation = f"validation {report.validation_elbo:.2f}  active {report.active_latents}  " if scored else ""
-    left = time.strftime("%H:%M:%S", time.gmtime(report.seconds_left))
-    return (
-        f"epoch {report.epoch:.1f}  ELBO {report.elbo:.2f}  log-lik. {report.log_likelihood:.2f}  KL {report.kl:.2f}  "
-        f"{validation}{report.images_per_second:,.0f} images/s  {left} left"
-    )
+def built(architecture: core.Architecture, seed: int, before: core.Bundle | None) -> core.VAE:
+    """The VAE to train: fresh from the seed, but for the weights that it takes over."""
+    torch.manual_seed(seed)
+    vae = architecture.build()
+    if before:
+        adopt(vae, before.vae)
+    return vae
+
+
+def settle(
+    images: Images,
+    preprocessing: core.Preprocessing,
+    model: dict[str, Any],
+    settings: dict[str, Any],
+    before: core.Bundle | None,
+    device: torch.device,
+    ranks: core.Ranks,
+) -> tuple[core.Architecture, core.Settings, dict[str, choice.Choice]]:
+    """Architecture and settings: as given, and where nothing was given as chosen; and those choices."""
+    core.Settings(**({} if {"epochs", "minutes"} & set(settings) else {"epochs": 1.0}), **settings)  # wrong ones end here
+    data, machine = choice.Description.of(images), choice.Machine.here(device)
+    choices = {key: made for key, made in choice.choose(data, machine).items() if key not in {**model, **settings}}
+    if before:
+        architecture = replace(before.architecture, prior=model.get("prior", before.architecture.prior))
+        choices = {key: made for key, made in choices.items() if key == "batch_size"}
+    else:
+        made = {key: choices[key].value for key in ("network", "latents", "likelihood") if key in choices}
+        architecture = core.Architecture(*preprocessing.shape, **{**made, **model})
+    if "batch_size" in choices:
+        settings = {**settings, "batch_size": choices["batch_size"].value}
+    if not {"epochs", "minutes"} & set(settings):
+        rate = ranks.count * ranks.first(pace.measure(architecture, images, settings["batch_size"], device))
+        unit, duration = choice.duration(data, machine, rate)
+        settings = {**settings, unit: duration.value}
+        choices["duration"] = replace(duration, value=f"{duration.value:g} {unit}")
+    return architecture, core.Settings(**settings), choices
+
+
+def tell(
+    choices: dict[str, choice.Choice], images: Images, reading: Reading | None, options: Options, console: Console
+) -> None:
+    """Print what was chosen, one line each."""
+    lines = {name.replace("_", " "): made for name, made in choices.items()}
+    if reading:
+        size, colours = choice.shape(reading.preprocessing, reading.survey)
+        lines = {"channels": colours, **lines} if options.channels is None else lines
+        lines = {"size": size, **lines} if options.size is None else lines
+        lines["images"] = choice.place(reading.images)
+    for name, made in lines.items():
+        console.print(choice.line(name, made), markup=False, highlight=False, soft_wrap=True)
+
+
+def calibrate(bundle: core.Bundle, data: core.Data) -> core.Bundle:
+    """The bundle with an anomaly detector and a classifier, from the training split it was trained on: fitted to the images
+    that its weights were fitted to, calibrated and scored on those held out. Raises ValueError for too few of either."""
+    settings = {"validation": core.Settings.validation, "seed": 0, **bundle.config["training"]["settings"]}
+    training, held_out = split(len(data.images), settings["validation"], settings["seed"])
+    view = bundle.preprocessing.view
+    bundle = bundle.calibrated(view(data.images[training[:MOST]]), view(data.images[held_out]))
+    return bundle.taught(data, held_out)
+
+
+def adopt(vae: core.VAE, before: core.VAE) -> None:
+    """Give a VAE the weights of another that differs from it in its prior at most."""
+    parts = {name.partition(".")[0] for name in vae.state_dict()}
+    if type(vae.prior) is not type(before.prior):
+        parts -= {"prior"}
+    for part in parts:
+        getattr(vae, part).load_state_dict(getattr(before, part).state_dict())

@@ -2,7 +2,7 @@
 
 import { Camera, Crop, Pen } from "./sources.js";
 import { Latest } from "./latest.js";
-import { draw, Sprite } from "./picture.js";
+import { bytes, draw, Sprite } from "./picture.js";
 import { session } from "./session.js";
 
 export function mount({ element, server, upload, file }) {
@@ -14,7 +14,7 @@ class Encode {
     Object.assign(this, { root: element, server, upload, file, picture: null, result: null, seed: 0 });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
     this.frame = element.querySelector(".ls-encode");
-    this.requests = new Latest((request) => server.encode_upload(request), (answer) => this.#show(answer), 1);
+    this.requests = new Latest((request) => server.encode_upload(request), (answer) => this.#show(answer), () => 1);
     this.crop = new Crop(this.ui, () => this.#encode());
     this.pen = new Pen(this.ui, (blob) => this.#take(blob, "drawing.png", false));
     this.camera = new Camera(this.ui, (blob) => {
@@ -76,7 +76,7 @@ class Encode {
   async #take(blob, name, show = true) {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     if (show) this.crop.show(blob);
-    this.#say("Sending the picture…");
+    this.#say("Taking the picture in…");
     this.frame.setAttribute("aria-busy", "true");
     try {
       const { path } = await this.upload(new File([blob], name, { type: blob.type }));
@@ -120,11 +120,13 @@ class Encode {
     const { shape } = this.model;
     ui["encode-empty"].hidden = true;
     ui["encode-body"].hidden = false;
-    draw(ui.seen, answer.seen, shape);
-    draw(ui.reconstruction, answer.reconstruction, shape);
-    draw(ui["error-map"], answer.error_map, [1, ...shape.slice(1)]);
+    draw(ui.seen, bytes(answer.seen), shape);
+    draw(ui.reconstruction, bytes(answer.reconstruction), shape);
+    draw(ui["error-map"], bytes(answer.error_map), [1, ...shape.slice(1)]);
     ui.steps.textContent = answer.steps.join(", ") || "as it came";
     ui.rmse.textContent = `root mean square ${(100 * answer.rmse).toFixed(1)} % of the range`;
+    ui.oddity.textContent = answer.verdict ?? "";
+    ui.oddity.dataset.odd = answer.p_value !== null && answer.p_value < 0.05;
     this.#numbers(answer);
     ui.posterior.replaceChildren(...this.model.latents.filter((latent) => !latent.dead).map((latent) => bar(latent.index, answer)));
     await Promise.all([this.#again(), this.#surroundings(answer)]);
@@ -149,7 +151,7 @@ class Encode {
   async #again() {
     const { mean, log_variance } = this.result;
     const answer = await this.server.draw_again({ model: this.model.model, mean, log_variance, seed: this.seed++ });
-    if (answer && !answer.error) draw(this.ui.again, answer.pixels, this.model.shape);
+    if (answer && !answer.error) draw(this.ui.again, bytes(answer.pixels), this.model.shape);
   }
 
   /** Map and neighbours: they need the gallery's files, which are fetched at the first picture. */

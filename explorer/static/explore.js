@@ -1,15 +1,32 @@
-// The Explore tab: map, current picture and sliders, and the state of one visitor.
+// The Explore tab: map, current picture, latents and morph, and the state of one visitor.
 
+import { Chart } from "./chart.js";
+import { choice } from "./choice.js";
+import { Current } from "./current.js";
+import { Film } from "./film.js";
+import { frame } from "./frame.js";
+import { copyLink, savePng } from "./keep.js";
 import { Latest } from "./latest.js";
-import { LatentMap } from "./map.js";
-import { draw } from "./picture.js";
+import { Model, name, opened } from "./model.js";
+import { Morph } from "./morph.js";
+import { Pad } from "./pad.js";
+import { sample, words } from "./prior.js";
 import { Samples } from "./samples.js";
+import { loadPlotly } from "./script.js";
 import { link, linked, session } from "./session.js";
 import { Sliders } from "./sliders.js";
+import { Spoken } from "./spoken.js";
+import { strides } from "./stride.js";
 
-export function mount({ element, props, server, file }) {
-  const page = new Explore(element, server, file);
-  page.plotly = loadScript(file(props.plotly));
+/** Who decodes, while it is not the page, and why not for good. */
+const WORDS = { server: "decoded by the server", never: "decoded by the server", page: "dragging asks nothing of the server" };
+
+/** `own` opens what the page computes with, `words` say who decodes: both are given where there is no server. */
+export function mount({ element, props, server, file, own = opened(props.runtime, file), words = WORDS }) {
+  const page = new Explore(element, server, file, words);
+  page.plotly = loadPlotly(file(props.plotly));
+  page.runtime = props.runtime;
+  page.own = own;
   session.on("model", (name) => page.open(name));
   session.on("go", (z) => page.go({ z }));
 }
@@ -18,22 +35,47 @@ class Explore {
   #history = [];
   #opening = 0;
   #underWay = 0;
-  current = null; // the answer that is set: z, pixels, x, y, nearest
 
-  constructor(element, server, file) {
-    Object.assign(this, { server, file });
+  constructor(element, server, file, who) {
+    Object.assign(this, { server, file, who });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
     this.root = element.querySelector(".ls-explore");
-    this.sliders = new Sliders(this.ui.sliders, (z) => this.#drag(z), () => this.#rest());
-    this.map = new LatentMap(this.ui.map, this.ui["map-marker"], this.ui["map-tip"], {
-      hover: (at) => this.previews.ask(at),
-      leave: () => this.#restore(),
-      click: (at) => this.go(at.index >= 0 ? { index: at.index } : { x: at.x, y: at.y }),
-    });
+    this.spoken = new Spoken(this.ui.spoken);
     this.samples = new Samples(this.ui, server, (z) => this.go({ z }));
-    this.drags = new Latest((z) => this.#ask({ z }), (answer) => this.#show(answer));
-    this.previews = new Latest((at) => this.#ask(at.index >= 0 ? { index: at.index } : { x: at.x, y: at.y }), (answer, at) => this.#preview(answer, at), 2);
+    const [view, show, hand] = this.root.querySelectorAll(".ls-switch");
+    const follow = (at) => this.#busily(this.model.follow(at));
+    const width = () => this.model.decoder.width;
+    this.chart = new Chart(this.ui, show, {
+      follow,
+      width,
+      look: (answer, caption, at) => this.#look(answer, caption, at),
+      leave: () => this.current.restore(),
+      click: (at, pin) => (pin ? this.#pin(at) : this.go(at)),
+    });
+    this.current = new Current(this.ui, this.chart.map);
+    this.drags = new Latest(follow, (answer) => this.#show(answer), width);
+    this.#hands();
     this.#wire();
+    choice(view, "view", (shown) => this.#view(shown));
+    choice(hand, "hands", (chosen) => this.#hand(chosen));
+  }
+
+  /** What moves the current point by its latents. */
+  #hands() {
+    const { ui } = this;
+    const hand = { move: (z) => this.#steer(z), rest: () => this.#rest() };
+    this.sliders = new Sliders(ui.sliders, {
+      input: hand.move,
+      ahead: (z) => {
+        this.morph.away();
+        this.drags.ask({ z }, name({ z }));
+      },
+      change: hand.rest,
+      unfold: () => this.film.ask(),
+    });
+    this.film = new Film();
+    this.pad = new Pad(ui, { ...hand, values: (latent) => this.model.projection?.values(latent) ?? [] });
+    this.morph = new Morph(ui, this.chart.overlay, { ...hand, move: (z) => this.#drag(z), place: (points) => this.model.places(points) });
   }
 
   /** Open a model by name, at the point in the address if it fits, else at its first image. */
@@ -45,60 +87,88 @@ class Explore {
     this.#busy(-1);
     if (turn !== this.#opening) return;
     if (!description || description.error) return this.#say(description?.error ?? "The server did not answer.");
-    this.model = description;
+    const { latents, shape } = description;
+    this.model?.close();
+    this.model = new Model(description, this.server, this.own);
     this.#history = [];
-    this.current = null;
-    this.sliders.build(description.latents);
+    this.#sayWho("server", this.who.server, "");
+    this.ui.sample.title = words(description).sample;
+    this.ui.reset.title = words(description).reset;
+    this.current.open(shape);
+    this.sliders.build(latents, shape);
+    this.film.open(this.model, this.sliders.rows);
+    this.pad.open(latents);
+    this.morph.open(shape);
     this.samples.open(description);
     session.emit("open", description);
-    await this.go({ z: linked(description.latents.length) ?? description.start });
-    await this.#openMap(turn);
+    await this.go({ z: linked(latents.length) ?? description.start });
+    if (turn === this.#opening) await this.#openMap(this.model);
+    // 14 MB of runtime wait until the page is usable.
+    if (turn === this.#opening) await this.#openDecoder(this.model);
   }
 
-  async #openMap(turn) {
-    const { map, labels, latents } = this.model;
-    this.ui["map-empty"].hidden = map !== null;
-    if (!map) return void (this.ui["map-empty"].textContent = "This model has no gallery, so it has no map. The sliders work.");
-    this.ui["map-note"].textContent = `trustworthiness ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} % of the width`;
-    this.ui["map-note"].title =
-      "Trustworthiness: how far neighbours on the map are neighbours in the latent space (1 is best). Round trip: how far a place moves when it is lifted to a latent and placed again.";
-    const select = this.ui["colour-by"];
-    select.replaceChildren();
-    const names = [...Object.keys(labels), "posterior width", ...latents.filter((l) => !l.dead).map((l) => `z${l.index}`)];
-    for (const name of names) select.add(new Option(name.replaceAll("_", " "), name));
+  /** From here on the browser decodes, if it can; who does is said beside the sliders. */
+  async #openDecoder(model) {
+    const reason = await model.openDecoder();
+    if (model !== this.model) return;
+    if (reason === null) this.#sayWho("page", "decoded in your browser", `ONNX Runtime Web ${this.runtime.version}: ${this.who.page}`);
+    else this.#sayWho("server", this.who.never, `Not in your browser: ${reason}.`);
+  }
+
+  #sayWho(at, who, why) {
+    const { engine } = this.ui;
+    engine.dataset.at = at;
+    engine.textContent = who;
+    engine.title = why;
+  }
+
+  async #openMap(model) {
     try {
-      const [values] = await Promise.all([this.server.colour({ model: this.model.model, by: names[0] }), this.map.open(this.model, this.file), this.plotly]);
-      if (turn !== this.#opening) return;
-      await this.map.colour(values, names[0]);
-      if (this.current) this.#mark(this.current);
-      await this.map.sprite.ready;
-      this.#mark(this.current);
+      this.current.labels = await this.chart.open(model, this.server, this.file, this.plotly);
+      if (model.closed || !model.projection) return;
+      this.pad.colour(this.current.labels);
+      this.morph.trace();
+      this.#mark();
+      await this.chart.map.sprite.ready;
+      this.current.redraw();
     } catch (error) {
       this.#say(`The map could not be drawn: ${error.message}.`);
     }
   }
 
-  /** Make a point current: {z}, a gallery image {index}, or a place {x, y}. */
-  async go(where) {
-    this.previews.cancel();
+  /** Make a point current: {z}, a gallery image {index}, or a place {x, y}. The page's own map is in half precision, so that
+   * the server says what exactly lies at a place. */
+  async go(where, remember = true) {
+    this.chart.cancel();
     this.drags.cancel();
-    const answer = await this.#ask(where);
+    this.current.looked = null;
+    const answer = await this.#busily("z" in where ? this.model.follow(where) : this.model.exact(where));
     if (!answer || answer.error) return this.#say(answer?.error ?? "The server did not answer.");
-    this.#remember();
-    this.sliders.set(answer.z);
+    if (remember) this.#remember();
+    this.morph.away();
+    this.#set(answer.z);
     this.#show(answer);
     this.#rest(false);
   }
 
-  async #ask(where) {
-    const request = { model: this.model.model, ...where };
-    const ask = "index" in where ? this.server.decode_image : "z" in where ? this.server.decode_point : this.server.decode_place;
+  /** Pin the point at a place, or the one that is looked at, or the current one. */
+  async #pin(where = null) {
+    const turn = this.#opening;
+    const { current } = this;
+    const answer = where ? await this.#busily(this.model.exact(where)) : (current.looked ?? current.set);
+    if (turn !== this.#opening || !current.set) return;
+    if (!answer || answer.error) return this.#say(answer?.error ?? "The server did not answer.");
+    this.morph.pin(answer, current.set);
+    this.spoken.say(`Pinned: ${current.words(answer)}.`);
+  }
+
+  async #busily(answer) {
     this.#busy(1);
     try {
-      return await ask(request);
+      return await answer;
     } finally {
-      // After the answer has been shown, which happens in the microtasks of whoever awaits it.
-      setTimeout(() => this.#busy(-1));
+      // After the answer has been shown: whoever awaits it asks for the frame in these microtasks.
+      setTimeout(() => frame.after(() => this.#busy(-1)));
     }
   }
 
@@ -108,8 +178,22 @@ class Explore {
     this.root.setAttribute("aria-busy", String(this.#underWay > 0));
   }
 
+  /** All controls show z. */
+  #set(z) {
+    this.sliders.set(z);
+    this.pad.set(z);
+  }
+
+  /** A hand moves z itself: not along the morph's path. */
+  #steer(z) {
+    this.morph.away();
+    this.#drag(z);
+  }
+
   #drag(z) {
-    this.drags.ask(z);
+    this.model.turns.moved();
+    this.drags.ask({ z }, name({ z }));
+    this.#set(z);
     if (!this.dragging) {
       this.dragging = true;
       this.#remember();
@@ -120,47 +204,33 @@ class Explore {
   #rest(keep = true) {
     if (keep) this.dragging = false;
     this.ui.undo.disabled = this.#history.length === 0;
-    if (window.top === window) history.replaceState(history.state, "", link(this.model.model, this.sliders.z));
+    if (window.top === window) history.replaceState(history.state, "", link(this.model.name, this.sliders.z));
   }
 
   #remember() {
-    if (this.current) this.#history = [...this.#history.slice(-99), this.current.z];
+    if (this.current.set) this.#history = [...this.#history.slice(-99), this.current.set.z];
   }
 
   #show(answer) {
     if (answer.error) return this.#say(answer.error);
-    this.current = answer;
-    this.#paint(answer, "decoded from the sliders' z");
-    this.#mark(answer);
-    this.#say("");
+    this.current.show(answer);
+    this.film.ask(answer.z);
+    frame.paint("set", () => {
+      this.#mark();
+      this.morph.shown(answer);
+      this.#say("");
+    });
+    this.spoken.say(`Current point, ${this.current.words(answer)}.`);
   }
 
-  #preview(answer, at) {
-    if (answer.error) return;
-    const far = at.index < 0 && answer.gap !== undefined ? `, nearest dot ${answer.gap.toFixed(2)} away` : "";
-    this.#paint(answer, at.index >= 0 ? "preview: this dot, decoded" : `preview: this place, decoded${far}`, true);
+  #mark() {
+    const { set } = this.current;
+    if (set?.x !== undefined) this.chart.map.place(set.x, set.y);
   }
 
-  #restore() {
-    this.previews.cancel();
-    if (this.current) this.#paint(this.current, "decoded from the sliders' z");
-  }
-
-  #paint(answer, caption, preview = false) {
-    draw(this.ui.decoded, answer.pixels, this.model.shape);
-    this.ui.decoded.classList.toggle("ls-preview", preview);
-    this.ui["decoded-caption"].textContent = caption;
-    const { nearest } = answer;
-    this.ui.nearest.parentElement.hidden = !nearest;
-    if (!nearest) return;
-    this.map.sprite?.draw(this.ui.nearest, nearest.index);
-    this.ui["nearest-caption"].textContent = nearest.distance < 1e-6 ? "its real image" : `nearest real image, ${nearest.distance.toFixed(2)} away`;
-    this.ui["nearest-caption"].title = "Euclidean distance from z to the image's posterior mean; 1 is one standard deviation of the prior";
-  }
-
-  #mark(answer) {
-    if (answer?.x !== undefined) this.map.place(answer.x, answer.y);
-    if (answer?.nearest) this.map.sprite?.draw(this.ui.nearest, answer.nearest.index);
+  #look(answer, caption, at) {
+    this.current.look(answer, caption);
+    if (at.walked) this.spoken.say(`Looking ${this.current.words(answer)}. Enter goes there.`);
   }
 
   #say(text) {
@@ -169,61 +239,40 @@ class Explore {
 
   #wire() {
     const { ui } = this;
-    ui.reset.addEventListener("click", () => this.go({ z: this.sliders.z.map(() => 0) }));
-    ui.sample.addEventListener("click", () => this.go({ z: this.sliders.z.map(normal) }));
-    ui.undo.addEventListener("click", async () => {
+    ui.reset.addEventListener("click", () => this.go({ z: this.model.description.middle }));
+    ui.sample.addEventListener("click", async () => {
+      const z = await this.#busily(sample(this.model));
+      if (z) this.go({ z });
+      else this.#say("The server did not answer.");
+    });
+    ui.undo.addEventListener("click", () => {
       const z = this.#history.pop();
-      if (!z) return;
-      const rest = this.#history;
-      await this.go({ z });
-      this.#history = rest;
-      ui.undo.disabled = rest.length === 0;
+      if (z) this.go({ z }, false);
     });
-    ui.save.addEventListener("click", () => {
-      const a = document.createElement("a");
-      a.download = `${this.model.model}.png`;
-      a.href = ui.decoded.toDataURL("image/png");
-      a.click();
-    });
-    ui.copy.addEventListener("click", () => this.#copy());
-    ui["colour-by"].addEventListener("change", async () => {
-      const values = await this.server.colour({ model: this.model.model, by: ui["colour-by"].value });
-      if (values && !values.error) await this.map.colour(values, ui["colour-by"].selectedOptions[0].textContent);
-    });
-    for (const tab of this.root.querySelectorAll("[data-view]")) tab.addEventListener("click", () => this.#view(tab.dataset.view));
+    ui.pin.addEventListener("click", () => this.#pin());
+    this.root.addEventListener("keydown", (event) => this.#key(event));
+    strides(ui.sliders);
+    ui.save.addEventListener("click", () => savePng(ui.decoded, this.model.name));
+    ui.copy.addEventListener("click", async () => this.#say(await copyLink(link(this.model.name, this.sliders.z))));
+  }
+
+  /** Sliders or pad. */
+  #hand(chosen) {
+    for (const part of this.root.querySelectorAll("[data-hand]")) part.hidden = part.dataset.hand !== chosen;
+    if (chosen === "pad") this.pad.shown();
+    else this.film.ask();
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select")) return;
+    if (event.key.toLowerCase() === "p") this.#pin();
+    else if (event.key === "Escape") this.morph.unpin();
   }
 
   #view(view) {
-    for (const tab of this.root.querySelectorAll("[data-view]")) tab.setAttribute("aria-selected", tab.dataset.view === view);
     for (const name of ["map", "samples"]) {
       for (const part of this.root.querySelectorAll(`.ls-only-${name}`)) part.hidden = name !== view;
     }
     if (view === "samples") this.samples.shown();
   }
-
-  async #copy() {
-    const address = String(link(this.model.model, this.sliders.z));
-    try {
-      await navigator.clipboard.writeText(address);
-      this.#say("Link copied: it opens this model at this point.");
-    } catch {
-      // No clipboard without https or a grant: the link is shown instead, ready to be copied by hand.
-      this.#say(address);
-    }
-  }
-}
-
-/** A draw from N(0, 1) (Box and Muller, 1958). */
-function normal() {
-  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-}
-
-function loadScript(url) {
-  return new Promise((resolve, reject) => {
-    if (window.Plotly) return resolve();
-    const script = Object.assign(document.createElement("script"), { src: url, async: true });
-    script.addEventListener("load", resolve);
-    script.addEventListener("error", () => reject(new Error("plotly.js did not arrive")));
-    document.head.append(script);
-  });
 }

@@ -1,4 +1,4 @@
-// Latest wins: at most `width` requests under way, the newest waiting, everything older dropped, nothing shown out of order.
+// Latest wins: at most `width()` requests under way, the newest waiting, everything older dropped, nothing shown out of order.
 
 export class Latest {
   #run;
@@ -8,15 +8,19 @@ export class Latest {
   #waiting = null;
   #sent = 0;
   #shown = 0;
+  #name = null;
 
   /** `run(request)` gives a promise of an answer; `show(answer, request)` is called with answers newer than those shown. */
-  constructor(run, show, width = 3) {
+  constructor(run, show, width = () => 3) {
     this.#run = run;
     this.#show = show;
     this.#width = width;
   }
 
-  ask(request) {
+  /** Ask, unless the last request had the same name: a place of which one is told twice is asked for once. */
+  ask(request, name = null) {
+    if (name !== null && name === this.#name) return;
+    this.#name = name;
     this.#waiting = request;
     this.#next();
   }
@@ -24,11 +28,12 @@ export class Latest {
   /** Forget what waits and whatever is still to come. */
   cancel() {
     this.#waiting = null;
+    this.#name = null;
     this.#shown = this.#sent;
   }
 
   async #next() {
-    if (this.#waiting === null || this.#underWay >= this.#width) return;
+    if (this.#waiting === null || this.#underWay >= this.#width()) return;
     const request = this.#waiting;
     const turn = ++this.#sent;
     this.#waiting = null;

@@ -1,7 +1,8 @@
 // Pictures on canvases at the model's own size; CSS enlarges them without blurring.
 
-/** The bytes behind base64 text. */
+/** The bytes behind base64 text, as servers send them; bytes stay as they are. */
 export function bytes(base64) {
+  if (typeof base64 !== "string") return base64;
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
@@ -17,10 +18,26 @@ export function imageData(pixels, [channels, height, width]) {
   return data;
 }
 
-/** Draw base64 pixels on a canvas, which takes the picture's size. */
-export function draw(canvas, base64, shape) {
+/** Draw pixels on a canvas, which takes the picture's size. */
+export function draw(canvas, pixels, shape) {
   resize(canvas, shape);
-  canvas.getContext("2d").putImageData(imageData(bytes(base64), shape), 0, 0);
+  canvas.getContext("2d").putImageData(imageData(pixels, shape), 0, 0);
+}
+
+/** Pixels as the address of a PNG: for an <img>, which unlike a canvas is no layer of its own for the browser to blend. */
+export function address(pixels, shape) {
+  const canvas = document.createElement("canvas");
+  draw(canvas, pixels, shape);
+  return canvas.toDataURL();
+}
+
+/** Show a picture about `side` CSS pixels large: a whole number of them for each of its own, so that all are equally large. */
+export function crisp(element, [, height, width], side) {
+  const longest = Math.max(height, width);
+  const scale = longest > side ? side / longest : Math.floor(side / longest);
+  element.style.width = `${Math.round(width * scale)}px`;
+  element.style.height = `${Math.round(height * scale)}px`;
+  element.style.imageRendering = scale < 1 ? "auto" : "pixelated";
 }
 
 /** Give a canvas the size of a picture; an unchanged size leaves it as it is. */

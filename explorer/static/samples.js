@@ -1,6 +1,7 @@
 // A sheet of draws from the prior; a click on one goes there.
 
 import { bytes, imageData } from "./picture.js";
+import { words } from "./prior.js";
 
 const COUNT = 64;
 const COLUMNS = 8;
@@ -24,6 +25,7 @@ export class Samples {
   open(model) {
     this.model = model;
     this.#stale = true;
+    this.ui["samples-note"].textContent = words(model).sheet;
     if (!this.ui.samples.hidden) this.#draw();
   }
 

@@ -1,0 +1,99 @@
+"""The log of a training run: what is seen of it while it runs, and the JSON lines that are left beside its bundle."""
+
+import json
+import math
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+import core
+from core.training import Run
+
+
+class Log:
+    """A file with one JSON object per report: the fields of `core.Progress`, null for what is not yet known.
+
+    A run that goes on with another drops what that one had reported beyond the checkpoint. A file that cannot be written never
+    ends a run.
+    """
+
+    def __init__(self, path: Path, resume: bool = False) -> None:
+        self.path, self.resume, self.begun = path, resume, False
+
+    def add(self, report: core.Progress) -> None:
+        """Write one report."""
+        values = {
+            key: value if isinstance(value, str) or math.isfinite(value) else None for key, value in asdict(report).items()
+        }
+        try:
+            if not self.begun:
+                self._begin(report.epoch)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values, allow_nan=False) + "\n")
+        except OSError:
+            return
+
+    def _begin(self, epoch: float) -> None:
+        """Leave in the file what was reported before this epoch; nothing, for a new run."""
+        kept: list[str] = []
+        if self.resume and self.path.exists():
+            for text in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    earlier = json.loads(text)["epoch"] < epoch
+                except (ValueError, KeyError, TypeError):  # a line that a kill cut short
+                    continue
+                if earlier:
+                    kept.append(text)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(text + "\n" for text in kept), encoding="utf-8")
+        self.begun = True
+
+
+def follow(
+    progress: Run, console: Console, objective: str = "elbo", log: Log | None = None, go_on: str = ""
+) -> core.Progress | None:
+    """Show a run's progress until it ends, or until Ctrl-C or a polite kill ends it early; returns the last report.
+
+    On a terminal that is a bar; in a log it is a line at every twentieth of the run. `go_on` is the command that goes on with
+    a run that was stopped.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    last = None
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task, printed = bar.add_task("starting", total=1.0), 0
+        try:
+            for report in progress:
+                last = report
+                if log:
+                    log.add(report)
+                if report.note:
+                    console.print(report.note, soft_wrap=True, markup=False)
+                bar.update(task, completed=report.fraction, description=line(report, objective))
+                if not console.is_terminal and int(20 * report.fraction) > printed:
+                    printed = int(20 * report.fraction)
+                    console.print(f"{report.fraction:4.0%}  {line(report, objective)}", soft_wrap=True)
+        except KeyboardInterrupt:
+            progress.close()
+            console.print("Stopped early; the best weights so far are kept.")
+            if go_on:
+                console.print(f"The run is saved. Go on with it:  {go_on}", soft_wrap=True, markup=False, highlight=False)
+    return last
+
+
+def line(report: core.Progress, objective: str = "elbo") -> str:
+    """One report in one line. Of another objective than the ELBO, the KL is as that objective weighs it."""
+    name = "ELBO" if objective == "elbo" else objective
+    scored = not np.isnan(report.validation_elbo)
+    validation = f"validation ELBO {report.validation_elbo:.2f}  active {report.active_latents}  " if scored else ""
+    left = time.strftime("%H:%M:%S", time.gmtime(report.seconds_left))
+    return (
+        f"epoch {report.epoch:.1f}  {name} {report.elbo:.2f}  log-lik. {report.log_likelihood:.2f}  KL {report.kl:.2f}  "
+        f"{validation}{report.images_per_second:,.0f} images/s  {left} left"
+    )

@@ -1,0 +1,135 @@
+"""The commands that make a model or change one: `train` with its `recipes`, `project`, `calibrate`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(help="Pictures (folder, .zip, .parquet, hf:owner/name), .npz, IDX, digits, dsprites.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    network: Annotated[str | None, typer.Option(help="mlp, conv or resnet; chosen if not given.")] = None,
+    likelihood: Annotated[
+        str | None,
+        typer.Option(
+            help="bernoulli, continuous-bernoulli, gaussian (one learned scale), gaussian-fixed, gaussian-optimal, "
+            "discretized-logistic or logistic-mixture (8-bit pixels, in bits); chosen if not given."
+        ),
+    ] = None,
+    prior: Annotated[str | None, typer.Option(help="normal, vamp or flow; normal, or that of --start, if not given.")] = None,
+    latents: Annotated[int | None, typer.Option(help="Dimensions of the latent space; chosen if not given.", min=1)] = None,
+    objective: Annotated[str, typer.Option(help="elbo, beta, free-bits, beta-tc or iwae.")] = "elbo",
+    strength: Annotated[float, typer.Option(help="Of the objective: beta's weight, or free nats.")] = 1.0,
+    samples: Annotated[int, typer.Option(help="Draws of z per image and step, for iwae.", min=1)] = 1,
+    binarization: Annotated[str, typer.Option(help="none, static or dynamic: train on black and white.")] = "none",
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data; chosen if not given.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length of training, instead of --epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step; chosen if not given.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="Largest step size.")] = 2e-3,
+    corruption: Annotated[float, typer.Option(help="Share of pixels the encoder sees only as coin flips.", min=0, max=1)] = 0.0,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster where the processor has it.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Fixes weights, order, noise and map.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Side in pixels; chosen if not given.", min=8, max=256)] = None,
+    channels: Annotated[int | None, typer.Option(help="1 for grey, 3 for colour; chosen if not given.")] = None,
+    fit: Annotated[str, typer.Option(help="How pictures are fitted: crop, pad or stretch.")] = "crop",
+    background: Annotated[str, typer.Option(help="Colour under transparent pictures: auto, a name or #rrggbb.")] = "auto",
+    labels: Annotated[Path | None, typer.Option(help="A CSV or parquet file of labels, joined on the pictures' names.")] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="GiB that images may take before they go to disk; a quarter of all, at most 8.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the model; the folder's name if not given.")] = None,
+    label_names: Annotated[str | None, typer.Option(help="Names of the classes 0, 1, 2…, separated by commas.")] = None,
+    start: Annotated[str | None, typer.Option(help="A bundle to go on from; its architecture is kept.")] = None,
+    gallery: Annotated[int, typer.Option(help="Most test images to keep in the bundle; 0 for none.", min=0)] = 10_000,
+    notes: Annotated[str, typer.Option(help="A paragraph for the model card.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",
+    recipe: Annotated[str | None, typer.Option(help="Settings known to work: see `latentscape recipes`.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was saved beside --out.")] = False,
+    checkpoint_every: Annotated[float, typer.Option(help="Seconds between two times that the run saves itself.", min=0)] = 60,
+) -> None:
+    """Train a VAE and save it as a bundle. Ctrl-C ends early and keeps the best weights; --resume goes on, also after a crash.
+
+    Several processes or machines share the work: accelerate launch -m explorer train …
+    """
+    from core.ranks import Ranks, launched, launched_precision
+    from explorer.fit import fit as fit_bundle
+    from explorer.fit import plan
+
+    ranks, asked = Ranks(launched()), launched_precision()
+    half = {"precision": asked} if asked else {}
+    bundle = fit_bundle(**plan({**context.params, **recipe_options(context), **half}), ranks=ranks)
+    if not ranks.main:
+        return
+    figures = bundle.config["evaluation"]
+    print(
+        f"Test ELBO {figures['elbo']:.2f} nats (log-likelihood {figures['log_likelihood']:.2f}, KL {figures['kl']:.2f}), "
+        f"{figures['active_units']} of {bundle.architecture.latents} latents active.\n"
+        f"Saved in {out}. Walk through it:  latentscape explore {out}"
+    )
+
+
+def recipe_options(context: typer.Context) -> dict[str, Any]:
+    """The options of the recipe that the command line names, but for those that it gives itself."""
+    name = context.params["recipe"]
+    if name is None:
+        return {}
+    from explorer.recipes import find
+
+    sources = {key: context.get_parameter_source(key) for key in context.params}
+    given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    if given & {"epochs", "minutes"}:  # the length is one choice, in whichever unit
+        given |= {"epochs", "minutes"}
+    return {key: value for key, value in find(name).options.items() if key not in given}
+
+
+def recipes() -> None:
+    """List settings that are known to work, with what they took and gave."""
+    from explorer.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        print(f"{name}\n  {recipe.about}\n  {recipe.command(name)}\n  {recipe.took}: {recipe.score}\n")
+
+
+def project(
+    bundle: Annotated[str, typer.Argument(help="A pretrained name or a folder.")],
+    method: Annotated[str, typer.Option(help="umap, pca, or latents with --pair.")] = "umap",
+    pair: Annotated[str, typer.Option(help="Two latents, for --method latents.")] = "0,1",
+    seed: Annotated[int, typer.Option(help="Fixes UMAP's result.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
+) -> None:
+    """Draw a bundle's map anew."""
+    import core
+    from core.bundle import locate
+
+    try:
+        first, second = (int(part) for part in pair.split(","))
+    except ValueError as error:
+        raise ValueError(f"--pair must be two latents such as 0,3; got {pair!r}.") from error
+    target = out or locate(bundle)
+    projected = core.load(bundle).projected(method, (first, second), seed)  # pyright: ignore[reportArgumentType]
+    projected.save(target)
+    figures = projected.config["map"]
+    print(
+        f"{method} map in {target}: trustworthiness {figures['trustworthiness']:.3f}, "
+        f"round trip {100 * figures['round_trip']:.2f} % of the width"
+    )
+
+
+def calibrate(
+    bundle: Annotated[str, typer.Argument(help="A pretrained name or a folder.")],
+    data: Annotated[str, typer.Option(help="The data set it was trained on; its training split is read.")],
+    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
+) -> None:
+    """Learn from a bundle's training data what a normal image is, for the anomaly verdict, and what its labels look like, for
+    the quality of samples."""
+    import core
+    from core.bundle import locate
+    from explorer import fit
+
+    model, target = core.load(bundle), out or locate(bundle)
+    calibrated = fit.calibrate(model, core.load_data(data, "train", model.preprocessing))
+    calibrated.save(target)
+    assert calibrated.detector is not None
+    print(f"Calibrated on {len(calibrated.detector.calibration):,} held-out images; saved in {target}.")

@@ -1,0 +1,70 @@
+"""What `latentscape evaluate` scores and prints."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import core
+from core.disentanglement import as_factors
+from core.ranks import Ranks
+
+
+def scored(model: core.Bundle, data: str | None, split: str, limit: int | None) -> core.Data:
+    """The first `limit` images of a data set, as the model takes them, or of its gallery; ValueError if it has none."""
+    if data is not None:
+        images = core.load_data(data, split, model.preprocessing)  # pyright: ignore[reportArgumentType]
+    elif model.gallery is None:
+        raise ValueError(f"{model.name} has no gallery to score; pass --data.")
+    else:
+        labels = {name: values for name, values in model.gallery.labels.items() if name != "log_likelihood"}
+        images = core.Data(model.gallery.images, labels)
+    first = images.images if limit is None else images.images[:limit]
+    return core.Data(model.preprocessing.view(first), {name: values[:limit] for name, values in images.labels.items()})
+
+
+def score(
+    model: core.Bundle, data: core.Data, seed: int, batch_size: int, device: torch.device, samples: int, ranks: Ranks
+) -> core.Evaluation:
+    """Evaluate with a progress bar, and with whatever factors and labels the images have."""
+    names, factors = as_factors(data.labels)
+    with Progress(console=Console(stderr=True, quiet=not ranks.main), transient=True) as bar:
+        task = bar.add_task("scoring", total=len(data.images) * (2 if samples else 1) / ranks.count)
+        return core.evaluate(
+            model.vae,
+            data.images,
+            seed,
+            batch_size,
+            ranks.device or device,
+            lambda done: bar.advance(task, done),
+            samples,
+            factors if len(names) > 1 else None,
+            model.reader,
+            data.labels,
+            ranks,
+        )
+
+
+def table(figures: core.Evaluation) -> Table:
+    """One row for each figure; those of disentanglement and of sample quality among them."""
+    rows = asdict(figures)
+    for name in ("disentanglement", "quality"):
+        rows |= rows.pop(name) or {name: None}
+    made = Table("figure", "value", box=None)
+    for name, value in rows.items():
+        made.add_row(name, words(value))
+    return made
+
+
+def words(value: Any) -> str:
+    """A figure as a person reads it."""
+    if value is None:
+        return "not defined here"
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {each:.3f}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return "  ".join(f"{each:.2f}" for each in value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

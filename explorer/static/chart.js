@@ -1,0 +1,98 @@
+// The map with what lies over and under it, lens, manifold, pin and path; and how it is looked at: by mouse, keys or fingers.
+
+import { choice } from "./choice.js";
+import { Latest } from "./latest.js";
+import { Lens } from "./lens.js";
+import { frame } from "./frame.js";
+import { Manifold } from "./manifold.js";
+import { LatentMap } from "./map.js";
+import { name } from "./model.js";
+import { Overlay } from "./overlay.js";
+import { Touch } from "./touch.js";
+import { Walk } from "./walk.js";
+
+export class Chart {
+  /**
+   * `on.follow(at)` gives the answer at a place, `on.width()` says how many may be under way; `on.look(answer, caption, at)`
+   * when one is looked at, `on.leave()` when none is any more, `on.click(at, pin)` when one is chosen.
+   */
+  constructor(ui, show, on) {
+    Object.assign(this, { ui, on });
+    this.map = new LatentMap(ui.map, ui["map-marker"], {
+      hover: (at) => this.#hover(at),
+      ahead: (at) => this.previews.ask(at, name(at)),
+      leave: () => this.#leave(),
+      click: (at, pin) => on.click(at, pin),
+      view: () => {
+        this.manifold.redraw();
+        this.overlay.draw();
+      },
+    });
+    this.lens = new Lens(ui["map-tip"]);
+    this.manifold = new Manifold(ui.manifold, () => this.map.view());
+    this.overlay = new Overlay(ui["map-overlay"], this.map);
+    this.walk = new Walk(this.map, this.overlay);
+    this.touch = new Touch(this.map);
+    this.previews = new Latest((at) => on.follow(at), (answer, at) => this.#look(answer, at), on.width);
+    choice(show, "show", (what) => {
+      this.map.show(what);
+      this.manifold.show(what !== "points");
+    });
+    ui["colour-by"].addEventListener("change", () => this.#recolour());
+  }
+
+  /** Draw a model's map, once Plotly is there. Gives the gallery's {classes, codes}, if its first label has classes. */
+  async open(model, server, file, plotly) {
+    const { ui } = this;
+    const { map, labels, latents, shape } = model.description;
+    Object.assign(this, { model, server });
+    ui["map-empty"].hidden = map !== null;
+    if (!map) {
+      ui["map-empty"].textContent = "This model has no gallery, so it has no map. The sliders work.";
+      this.map.close();
+      return null;
+    }
+    ui["map-note"].textContent = `trustworthiness ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} % of the width`;
+    ui["map-note"].title =
+      "Trustworthiness: how far neighbours on the map are neighbours in the latent space (1 is best). Round trip: how far a place moves when it is lifted to a latent and placed again.";
+    const names = [...Object.keys(labels), "posterior width", ...latents.filter((l) => !l.dead).map((l) => `z${l.index}`)];
+    ui["colour-by"].replaceChildren(...names.map((by) => new Option(by.replaceAll("_", " "), by)));
+    const [values] = await Promise.all([server.colour({ model: model.name, by: names[0] }), model.openProjection(), plotly]);
+    if (model.closed) return null;
+    this.map.open(model, file);
+    this.lens.open(shape, this.map.sprite);
+    this.manifold.open(model);
+    await this.map.colour(values, names[0]);
+    return values.classes ? values : null;
+  }
+
+  /** Look at nothing any more, and forget what was asked for. */
+  cancel() {
+    this.previews.cancel();
+    this.lens.hide();
+  }
+
+  async #recolour() {
+    const { model, ui } = this;
+    const values = await this.server.colour({ model: model.name, by: ui["colour-by"].value });
+    if (values && !values.error && !model.closed) await this.map.colour(values, ui["colour-by"].selectedOptions[0].textContent);
+  }
+
+  #hover(at) {
+    this.lens.move(at, this.ui.map.getBoundingClientRect());
+    this.previews.ask(at, name(at));
+  }
+
+  #look(answer, at) {
+    if (answer.error) return;
+    const dot = at.index >= 0;
+    const what = dot ? this.map.label(at.index) : `nearest dot ${answer.gap.toFixed(2)} away`;
+    frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : this.model.projection.trust(answer.gap)));
+    this.on.look(answer, dot ? "preview: this dot" : `preview: this place, ${what}`, at);
+  }
+
+  #leave() {
+    this.cancel();
+    this.on.leave();
+  }
+}

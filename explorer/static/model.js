@@ -1,0 +1,114 @@
+// The open model, as the page asks it: by itself once it can, else by way of the server.
+
+import { opener, ServerDecoder } from "./decoder.js";
+import { bytes } from "./picture.js";
+import { Projection } from "./projection.js";
+import { Turns } from "./turns.js";
+
+/** What opens a described model's map and decoder in the page, with this runtime, from where `file` says that files are. */
+export function opened(runtime, file) {
+  return { projection: (description) => Projection.open(description, file), decoder: opener(runtime, file) };
+}
+
+export class Model {
+  projection = null;
+  turns = new Turns();
+  closed = false;
+
+  /** `description` is the server's answer to open_model; `own` opens what the page computes with: see `opened`. */
+  constructor(description, server, own) {
+    Object.assign(this, { description, server, own, name: description.model });
+    this.decoder = new ServerDecoder(this.name, server);
+  }
+
+  /** Fetch what the map is computed from: the gallery's places and posterior means. */
+  async openProjection() {
+    this.projection = await this.own.projection(this.description);
+  }
+
+  /** Decode in the page from now on. Resolves with null, or with the reason why not. */
+  async openDecoder() {
+    try {
+      const decoder = await this.own.decoder(this.description);
+      // Once for nothing: the first run is slower than all others.
+      await decoder.decode([this.description.start]);
+      if (this.closed) decoder.close();
+      else this.decoder = decoder;
+      return null;
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  close() {
+    this.closed = true;
+    this.decoder.close();
+  }
+
+  /**
+   * The picture {z, pixels, x, y, nearest, gap} at {z}, a gallery image {index}, or a place {x, y}: for a moving hand.
+   * Place and nearest image are found here, whoever draws.
+   */
+  async follow(at) {
+    const where = spot(at);
+    if (this.projection === null && this.description.map !== null) return this.exact(where);
+    try {
+      return await this.#here(where);
+    } catch (error) {
+      if (!this.decoder.inPage) return { error: error.message };
+      // A worker that has died draws nothing more; the server still does.
+      this.decoder.close();
+      this.decoder = new ServerDecoder(this.name, this.server);
+      return this.follow(at);
+    }
+  }
+
+  /** The same from the server, in full precision. */
+  async exact(at) {
+    const where = spot(at);
+    const { decode_image, decode_point, decode_place } = this.server;
+    const ask = "index" in where ? decode_image : "z" in where ? decode_point : decode_place;
+    const answer = await ask({ model: this.name, ...where, ...(where.z && { z: [...where.z] }) });
+    if (answer && !answer.error) answer.pixels = bytes(answer.pixels);
+    return answer;
+  }
+
+  /** Where latents lie on the map, [x, y] each; none before there is one. */
+  places(points) {
+    const { projection } = this;
+    if (!projection) return [];
+    return points.map((z) => projection.place(z)).map(({ x, y }) => [x, y]);
+  }
+
+  async #here(where) {
+    const { projection } = this;
+    const { z, gap } = "z" in where ? where : "index" in where ? { z: projection.mean(where.index) } : projection.lift(where.x, where.y);
+    const pixels = this.decoder.decode([z]);
+    const answer = { z: [...z], gap, ...(projection?.place(z) ?? {}), ...("x" in where && { x: where.x, y: where.y }) };
+    if ("index" in where) answer.nearest = { index: where.index, distance: 0 };
+    return { ...answer, pixels: await pixels };
+  }
+
+  /** Pictures at many points, a batch at a time, whenever the hand is still; `wanted()` is asked before each batch. */
+  async *patiently(points, rank, wanted) {
+    for (let i = 0; i < points.length; ) {
+      const batch = points.slice(i, i + this.decoder.batch);
+      const pixels = await this.turns.rest(() => (wanted() && !this.closed ? this.decoder.decode(batch) : null), rank);
+      if (pixels === null) return;
+      const size = pixels.length / batch.length;
+      for (let j = 0; j < batch.length; j++) yield [i + j, pixels.subarray(j * size, (j + 1) * size)];
+      i += batch.length;
+    }
+  }
+}
+
+/** What a point is asked for by: its latents, its dot, or its place on the map. */
+function spot({ z, index, x, y }) {
+  if (z) return { z };
+  return index >= 0 ? { index } : { x, y };
+}
+
+/** A name for what a point is asked for by. */
+export function name(at) {
+  return JSON.stringify(spot(at));
+}

@@ -1,0 +1,122 @@
+// The map in the page: places to latents and back, as core/projection.py computes them.
+
+/** Numbers of little-endian half precision, as float32. */
+export function halves(buffer) {
+  const view = new DataView(buffer);
+  return Float32Array.from({ length: buffer.byteLength / 2 }, (_, i) => half(view.getUint16(2 * i, true)));
+}
+
+function half(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
+}
+
+/** Distances to, and indices of, the k nearest of the points (m, d) in one array, nearest first. Exact. */
+export function neighbours(query, points, k) {
+  const d = query.length;
+  const m = points.length / d;
+  const square = new Float64Array(k).fill(Infinity);
+  const index = new Int32Array(k).fill(-1);
+  for (let i = 0, o = 0; i < m; i++, o += d) {
+    let sum = 0;
+    const worst = square[k - 1];
+    for (let j = 0; j < d && sum < worst; j++) {
+      const difference = points[o + j] - query[j];
+      sum += difference * difference;
+    }
+    if (!(sum < worst)) continue;
+    let at = k - 1;
+    for (; at > 0 && square[at - 1] > sum; at--) {
+      square[at] = square[at - 1];
+      index[at] = index[at - 1];
+    }
+    square[at] = sum;
+    index[at] = i;
+  }
+  return { distance: square.map(Math.sqrt), index };
+}
+
+/** The mean of the k nearest points' values (m, v), weighted by (1 - distance / R)² / distance^sharpness; R: neighbour k + 1. */
+export function blend({ distance, index }, values, size, k, sharpness) {
+  const reach = Math.max(distance[k], 1e-12);
+  const weight = Float64Array.from({ length: k }, (_, i) => Math.max(0, 1 - distance[i] / reach) ** 2 / Math.max(distance[i], 1e-12) ** sharpness);
+  let total = weight.reduce((a, b) => a + b, 0);
+  // Where all neighbours are equally far, no weight is left: the nearest counts.
+  if (total === 0) total = weight[0] = 1;
+  const out = new Float32Array(size);
+  for (let i = 0; i < k; i++) {
+    for (let j = 0; j < size; j++) out[j] += (weight[i] / total) * values[size * index[i] + j];
+  }
+  return out;
+}
+
+/** The bytes of a file that the map is computed from. */
+export async function fetched(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`the map did not arrive (${answer.status})`);
+  return answer.arrayBuffer();
+}
+
+/** A gallery's places (m, 2) and posterior means (m, latents), and the map between them as the model describes it. */
+export class Projection {
+  /** The map of a model as described, from the files that its description names. */
+  static async open({ map, points, means }, file) {
+    const [places, latents] = await Promise.all([points, means].map((path) => fetched(file(path))));
+    return new Projection(map, new Float32Array(places), halves(latents));
+  }
+
+  constructor(map, points, means) {
+    Object.assign(this, { map, points, means, size: points.length / 2, latents: means.length / (points.length / 2) });
+    let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
+    for (let i = 0; i < points.length; i += 2) {
+      [left, right] = [Math.min(left, points[i]), Math.max(right, points[i])];
+      [low, high] = [Math.min(low, points[i + 1]), Math.max(high, points[i + 1])];
+    }
+    /** The box around the points, and its longer side. */
+    Object.assign(this, { left, right, low, high, width: Math.max(right - left, high - low, 1e-12) });
+  }
+
+  /** A gallery image's posterior mean. */
+  mean(index) {
+    return this.means.slice(index * this.latents, (index + 1) * this.latents);
+  }
+
+  /** All gallery images' values of one latent. */
+  values(latent) {
+    return Float32Array.from({ length: this.size }, (_, i) => this.means[i * this.latents + latent]);
+  }
+
+  /** The latent whose picture belongs at a place, and how far the nearest image's place is. */
+  lift(x, y) {
+    const k = Math.min(30, this.size - 1);
+    const near = neighbours([x, y], this.points, k + 1);
+    const gap = near.distance[0];
+    if (this.map.method === "umap") return { z: blend(near, this.means, this.latents, k, 0), gap };
+    const { centre, axes } = this.map;
+    return { z: Float32Array.from(centre, (c, i) => c + x * axes[0][i] + y * axes[1][i]), gap };
+  }
+
+  /** Where a latent lies on the map, and the image whose posterior mean is nearest to it. */
+  place(z) {
+    const k = Math.min(15, this.size - 1);
+    const near = neighbours(z, this.means, k + 1);
+    const nearest = { index: near.index[0], distance: near.distance[0] };
+    if (this.map.method === "umap") {
+      const [x, y] = blend(near, this.points, 2, k, 2);
+      return { x, y, nearest };
+    }
+    const { centre, axes } = this.map;
+    const [x, y] = axes.map((axis) => axis.reduce((sum, a, i) => sum + a * (z[i] - centre[i]), 0));
+    return { x, y, nearest };
+  }
+
+  /** How much a picture at this distance from the nearest image can be trusted: 1 among the images, falling to 0 far away. */
+  trust(gap) {
+    // Images are closer together the more there are; on a map, this is about how far apart they lie.
+    const near = this.width * Math.max(0.015, 0.6 / Math.sqrt(this.size));
+    return Math.max(0, Math.min(1, 1 - (gap - near) / (3 * near)));
+  }
+}

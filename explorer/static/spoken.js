@@ -1,0 +1,30 @@
+// What a screen reader hears: one sentence about the current point, when the hand has come to rest.
+
+const PAUSE = 600; // ms without news after which the last of it is said
+
+export class Spoken {
+  #timer = 0;
+
+  constructor(element) {
+    this.element = element;
+  }
+
+  say(text) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.element.textContent = text;
+    }, PAUSE);
+  }
+}
+
+/** Whether a point is a real image's posterior mean. The page has those in half precision: nearer than this is there. */
+export function real({ distance }) {
+  return distance < 0.005;
+}
+
+/** What lies nearest to a decoded point, in words; `labels` are the gallery's {classes, codes}, if it has any. */
+export function describe({ nearest }, labels) {
+  if (!nearest) return "no real image to compare with";
+  const name = labels?.classes ? labels.classes[labels.codes[nearest.index]] : `image ${nearest.index}`;
+  return real(nearest) ? `at the real image of: ${name}` : `nearest real image: ${name}, ${nearest.distance.toFixed(2)} away`;
+}
