@@ -1,6 +1,12 @@
 """Every test runs with the shapes in core's signatures checked, and makes its own data."""
 
 import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import jaxtyping
@@ -13,6 +19,7 @@ jaxtyping.install_import_hook("core", "beartype.beartype")
 import torch  # noqa: E402
 
 import core  # noqa: E402
+from explorer.runtime import FILES, INSTALL, VERSION, Runtime  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +56,45 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, digits: core.Data) -> 
 def bundle(tiny_bundle: Path) -> core.Bundle:
     """`tiny_bundle`, opened. Nothing may change it."""
     return core.load(tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Callable[[Path], AbstractContextManager[str]]:
+    """A function: the address of a folder that a file server hands out, a process that knows nothing of this project."""
+
+    @contextmanager
+    def serve(folder: Path) -> Iterator[str]:
+        command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(folder)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/")
+        try:
+            assert process.stdout is not None
+            found = re.search(r"port (\d+)", process.stdout.readline())
+            assert found is not None
+            yield f"http://127.0.0.1:{found.group(1)}/"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+    return serve
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """A folder with ONNX Runtime Web's files: the one that LATENTSCAPE_RUNTIME names, or one that npm fills, once.
+
+    Without npm or a registry the tests that need it are skipped; in CI they fail.
+    """
+    named = os.environ.get("LATENTSCAPE_RUNTIME")
+    folder = Path(named) if named else Path.home() / ".cache" / f"latentscape-runtime-{VERSION}"
+    if not named and not folder.exists():
+        npm, part = shutil.which("npm"), folder.with_suffix(".part")
+        command = [npm or "npm", *INSTALL.replace("--prefix runtime", f"--prefix {part}").split()[1:]]
+        part.mkdir(parents=True, exist_ok=True)
+        if npm is None or subprocess.run(command, capture_output=True).returncode:
+            assert not os.environ.get("CI"), f"CI must be able to run: {INSTALL}"
+            pytest.skip(f"no ONNX Runtime Web, and npm could not fetch it: {INSTALL}")
+        part.rename(folder)
+    found = Runtime.of(str(folder)).folder
+    assert found is not None
+    assert all((found / name).exists() for name in FILES)
+    return found

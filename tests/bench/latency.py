@@ -1,90 +1,163 @@
-"""From the hand to the picture: how long after a slider's input event its picture is painted, in a real Chromium.
+"""From the hand to the picture: how soon after a movement its picture is painted, and how many pictures there are a second.
 
-Run by hand on an otherwise idle machine:  python tests/bench/latency.py [BUNDLE] [--json]
+Run by hand on an otherwise idle machine:  python tests/bench/latency.py --runtime DIR [BUNDLE] [--json]
 
-Method: the explorer runs as a process of its own. The mouse is pressed on the first slider and moved to and fro in steps, by
-real browser input (DevTools protocol), each step after the picture of the one before has been painted. In the page, a
-listener notes the time of each `input` event, and the first animation frame after the next drawing on #decoded ends the
-measurement: that is when the browser paints it. `drag` repeats this with a move every 16 ms, whatever has been painted, and
-counts the pictures shown per second.
+Method (see measure.py for the hand and the clock): in one run and one browser,
+- `lens` and `slider`: the mouse moves at 60 Hz for five seconds, over the map on a Lissajous curve, or to and fro on the first
+  slider with its button down. Counted are changed pictures; an input is timed from the browser's own time stamp. `requests` are
+  those that the page makes meanwhile; `server_cpu` is the share of one core that the server's process uses.
+- each with the page decoding and with the server decoding, without and with 200 ms of network delay (DevTools emulation).
+- `last_value_lost`: whether, after the slider has come to rest, #decoded differs by more than one level from what torch draws.
+- `steps`: one movement of a slider at a time, each after the picture of the one before, timed from the event's time stamp to
+  the first task after the frame in which the picture changed; the explorer against the plain Gradio wiring (slider.input →
+  gr.Image with Gradio's defaults) on the same bundle. `ratio` is plain over ours, of medians.
 """
 
 import argparse
 import json
-import re
-import shutil
+import math
+import os
 import statistics
-import subprocess
 import sys
-import time
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+import numpy as np
+import torch
+from measure import chromium, explorer, free_port, move, percentile, read, reset, serve, show, visit
+from playwright.sync_api import Browser, Page
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-WATCH = """
-window.shown = []; window.asked = 0;
-document.addEventListener('input', (event) => {
-  if (event.target.closest('#sliders')) window.asked = performance.now();
-}, true);
-const put = CanvasRenderingContext2D.prototype.putImageData;
-CanvasRenderingContext2D.prototype.putImageData = function (...a) {
-  put.apply(this, a);
-  if (this.canvas.id !== 'decoded') return;
-  const asked = window.asked;
-  requestAnimationFrame(() => window.shown.push([asked, performance.now()]));
-};
+import core
+from core.images import to_bytes
+
+SECONDS = 5.0
+REST = 150  # ms between steps: Gradio drops what comes before it has done with the event before
+DELAY = 200
+
+PLAIN = """
+import gradio as gr, torch, core
+from core.images import to_pil
+from explorer.describe import decode
+bundle = core.load({bundle!r})
+def draw(value):
+    z = torch.zeros(1, bundle.vae.prior.latents)
+    z[0, bundle.gallery.mean.var(0).argmax()] = value
+    return to_pil(decode(bundle, z)[0])
+with gr.Blocks(analytics_enabled=False) as page:
+    slider, image = gr.Slider(-4, 4, 0, step=0.01), gr.Image()
+    slider.input(draw, slider, image)
+page.launch(server_port={port}, ssr_mode=False)
 """
+PLAIN_CLOCK = """
+window.steps = []; let last = 0;
+addEventListener("pointermove", (event) => { last = event.timeStamp; }, true);
+const { port1, port2 } = new MessageChannel();
+port1.onmessage = () => window.steps.push(performance.now() - last);
+document.addEventListener("load", ({ target }) => {
+  if (target.tagName === "IMG") requestAnimationFrame(() => port2.postMessage(0));
+}, true);
+"""
+
+
+def box_of(page: Page, selector: str) -> tuple[float, float, float, float]:
+    box = page.locator(selector).first.bounding_box()
+    assert box is not None
+    return box["x"], box["y"], box["width"], box["height"]
+
+
+def lens(page: Page) -> dict[str, float]:
+    """Over the map, points and empty places."""
+    x, y, width, height = box_of(page, "#map .nsewdrag")
+
+    def path(t: float) -> tuple[float, float]:
+        return x + width * (0.5 + 0.4 * math.sin(0.9 * t)), y + height * (0.5 + 0.4 * math.sin(1.3 * t + 1))
+
+    move(page, path, 0.5)
+    reset(page)
+    sent = move(page, path, SECONDS)
+    page.wait_for_timeout(600)
+    return {"events_per_second": sent, **read(page, SECONDS)}
+
+
+def slider(page: Page, bundle: core.Bundle) -> dict[str, float]:
+    """To and fro on the first slider, and whether its last value is the one shown."""
+    x, y, width, height = box_of(page, "#sliders input[type=range]")
+    page.mouse.move(x + 0.5 * width, y + height / 2)
+    page.mouse.down()
+    reset(page)
+    sent = move(page, lambda t: (x + width * (0.5 + 0.4 * math.sin(1.7 * t)), y + height / 2), SECONDS, pressed=True)
+    figures = read(page, SECONDS)
+    page.mouse.up()
+    page.wait_for_timeout(1500)
+    z = page.evaluate("new URLSearchParams(location.search).get('z')").split(",")
+    shown = page.evaluate(
+        "(() => { const c = document.querySelector('#decoded');"
+        "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 < 3); })()"
+    )
+    with torch.no_grad():
+        mean = to_bytes(bundle.vae.decode(torch.tensor([[float(value) for value in z]])).mean)[0]
+    expected = mean.expand(3, -1, -1).permute(1, 2, 0).flatten().numpy().astype(int)
+    return {"events_per_second": sent, **figures, "last_value_lost": bool(np.abs(np.array(shown) - expected).max() > 1)}
+
+
+def steps(page: Page, selector: str, painted: str, times: str, count: int = 60) -> dict[str, float]:
+    """One movement at a time. `painted` counts pictures so far, `times` lists how long each took."""
+    x, y, width, height = box_of(page, selector)
+    page.mouse.move(x + 0.5 * width, y + height / 2)
+    page.mouse.down()
+    for i in range(count):
+        before = page.evaluate(painted)
+        page.mouse.move(x + width * (0.2 + 0.6 * ((7 * i) % 40) / 40), y + height / 2)
+        page.wait_for_function(f"(n) => {painted} > n", arg=before)
+        page.wait_for_timeout(REST)
+    page.mouse.up()
+    taken = page.evaluate(times)[10:]
+    return {"median_ms": statistics.median(taken), "p95_ms": percentile(taken, 95)}
+
+
+def ours(browser: Browser, address: str, decodes: str) -> dict[str, float]:
+    with visit(browser, address, decodes) as page:
+        reset(page)
+        return steps(
+            page, "#sliders input[type=range]", "clock.painted.length", "clock.painted.map(([start, end]) => end - start)"
+        )
+
+
+def plain(browser: Browser, bundle: str) -> dict[str, float]:
+    with serve("-c", PLAIN.format(bundle=bundle, port=free_port())) as server:
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.add_init_script(PLAIN_CLOCK)
+        page.goto(server.address)
+        page.wait_for_selector("input[type=range]")
+        page.wait_for_timeout(3000)
+        return steps(page, "input[type=range]", "steps.length", "steps")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", nargs="?", default="fashion-mnist")
+    parser.add_argument("--runtime", default=os.environ.get("LATENTSCAPE_RUNTIME"), help="folder with onnxruntime-web")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    server = subprocess.Popen(
-        [sys.executable, "-u", "-m", "explorer", "explore", arguments.bundle, "--no-browser"], stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdout is not None
-    try:
-        address = next(m.group() for line in server.stdout if (m := re.search(r"http://[\d.]+:\d+", line)))
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.add_init_script(WATCH)
-            page.goto(address)
-            page.wait_for_selector("#map .nsewdrag", state="attached")
-            page.wait_for_timeout(3000)
-            box = page.locator("#sliders input[type=range]").first.bounding_box()
-            assert box is not None
-            y = box["y"] + box["height"] / 2
-            page.mouse.move(box["x"] + box["width"] / 2, y)
-            page.mouse.down()
-            steps = []
-            for i in range(80):
-                count = page.evaluate("window.shown.length")
-                page.mouse.move(box["x"] + box["width"] * (0.2 + 0.6 * (i % 40) / 40), y)
-                page.wait_for_function("(n) => window.shown.length > n", arg=count)
-                asked, painted = page.evaluate("window.shown.at(-1)")
-                steps.append(painted - asked)
-            page.evaluate("window.shown.length = 0")
-            start = time.perf_counter()
-            for i in range(180):
-                page.mouse.move(box["x"] + box["width"] * (0.2 + 0.6 * abs(i % 60 - 30) / 30), y)
-                time.sleep(max(0.0, start + (i + 1) / 60 - time.perf_counter()))
-            seconds = time.perf_counter() - start
-            pictures = page.evaluate("window.shown.length")
-            page.mouse.up()
-            browser.close()
-    finally:
-        server.terminate()
-    steps = sorted(steps[10:])
-    result = {
-        "median_ms": statistics.median(steps),
-        "p95_ms": steps[int(0.95 * len(steps))],
-        "steps": len(steps),
-        "pictures_per_second_at_60_hz": pictures / seconds,
-    }
-    print(json.dumps(result) if arguments.json else "\n".join(f"{key}: {value:.4g}" for key, value in result.items()))
+    if not arguments.runtime:
+        parser.error("--runtime must name a folder with onnxruntime-web; see README.md.")
+    bundle = core.load(arguments.bundle)
+    result: dict[str, dict[str, Any]] = {}
+    with chromium() as browser:
+        for decodes, runtime in (("page", arguments.runtime), ("server", "none")):
+            with serve(*explorer(arguments.bundle, runtime)) as server:
+                for delay in (0, DELAY):
+                    with visit(browser, server.address, decodes, delay) as page:
+                        cpu = server.cpu_seconds()
+                        figures: dict[str, Any] = {"lens": lens(page), "slider": slider(page, bundle)}
+                        figures["server_cpu"] = (server.cpu_seconds() - cpu) / (2 * SECONDS)
+                        result[f"{decodes}, {delay} ms"] = figures
+                        print(f"{decodes}, {delay} ms: {json.dumps(figures)}", file=sys.stderr)
+                result[f"steps, {decodes}"] = ours(browser, server.address, decodes)
+                print(f"steps, {decodes}: {json.dumps(result[f'steps, {decodes}'])}", file=sys.stderr)
+        result["steps, plain Gradio"] = plain(browser, arguments.bundle)
+    medians = {name: figures["median_ms"] for name, figures in result.items() if name.startswith("steps")}
+    result["ratio"] = {name: medians["steps, plain Gradio"] / median for name, median in medians.items()}
+    print(json.dumps(result)) if arguments.json else show(result)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 FLAGS = [
@@ -28,6 +29,9 @@ FLAGS = [
 ]
 HERE = Path(__file__).parent
 
+# What a test waits for comes in milliseconds; a machine with other work may take longer, and that is no failure.
+expect.set_options(timeout=20_000)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -38,15 +42,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The address of an explorer on the pretrained models."""
+@contextmanager
+def explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
+    """The address of an explorer that runs with these arguments, on the pretrained models."""
+    environment = {name: value for name, value in os.environ.items() if name != "LATENTSCAPE_RUNTIME"}
+    if runtime is not None:
+        arguments = (*arguments, "--runtime", runtime)
     process = subprocess.Popen(
-        [sys.executable, "-m", "explorer", "explore", "fashion-mnist", "digits", "--no-browser"],
+        [sys.executable, "-m", "explorer", "explore", "fashion-mnist", "digits", "--no-browser", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**environment, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     try:
@@ -62,7 +69,28 @@ def server() -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an explorer that decodes on the server."""
+    with explorer(runtime="none") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def page_server(runtime: Path) -> Iterator[str]:
+    """The address of an explorer whose page decodes, with the runtime from a local folder."""
+    with explorer(runtime=str(runtime)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def cdn_server() -> Iterator[str]:
+    """The address of an explorer that was told nothing about a runtime, so that its page asks the public CDN."""
+    with explorer() as address:
+        yield address
 
 
 def wait_for(address: str, seconds: float = 60) -> None:
@@ -87,36 +115,49 @@ def browser() -> Iterator[Browser]:
 
 
 class Visitor:
-    """One visitor's page, which must stay free of console errors and of requests to anywhere else."""
+    """One visitor's page, which must stay free of console errors and of requests to anywhere but `allowed`."""
 
-    def __init__(self, context: BrowserContext, address: str) -> None:
+    def __init__(self, context: BrowserContext, address: str, allowed: tuple[str, ...] = ()) -> None:
         self.address = address
+        self.allowed = (address, address.replace("http", "ws"), "data:", "blob:", *allowed)
         self.errors: list[str] = []
+        self.requests: list[str] = []
         self.page: Page = context.new_page()
+        self.page.set_default_timeout(90_000)
         self.page.on("console", lambda m: self.errors.append(f"console: {m.text}") if m.type == "error" else None)
         self.page.on("pageerror", lambda e: self.errors.append(f"page: {e}"))
         self.page.on("request", lambda r: self._check(r.url))
 
     def _check(self, url: str) -> None:
-        if not url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:")):
+        self.requests.append(url)
+        if not url.startswith(self.allowed):
             self.errors.append(f"left the machine: {url}")
 
     def open(self, query: str = "") -> Page:
         """Open the explorer and wait until its map is drawn and its first picture is there."""
         self.page.goto(self.address + query)
         self.page.wait_for_function("document.querySelector('#decoded')?.width > 0 && document.querySelector('#sliders input')")
-        self.page.wait_for_selector("#map .nsewdrag", state="attached", timeout=30_000)
+        self.page.wait_for_selector("#map .nsewdrag", state="attached")
         self.page.wait_for_function("!document.querySelector('#map-marker').hidden")
         return self.page
 
 
 @pytest.fixture(scope="session")
 def pixels() -> Callable[[Page, str], np.ndarray]:
-    """A function: what a canvas holds, as grey levels (H, W)."""
+    """A function: what a canvas or an image holds, as grey levels (H, W)."""
 
     def read(page: Page, selector: str) -> np.ndarray:
         held = page.locator(selector).evaluate(
-            "(c) => [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"
+            """(shown) => {
+              let canvas = shown;
+              if (shown.tagName === "IMG") {
+                canvas = document.createElement("canvas");
+                Object.assign(canvas, { width: shown.naturalWidth, height: shown.naturalHeight });
+                canvas.getContext("2d").drawImage(shown, 0, 0);
+              }
+              const { width, height } = canvas;
+              return [width, height, [...canvas.getContext("2d").getImageData(0, 0, width, height).data]];
+            }"""
         )
         return np.array(held[2], dtype=np.uint8).reshape(held[1], held[0], 4)[..., 0]
 
@@ -129,15 +170,24 @@ def visit(browser: Browser, server: str) -> Iterator:
     visitors: list[Visitor] = []
     contexts: list[BrowserContext] = []
 
-    def make(width: int = 1440, height: int = 900, scheme: str = "light") -> Visitor:
+    def make(
+        width: int = 1440,
+        height: int = 900,
+        scheme: str = "light",
+        touch: bool = False,
+        address: str = server,
+        allowed: tuple[str, ...] = (),
+    ) -> Visitor:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=scheme,  # pyright: ignore[reportArgumentType]
             accept_downloads=True,
+            has_touch=touch,
+            is_mobile=touch,
             permissions=["clipboard-read", "clipboard-write", "camera"],
         )
         contexts.append(context)
-        visitors.append(Visitor(context, server))
+        visitors.append(Visitor(context, address, allowed))
         return visitors[-1]
 
     yield make

@@ -27,11 +27,11 @@ def test_an_architecture_is_its_dictionary() -> None:
     [
         ({"height": 7}, ["8 to 256 pixels", "7x8", "Resize"]),
         ({"width": 257}, ["8 to 256 pixels", "8x257", "Resize"]),
-        ({"channels": 0}, ["at least 1", "got 0 and 16"]),
-        ({"latents": 0}, ["at least 1", "got 1 and 0"]),
+        ({"channels": 0}, ["1 to 4 ", "got 0 and 16"]),
+        ({"latents": 0}, ["latents 1 to 4,096", "got 1 and 0"]),
         ({"network": "transformer"}, ["network must be one of", "mlp, conv, resnet", "'transformer'"]),
         ({"likelihood": "poisson"}, ["likelihood must be one of", "bernoulli, gaussian", "'poisson'"]),
-        ({"prior": "flow"}, ["prior must be one of", "normal", "'flow'"]),
+        ({"prior": "uniform"}, ["prior must be one of", "normal, vamp, flow", "'uniform'"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_choices(settings: dict[str, int | str], parts: list[str]) -> None:

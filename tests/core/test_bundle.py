@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import core
-from core import Bundle
+from core import Bundle, manifest
 from core.bundle import PRETRAINED, is_bundle, read_config
 
 Damage = Callable[[Path], object]
@@ -75,9 +75,44 @@ def test_saving_what_was_read_writes_the_same_files(kind: Bundle, tmp_path: Path
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_weights_that_half_precision_holds_are_stored_in_it_and_come_back_bit_by_bit(bundle: Bundle, tmp_path: Path) -> None:
+    vae = bundle.architecture.build().eval()
+    replace(bundle, vae=vae).save(tmp_path / "whole")
+    with torch.no_grad():
+        for weights in vae.parameters():
+            weights.copy_(weights.half().float())
+    replace(bundle, vae=vae).save(tmp_path / "rounded")
+    read = core.load(tmp_path / "rounded").vae.state_dict()
+    assert all(
+        weights.dtype == torch.float32 and torch.equal(weights, vae.state_dict()[name]) for name, weights in read.items()
+    )
+    for file in ("model.safetensors", "decoder.onnx", "encoder.onnx"):
+        assert (tmp_path / "rounded" / file).stat().st_size < 0.53 * (tmp_path / "whole" / file).stat().st_size
+
+
+def test_a_bundle_without_onnx_files_opens_and_gets_them_when_saved(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Bundles of the first release have none."""
+    old = Path(shutil.copytree(tiny_bundle, tmp_path / "old"))
+    for file in (*old.glob("*.onnx"), old / manifest.NAME):
+        file.unlink()
+    with pytest.warns(UserWarning, match="has no manifest.json, so its files are not checked"):
+        opened = core.load(old)
+    opened.save(old)
+    assert manifest.verify(old)
+    assert all((old / name).read_bytes() == (tiny_bundle / name).read_bytes() for name in ("decoder.onnx", "encoder.onnx"))
+
+
 def test_nothing_in_a_bundle_is_a_pickle(tiny_bundle: Path) -> None:
     files = {path.name: path.read_bytes() for path in tiny_bundle.iterdir()}
-    assert set(files) == {"config.json", "model.safetensors", "gallery.parquet", "README.md"}
+    assert set(files) == {
+        "config.json",
+        "model.safetensors",
+        "decoder.onnx",
+        "encoder.onnx",
+        "gallery.parquet",
+        "manifest.json",
+        "README.md",
+    }
     assert not any(content[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") for content in files.values())
     assert files["gallery.parquet"].startswith(b"PAR1")
     json.loads(files["config.json"], parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
@@ -176,7 +211,7 @@ SMALL = {"channels": 1, "height": 8, "width": 8, "latents": 4, "network": "mlp",
         (remove("config.json"), "is not a bundle: it has no config.json"),
         (write("config.json", b"{"), "config.json is damaged"),
         (write("config.json", b"\xff\xfe"), "config.json is damaged"),
-        (write("config.json", b"[1]"), '"format": "latentscape"'),
+        (write("config.json", b"[1]"), "config.json is damaged: it holds no JSON object"),
         (write("config.json", b'{"model_type": "bert"}'), '"format": "latentscape"'),
         (edit(version=99), "version 99; this program reads 1"),
         (edit(architecture=..., map=...), "config.json is damaged: it lacks architecture, map"),
@@ -198,17 +233,112 @@ SMALL = {"channels": 1, "height": 8, "width": 8, "latents": 4, "network": "mlp",
 )
 def test_a_damaged_bundle_says_what_is_wrong(copy: Path, damage: Damage, message: str) -> None:
     damage(copy)
+    manifest.write(copy)
     with pytest.raises(ValueError, match=message):
         core.load(copy)
 
 
 def test_a_bundle_may_lose_its_gallery(copy: Path) -> None:
     (copy / "gallery.parquet").unlink()
+    manifest.write(copy)
     bundle = core.load(copy)
     assert bundle.gallery is None
     assert bundle.map is None
     with pytest.raises(ValueError, match="tiny has no gallery"):
         bundle.projected("pca")
+
+
+# Every field of JSON that a path, a bomb or a wrong type may stand in; the manifest fits, as a hostile author's would.
+HOSTILE: list[tuple[Damage, str]] = [
+    *[
+        (edit(name=name), "a model's name must be")
+        for name in ("../../etc/passwd", "..\\x", "", "a\nlicense: mit", "\x1b[2J", "n" * 201, 7, ["a"], None)
+    ],
+    (edit(architecture={**SMALL, "latents": 10**9}), "latents 1 to 4,096"),
+    (edit(architecture={**SMALL, "channels": 10**9}), "channels must be 1 to 4"),
+    (edit(architecture={**SMALL, "height": 10**9}), "8 to 256 pixels"),
+    (edit(architecture={**SMALL, "network": "../../networks"}), "network must be one of"),
+    (edit(architecture={**SMALL, "prior": ["normal"]}), "config.json is damaged"),
+    (edit(architecture="/etc/passwd"), "architecture, preprocessing, training, evaluation and map must be objects"),
+    (edit(evaluation=[1]), "must be objects"),
+    (edit(map="umap"), "must be objects"),
+    (edit(map={"method": "/etc/passwd", "trustworthiness": 1.0, "round_trip": 0.0}), "its map lacks a known method"),
+    (edit(map={"method": "umap", "trustworthiness": "1", "round_trip": 0.0}), "its map lacks"),
+    (edit(map={"method": "pca", "trustworthiness": 1, "round_trip": 0, "centre": [0.0], "axes": [[1.0]]}), "its map lacks"),
+    (edit(map={"method": "pca", "trustworthiness": 1, "round_trip": 0, "centre": "/x", "axes": [[1.0]]}), "its map lacks"),
+    (edit(preprocessing={"channels": 1, "height": 10**6, "width": 10**6}), "its preprocessing makes images of"),
+    (edit(preprocessing={"channels": 1, "height": 8, "width": 8, "extent": 0.0}), "extent must be a share"),
+    (edit(preprocessing={"channels": 1, "height": 8, "width": 8, "extent": "1"}), "config.json is damaged"),
+    (edit(preprocessing={"channels": 1, "height": 8, "width": 8, "background": [999]}), "background must be 1 levels"),
+    (
+        edit(preprocessing={"channels": 1, "height": 8, "width": 8, "fit": "../pad"}),
+        "fit must be one of|config.json is damaged",
+    ),
+    (edit(version="1/../2"), "this program reads 1"),
+    (write("config.json", b'{"format": ' + b"[" * 100_000), "config.json is damaged"),
+    (write("config.json", b'{"format": "latentscape", "version": NaN}'), "NaN is not JSON"),
+    (write("config.json", b'{"a": "' + b"x" * (4 << 20) + b'"}'), "it has 4,194,313 bytes, and may have 4,194,304"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), HOSTILE)
+def test_a_hostile_config_is_refused_with_a_reason(copy: Path, damage: Damage, message: str) -> None:
+    damage(copy)
+    manifest.write(copy)
+    with pytest.raises(ValueError, match=message):
+        core.load(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "decoder.onnx", "encoder.onnx", "gallery.parquet"])
+@pytest.mark.parametrize("where", [0, 0.5, 1])
+def test_one_changed_bit_anywhere_is_seen(copy: Path, name: str, where: float) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[round(where * (len(content) - 1))] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is damaged|{name} is not of a bundle"):
+        core.load(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "decoder.onnx", "encoder.onnx", "gallery.parquet"])
+def test_a_lost_file_is_missed(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ValueError, match=f"lacks {name}, which its manifest lists"):
+        core.load(copy)
+
+
+def test_an_added_file_is_refused_and_a_text_is_not(copy: Path, bundle: Bundle) -> None:
+    (copy / "notes.md").write_text("mine")
+    (copy / ".gitattributes").write_text("*.parquet filter=lfs\n")
+    assert core.load(copy).name == bundle.name
+    for name in ("model.pkl", "pytorch_model.bin", "weights.pt", "evil.py", "config.json.bak"):
+        (copy / name).write_bytes(b"\x80\x04cos\nsystem\n.")
+        with pytest.raises(ValueError, match=f"holds '{name}', which no bundle has"):
+            core.load(copy)
+        (copy / name).unlink()
+    (copy / "code").mkdir()
+    with pytest.raises(ValueError, match="holds 'code/', which no bundle has"):
+        core.load(copy)
+    (copy / "code").rmdir()
+    (copy / "anomaly.safetensors").write_bytes(b"junk")
+    with pytest.raises(ValueError, match=r"holds anomaly.safetensors, which its manifest does not know"):
+        core.load(copy)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"{",
+        b'{"files": []}',
+        b'{"files": {"../../etc/passwd": {"size": 1, "sha256": ""}}}',
+        b'{"files": {"/etc/passwd": {}}}',
+        b'{"files": {"README.md": {}}}',
+    ],
+)
+def test_a_damaged_or_tricked_manifest_is_refused(copy: Path, content: bytes) -> None:
+    (copy / manifest.NAME).write_bytes(content)
+    with pytest.raises(ValueError, match=r"manifest.json is damaged"):
+        core.load(copy)
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
@@ -221,6 +351,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 def test_every_pretrained_model_has_a_readable_config() -> None:
     for name in core.pretrained():
         assert read_config(PRETRAINED / name)["name"] == name
+        assert manifest.verify(PRETRAINED / name)
 
 
 # --- Making one ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from core import Data, Preprocessing, load_data
-from core.data import hold_out, read_idx
+from core.arrays import read_idx
+from core.splits import hold_out
 
 Writer = Callable[..., Path]
 
@@ -328,25 +329,29 @@ def test_a_bundles_preprocessing_decides_the_shape(tmp_path: Path) -> None:
 
 
 def test_arrays_must_have_the_models_shape(npz: Writer) -> None:
-    with pytest.raises(ValueError, match=r"\(N, 1, 28, 28\), for this model; got \(20, 1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"\(N, 1, 28, 28\), for this model; got \(1, 1, 8, 8\)"):
         load_data(npz(images=noise(30, 8, 8)), "train", Preprocessing(1, 28, 28))
 
 
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(ValueError, match=r"holds no pictures .*png.* and no IDX files"):
+    with pytest.raises(ValueError, match=r"there are no pictures that can be read .*1 not an image: notes.txt"):
         load_data(tmp_path, "all")
 
 
-def test_a_broken_picture_in_a_folder_is_named(tmp_path: Path) -> None:
+def test_a_broken_picture_in_a_folder_is_left_out_and_named_if_none_is_left(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "broken.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"broken.png is not an image that can be read"):
+    assert len(load_data(tmp_path, "all").images) == 1
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ValueError, match=r"no pictures that can be read .*1 broken: broken.png"):
         load_data(tmp_path, "all")
 
 
 def test_a_missing_source_names_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"digits, a folder of IDX files, an .npz file, or a folder of images; .*nowhere"):
+    with pytest.raises(
+        ValueError, match=r"digits, dsprites, an .npz file, a folder of IDX files, or pictures: a folder, .*nowhere"
+    ):
         load_data(tmp_path / "nowhere", "train")
     (tmp_path / "a.csv").write_text("1,2")
     with pytest.raises(ValueError, match=r"DATA must be .*a\.csv"):

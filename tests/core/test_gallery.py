@@ -1,5 +1,9 @@
 """Laws of the gallery and its parquet file."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,9 @@ import pytest
 import torch
 
 from core import Gallery
-from core.gallery import COLUMNS, pack
+from core.gallery import COLUMNS, pack, png_head
+
+Damage = Callable[[Gallery], Gallery]
 
 
 def gallery(n: int = 6, channels: int = 1) -> Gallery:
@@ -109,3 +115,77 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match="damaged or not a parquet file"):
             Gallery.read(path)
+
+
+# --- Bombs: small files that would fill the memory ----------------------------------------------------------------------------
+
+
+def table(rows: int, **columns: pa.Array) -> pa.Table:
+    """A table with a gallery's columns, these among them."""
+    zeros = pa.array(np.zeros(rows, np.float32))
+    lists = pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32)), zeros)
+    given = {"image": pa.array([b""] * rows, pa.binary()), "mean": lists, "log_variance": lists, "x": zeros, "y": zeros}
+    return pa.table({**given, **columns})
+
+
+def repeated(value: bytes | str, rows: int) -> pa.Array:
+    """The same value in every row, stored once."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([value]))
+
+
+BOMBS = {
+    "rows without end": (lambda: table(1_000_001), "it has 1,000,001 rows, and may have 1,000,000"),
+    "one image in every row": (lambda: table(50_000, image=repeated(bytes(1 << 20), 50_000)), "it unpacks to more than"),
+    "an image of gigabytes": (lambda: table(4, image=repeated(bytes(60 << 20), 4)), "a value of image has more than 1,048,576"),
+    "an endless label": (lambda: table(1000, label=repeated("a" * 10_000_000, 1000)), "a value of label has more than 1,000"),
+    "a row of many latents": (
+        lambda: table(2, mean=pa.array([[0.0] * 1_000_000, [0.0]], pa.list_(pa.float32()))),
+        "a row of it has more than 4,096 values",
+    ),
+    "zeros by the hundred million": (
+        lambda: table(300_000, label=pa.array(np.zeros(300_000)), **{f"l{i}": pa.array(np.zeros(300_000)) for i in range(60)}),
+        "it unpacks to",
+    ),
+    "columns without end": (lambda: table(1, **{f"l{i}": pa.array([1]) for i in range(200)}), "205 columns"),
+}
+
+
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    """In a process of its own, which can tell the largest amount that was ever held."""
+    for name, (make, _) in BOMBS.items():
+        pq.write_table(make(), tmp_path / name, compression="zstd", store_schema=False)
+        assert (tmp_path / name).stat().st_size < 8 << 20
+    code = (
+        "import pathlib, pyarrow, sys\n"
+        "from core.gallery import read_table\n"
+        "for file in sys.argv[1:]:\n"
+        "    try: read_table(pathlib.Path(file))\n"
+        "    except ValueError as error: print(error)\n"
+        "    else: print('was read')\n"
+        "print(pyarrow.default_memory_pool().max_memory())"
+    )
+    command = [sys.executable, "-c", code, *(str(tmp_path / name) for name in BOMBS)]
+    *said, most = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    for (name, (_, message)), line in zip(BOMBS.items(), said, strict=True):
+        assert message in line, name
+    assert int(most) < 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda g: replace(g, mean=g.mean * float("nan")), "not numbers"),
+        (lambda g: replace(g, xy=g.xy / 0), "not numbers"),
+        (lambda g: replace(g, pngs=[*g.pngs[:-1], b"\x80\x04."]), "gallery image 5 is not an 8-bit PNG file of 1x9x10"),
+        (lambda g: replace(g, pngs=gallery(channels=3).pngs), "gallery image 0 is not"),
+        (lambda g: replace(g, pngs=[png_head((1, 50_000, 50_000)), *g.pngs[1:]]), "gallery image 0 is not"),
+        (
+            lambda g: replace(g, mean=g.mean[:, :2], log_variance=g.log_variance[:, :2]),
+            "has 2 latents, the model 3",
+        ),
+    ],
+)
+def test_a_gallery_of_another_model_or_of_damaged_images_is_refused(damage: Damage, message: str) -> None:
+    gallery().check((1, 9, 10), 3)
+    with pytest.raises(ValueError, match=message):
+        damage(gallery()).check((1, 9, 10), 3)

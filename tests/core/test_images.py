@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from core import Preprocessing, read_image
-from core.images import Fit, flatten, from_png, to_bytes, to_pil, to_png, to_unit
+from core.images import Fit, from_png, to_bytes, to_pil, to_png, to_unit
+from core.pictures import flatten
 
 RAMP = np.linspace(0, 255, 12 * 16).round().astype(np.uint8).reshape(12, 16)
 

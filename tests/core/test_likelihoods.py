@@ -6,7 +6,21 @@ import math
 import pytest
 import torch
 
-from core.likelihoods import LIKELIHOODS, BernoulliLikelihood, GaussianLikelihood
+from core.distributions import ContinuousBernoulli
+from core.likelihoods import (
+    FINEST,
+    LIKELIHOODS,
+    BernoulliLikelihood,
+    ContinuousBernoulliLikelihood,
+    DiscretizedLogisticLikelihood,
+    FixedGaussianLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+    LogisticMixtureLikelihood,
+    OptimalGaussianLikelihood,
+)
+
+LEVELS = torch.arange(256, dtype=torch.float32).div(255)
 
 
 def test_bernoulli_masses_sum_to_one_over_all_binary_images() -> None:
@@ -35,16 +49,104 @@ def test_the_gaussian_density_stays_bounded_when_its_scale_collapses() -> None:
     assert peak == pytest.approx(math.log(512) - 0.5 * math.log(2 * math.pi), abs=1e-4)
 
 
+@pytest.mark.parametrize("scale", [FINEST, 0.1, 2.0])
+def test_gaussian_density_of_a_given_scale_integrates_to_one(scale: float) -> None:
+    x = torch.linspace(-15, 16, 200_001)
+    density = FixedGaussianLikelihood(scale)(torch.zeros(len(x), 1, 1, 1)).log_prob(x.reshape(-1, 1, 1, 1)).double().exp()
+    assert torch.trapezoid(density, x.double()).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_scale_below_half_a_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1/512, half a grey level"):
+        FixedGaussianLikelihood(0.0)
+
+
+@pytest.mark.parametrize("logit", [-700.0, -30.0, -2.0, -0.301, -0.299, -1e-4, 0.0, 1e-7, 0.05, 1.0, 17.0, 80.0, 700.0])
+def test_continuous_bernoulli_integrates_to_one_over_its_support(logit: float) -> None:
+    x = torch.linspace(0, 1, 200_001)
+    likelihood = ContinuousBernoulliLikelihood()
+    density = likelihood(torch.full((len(x), 1, 1, 1), logit)).log_prob(x.reshape(-1, 1, 1, 1)).double().exp()
+    assert torch.trapezoid(density, x.double()).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_continuous_bernoulli_is_torchs_where_torchs_has_its_digits() -> None:
+    """In float64, away from the ends; torch's own series near 1/2 has six."""
+    logits, x = torch.linspace(-12, 12, 401, dtype=torch.float64), torch.rand(7, 401, dtype=torch.float64)
+    ours, theirs = ContinuousBernoulli(logits), torch.distributions.ContinuousBernoulli(logits=logits)
+    torch.testing.assert_close(ours.log_prob(x), theirs.log_prob(x), rtol=0, atol=1e-6)
+    torch.testing.assert_close(ours.mean, theirs.mean, rtol=0, atol=1e-6)
+    torch.testing.assert_close(ContinuousBernoulli(logits.float()).mean.double(), theirs.mean, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("log_scale", [-30.0, -5.6, -1.0, 2.0, 30.0])
+@pytest.mark.parametrize("place", [-40.0, -0.5, 0.013, 0.4, 7.0])
+def test_masses_of_a_discretized_logistic_sum_to_one_over_the_levels(place: float, log_scale: float) -> None:
+    parameters = torch.tensor([place, log_scale]).reshape(1, 2, 1, 1).expand(256, -1, -1, -1)
+    distribution = DiscretizedLogisticLikelihood()(parameters)
+    assert distribution.log_prob(LEVELS.reshape(-1, 1, 1, 1)).double().exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("components", [1, 2, 5])
+def test_masses_of_a_logistic_mixture_sum_to_one_over_the_levels(components: int) -> None:
+    """In each of 20 wild mixtures, and over all 256² values of two channels."""
+    torch.manual_seed(0)
+    likelihood = LogisticMixtureLikelihood(components)
+    for _ in range(20):
+        parameters = 3 * torch.randn(1, likelihood.channels_out(1), 1, 1).expand(256, -1, -1, -1)
+        total = likelihood(parameters).log_prob(LEVELS.reshape(-1, 1, 1, 1)).double().exp().sum()
+        assert total.item() == pytest.approx(1, abs=1e-5)
+    colours = torch.cartesian_prod(LEVELS, LEVELS).reshape(-1, 2, 1, 1)
+    parameters = torch.randn(1, likelihood.channels_out(2), 1, 1).expand(len(colours), -1, -1, -1)
+    assert likelihood(parameters).log_prob(colours).double().exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_discretized_logistic_is_the_difference_of_its_cumulative_distribution() -> None:
+    """Against the formula in float64; and far in a tail, where that difference is zero and its logarithm is not."""
+    place, scale, k = 0.3, 0.05, torch.arange(1, 255, dtype=torch.float64)
+    expected = (((k + 0.5) / 255 - place) / scale).sigmoid() - (((k - 0.5) / 255 - place) / scale).sigmoid()
+    parameters = torch.tensor([place - 0.5, math.log(scale) + 2]).reshape(1, 2, 1, 1)
+    log_mass = DiscretizedLogisticLikelihood()(parameters).log_prob(LEVELS[1:-1].reshape(-1, 1, 1, 1))
+    torch.testing.assert_close(log_mass.double(), expected.log(), rtol=1e-4, atol=1e-4)
+    far = DiscretizedLogisticLikelihood()(torch.tensor([200.0, math.log(scale) + 2]).reshape(1, 2, 1, 1))
+    assert far.log_prob(torch.full((1, 1, 1, 1), 100 / 255)).item() == pytest.approx((100.5 / 255 - 200.5) / scale, rel=1e-3)
+
+
+def test_the_optimal_gaussian_is_the_best_of_all_gaussians_around_the_picture() -> None:
+    torch.manual_seed(0)
+    parameters, x = torch.randn(5, 3, 6, 7), torch.rand(5, 3, 6, 7)
+    best = OptimalGaussianLikelihood()(parameters).log_prob(x)
+    scales = torch.logspace(-2, 1, 3001)
+    each = torch.stack([torch.distributions.Normal(parameters.sigmoid(), s).log_prob(x).sum((1, 2, 3)) for s in scales])
+    assert (each <= best + 1e-3).all()
+    torch.testing.assert_close(each.max(0).values, best, rtol=0, atol=1e-2)
+
+
+def test_the_optimal_gaussian_has_the_gradient_of_the_mean_squared_errors_logarithm() -> None:
+    """-D/2 log MSE, differentiated; and a perfect picture has a finite score and gradient."""
+    torch.manual_seed(0)
+    parameters, x = torch.randn(2, 1, 4, 4, requires_grad=True), torch.rand(2, 1, 4, 4)
+    OptimalGaussianLikelihood()(parameters).log_prob(x).sum().backward()
+    again = parameters.detach().clone().requires_grad_()
+    (-8 * (again.sigmoid() - x).square().mean((1, 2, 3)).log()).sum().backward()
+    torch.testing.assert_close(parameters.grad, again.grad, rtol=1e-4, atol=1e-5)
+    perfect = OptimalGaussianLikelihood()(again).log_prob(again.sigmoid().detach())
+    assert perfect.isfinite().all()
+    assert torch.autograd.grad(perfect.sum(), again)[0].isfinite().all()
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_log_prob_is_one_number_an_image_summed_over_its_pixels(name: str, channels: int) -> None:
-    """Nats of an image are the sum of those of its pixels, each taken as an image of its own."""
+    """Nats of an image are the sum of those of its pixels, each taken as an image of its own (but for a scale they share)."""
     likelihood = LIKELIHOODS[name]()
     parameters, x = torch.randn(4, likelihood.channels_out(channels), 3, 5), torch.rand(4, channels, 3, 5)
     whole = likelihood(parameters).log_prob(x)
     assert whole.shape == (4,)
+    if name == "gaussian-optimal":
+        return
     for i in range(4):
-        pixels = likelihood(parameters[i].reshape(-1, 1, 1, 1)).log_prob(x[i].reshape(-1, 1, 1, 1))
+        pixel = parameters[i].unflatten(0, (-1, channels)).flatten(1).T.reshape(-1, likelihood.channels_out(1), 1, 1)
+        pixels = likelihood(pixel).log_prob(x[i].reshape(-1, 1, 1, 1))
         torch.testing.assert_close(whole[i], pixels.sum(), rtol=1e-5, atol=1e-4)
 
 
@@ -52,7 +154,7 @@ def test_log_prob_is_one_number_an_image_summed_over_its_pixels(name: str, chann
 def test_the_mean_is_the_mean_of_the_samples_and_a_picture(name: str) -> None:
     torch.manual_seed(0)
     likelihood = LIKELIHOODS[name]()
-    pictures = likelihood(3 * torch.randn(1, 1, 4, 4))
+    pictures = likelihood(3 * torch.randn(1, likelihood.channels_out(1), 4, 4))
     assert ((pictures.mean >= 0) & (pictures.mean <= 1)).all()
     samples = pictures.sample((4000,))
     assert samples.shape == (4000, 1, 1, 4, 4)
@@ -72,7 +174,52 @@ def test_bernoulli_on_grey_images_is_minus_the_cross_entropy_and_said_not_to_be_
     assert "mass" in likelihood.kind_on(True)
 
 
-def test_a_gaussian_is_never_a_mass() -> None:
-    likelihood = GaussianLikelihood()
+@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("size", [-1e4, 0.0, 1e4])
+def test_no_decoder_is_too_wild_for_a_score_and_a_gradient(name: str, size: float) -> None:
+    likelihood = LIKELIHOODS[name]()
+    parameters = torch.full((6, likelihood.channels_out(1), 1, 1), size, requires_grad=True)
+    pictures = likelihood(parameters)
+    score = pictures.log_prob(torch.tensor([0, 1 / 255, 0.5, 0.7, 254 / 255, 1]).reshape(-1, 1, 1, 1))
+    assert score.isfinite().all()
+    score.sum().backward()
+    assert parameters.grad.isfinite().all()
+    assert pictures.mean.isfinite().all()
+    assert pictures.sample().isfinite().all()
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_one_image_can_be_scored_under_many_pictures_and_many_images_under_one(name: str) -> None:
+    """As importance sampling does."""
+    likelihood, x = LIKELIHOODS[name](), torch.rand(4, 1, 3, 5)
+    pictures = likelihood(torch.randn(4, likelihood.channels_out(1), 3, 5))
+    assert pictures.log_prob(x[:1]).shape == (4,)
+    draws = pictures.log_prob(torch.stack([x, x]))
+    torch.testing.assert_close(draws, pictures.log_prob(x).expand(2, 4))
+
+
+@pytest.mark.parametrize("likelihood", [DiscretizedLogisticLikelihood(), LogisticMixtureLikelihood()])
+def test_a_discretized_logistic_is_a_mass_on_8_bit_images_alone_and_draws_them(likelihood: Likelihood) -> None:
+    assert likelihood.is_mass_on(LEVELS.reshape(1, 1, 16, 16))
+    assert not likelihood.is_mass_on(LEVELS.reshape(1, 1, 16, 16) + 1e-5)
+    assert not likelihood.is_mass_on(torch.full((1, 1, 2, 2), 256 / 255))
+    assert "mass on 8-bit" in likelihood.kind_on(True)
+    assert "not a likelihood" in likelihood.kind_on(False)
+    assert likelihood.is_mass_on(likelihood(torch.randn(9, likelihood.channels_out(3), 8, 8)).sample())
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [GaussianLikelihood(), FixedGaussianLikelihood(0.2), ContinuousBernoulliLikelihood(), OptimalGaussianLikelihood()],
+)
+def test_a_density_is_never_a_mass(likelihood: Likelihood) -> None:
     assert not likelihood.is_mass_on(torch.zeros(1, 1, 2, 2))
-    assert "density" in likelihood.kind_on(False)
+    assert ("density" in likelihood.kind_on(False)) != ("not a likelihood" in likelihood.kind_on(False))
+
+
+def test_a_scale_taken_from_the_image_is_said_not_to_be_a_likelihood() -> None:
+    """Over a single pixel its "density" has an infinite integral: at scale |x - m| it falls only as 1 / |x - m|."""
+    x = torch.cat([torch.logspace(-3, 3, 10_001).mul(-1).flip(0), torch.logspace(-3, 3, 10_001)])
+    density = OptimalGaussianLikelihood()(torch.zeros(len(x), 1, 1, 1)).log_prob((x + 0.5).reshape(-1, 1, 1, 1)).exp()
+    assert torch.trapezoid(density, x).item() > 3
+    assert "not a likelihood" in OptimalGaussianLikelihood().kind_on(False)

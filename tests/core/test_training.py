@@ -157,7 +157,7 @@ def test_corruption_redraws_its_share_of_pixels_without_changing_their_mean() ->
     x = torch.full((400, 1, 16, 16), 0.3)
     generator = torch.Generator().manual_seed(0)
     for share in (0.0, 0.5, 1.0):
-        seen = corrupt(x, share, generator)
+        seen = corrupt(x, share, torch.rand(2, *x.shape, generator=generator))
         assert (seen != x).float().mean() == pytest.approx(share, abs=0.01)
         assert seen.mean() == pytest.approx(0.3, abs=0.01)
     assert set(seen.unique().tolist()) == {0.0, 1.0}

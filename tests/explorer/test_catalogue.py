@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from core import Bundle
+from core import Bundle, manifest
 from explorer.catalogue import DEAD_KL, Catalogue, Exhibit
 
 
@@ -46,6 +47,8 @@ def test_the_description_is_plain_json_with_latents_sorted_by_kl(catalogue: Cata
     assert all(latent["dead"] == (latent["kl"] < DEAD_KL) for latent in description["latents"])
     assert all(0 < sum(latent["histogram"]) <= 300 for latent in description["latents"])
     assert description["shape"] == [1, 8, 8]
+    assert description["prior"] == "normal"
+    assert description["map"] == catalogue["tiny"].bundle.config["map"]
     assert description["images"] == 300
     assert description["labels"] == {"label": "classes", "log_likelihood": "amount"}
     assert len(description["start"]) == 4
@@ -56,6 +59,46 @@ def test_the_points_file_holds_the_places(catalogue: Catalogue, bundle: Bundle) 
     points = np.fromfile(catalogue["tiny"].points, "<f4").reshape(-1, 2)
     assert (points == bundle.gallery.xy.numpy()).all()
     assert catalogue["tiny"].points.is_relative_to(catalogue.folder)
+
+
+def test_the_means_file_holds_the_posterior_means_in_half_precision(catalogue: Catalogue, bundle: Bundle) -> None:
+    assert bundle.gallery is not None
+    means = np.fromfile(catalogue["tiny"].means, "<f2").reshape(-1, 4)
+    assert (means == bundle.gallery.mean.numpy().astype(np.float16)).all()
+
+
+def test_the_decoder_is_a_copy_that_strangers_may_fetch(catalogue: Catalogue, tiny_bundle: Path, tmp_path: Path) -> None:
+    decoder = catalogue["tiny"].decoder
+    assert decoder is not None
+    assert decoder.is_relative_to(catalogue.folder)
+    assert decoder.read_bytes() == (tiny_bundle / "decoder.onnx").read_bytes()
+    old = Path(shutil.copytree(tiny_bundle, tmp_path / "old"))
+    (old / "decoder.onnx").unlink()
+    manifest.write(old)
+    without = Catalogue.of([str(old)])
+    assert without["tiny"].describe()["decoder"] is None
+
+
+def test_latents_are_shown_over_the_aggregated_posterior(catalogue: Catalogue, bundle: Bundle) -> None:
+    """Its centre and spread are those of draws z ~ q(z|x) with x from the gallery."""
+    gallery = bundle.gallery
+    assert gallery is not None
+    noise = torch.randn(400, *gallery.mean.shape, generator=torch.Generator().manual_seed(0))
+    z = (gallery.mean + (0.5 * gallery.log_variance).exp() * noise).reshape(-1, 4)
+    for latent in catalogue["tiny"].describe()["latents"]:
+        draws = z[:, latent["index"]]
+        assert latent["centre"] == pytest.approx(draws.mean().item(), abs=0.02)
+        assert latent["sd"] == pytest.approx(draws.std().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("prior", ["normal", "vamp", "flow"])
+def test_the_middle_is_the_normal_priors_or_that_of_the_images(bundle: Bundle, tmp_path: Path, prior: str) -> None:
+    architecture = {**bundle.config["architecture"], "prior": prior}
+    exhibit = Exhibit("tiny", replace(bundle, config={**bundle.config, "architecture": architecture}), tmp_path)
+    description = exhibit.describe()
+    assert bundle.gallery is not None
+    expected = torch.zeros(4) if prior == "normal" else bundle.gallery.mean.mean(0)
+    assert description["middle"] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize("shown", [1, 10, 300])
@@ -98,9 +141,17 @@ def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
 def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path) -> None:
     exhibit = Exhibit("bare", replace(bundle, gallery=None, map=None), tmp_path)
     description = json.loads(json.dumps(exhibit.describe()))
-    assert [description[key] for key in ("images", "map", "labels", "points", "sprite")] == [0, None, {}, None, None]
+    assert [description[key] for key in ("images", "map", "labels", "points", "means", "sprite")] == [
+        0,
+        None,
+        {},
+        None,
+        None,
+        None,
+    ]
     assert description["start"] == [0.0] * 4
     by_index = {latent["index"]: latent["kl"] for latent in description["latents"]}
+    assert all((latent["centre"], latent["sd"]) == (0, 1) for latent in description["latents"])
     assert [by_index[i] for i in range(4)] == bundle.config["evaluation"]["kl_per_latent"]
     with pytest.raises(ValueError, match="bare has no gallery"):
         exhibit.column("label")

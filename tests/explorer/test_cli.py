@@ -1,6 +1,7 @@
 """Laws of the command line, most of them on the real program."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -13,15 +14,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from PIL import Image
 
 import core
+from core.architecture import LIKELIHOODS, NETWORKS
 from core.images import to_png
-from explorer.cli import main
+from explorer.cli import app, main
 from explorer.describe import decode, describe
 
 PROGRAM = Path(sys.executable).with_name("latentscape")
-COMMANDS = ["explore", "list", "train", "evaluate", "encode", "decode", "project"]
+COMMANDS = [
+    "explore",
+    "list",
+    "train",
+    "evaluate",
+    "encode",
+    "decode",
+    "project",
+    "calibrate",
+    "recipes",
+    "export",
+    "publish",
+    "pull",
+]
 
 
 def latentscape(*arguments: object) -> str:
@@ -198,6 +214,14 @@ def test_every_command_shows_an_example(call: Call, command: str, flag: str) -> 
     assert f"Example: latentscape {command}" in " ".join(out.split())
 
 
+def test_the_help_names_every_likelihood_and_network(call: Call) -> None:
+    """The names are written out in the help, which must not wait for torch; the dicts decide."""
+    parameters = {p.name: p for p in typer.main.get_command(app).commands["train"].params}  # pyright: ignore[reportAttributeAccessIssue]
+    for option, choices in (("likelihood", LIKELIHOODS), ("network", NETWORKS)):
+        named = re.split(r"[^a-z-]+", parameters[option].help)
+        assert set(choices) <= set(named), option
+
+
 def test_help_lists_every_command(call: Call) -> None:
     status, out, _ = call("--help")
     assert status == 0
@@ -229,8 +253,11 @@ def wrong(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
         "no latents": ([*run, "--latents", "0"], "--latents"),
         "unknown device": ([*run, "--device", "quantum"], "device 'quantum' is not available"),
         "too few names": ([*run, "--label-names", "a,b"], "--label-names must name the classes 0 to 1"),
-        "no such data": (["train", f"{folder}/no", "--out", f"{folder}/run"], "DATA must be digits, a folder of IDX files"),
-        "no pictures": (["train", f"{folder}/empty", "--out", f"{folder}/run"], "holds no pictures"),
+        "no such data": (
+            ["train", f"{folder}/no", "--out", f"{folder}/run"],
+            "DATA must be digits, dsprites, an .npz file, a folder of IDX files, or pictures",
+        ),
+        "no pictures": (["train", f"{folder}/empty", "--out", f"{folder}/run"], "there are no pictures that can be read"),
         "a foreign folder": (["train", "digits", "--out", f"{folder}/thesis"], "not a bundle and not empty"),
         "nowhere to save": (["train", "digits"], "--out"),
         "wrong shape": (["evaluate", tiny, "--data", f"{folder}/big.npz"], "(N, 1, 8, 8), for this model"),
@@ -252,6 +279,10 @@ def choices(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
         "method": (["project", tiny, "--method", "tsne", "--out", f"{folder}/p"], "method must be one of umap, pca, latents"),
         "fit of a folder": (["train", f"{folder}/good", "--out", f"{folder}/run", "--fit", "squeeze"], "fit must be one of"),
         "precision": ([*run, "--precision", "int4", "--epochs", "1"], "precision must be one of float32, bfloat16"),
+        "binarization": (
+            [*run, "--binarization", "often", "--epochs", "1"],
+            "binarization must be one of none, static, dynamic",
+        ),
     }
 
 
@@ -288,7 +319,7 @@ def test_a_wrong_choice_ends_in_one_line_and_status_2(tiny_bundle: Path, mess: s
     """Without the tests' type checks, so in a process of its own: one for all of them."""
     program = """
 import contextlib, io, json, sys
-from explorer.cli import main
+from explorer.cli import app, main
 for arguments in json.loads(sys.stdin.read()):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -337,3 +368,33 @@ def test_a_busy_default_port_moves_to_the_next_free_one() -> None:
         assert choose_port("127.0.0.1", None) > first
     with pytest.raises(ValueError, match="host must be an address of this machine"):
         choose_port("no.such.host.invalid", None)
+
+
+def test_evaluate_scores_what_is_asked_and_saves_it(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
+    """Importance samples, the first images alone, and with --save the same figures in the bundle and on its card."""
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_bundle, copy)
+    status, out, _ = call("evaluate", str(copy), "--data", "digits", "--samples", "20", "--limit", "90", "--save", "--json")
+    assert status == 0
+    figures = json.loads(out)
+    assert (figures["images"], figures["nll_samples"]) == (90, 20)
+    images = core.load_data("digits", "test").images[:90]
+    expected = core.evaluate(core.load(copy).vae, images, samples=20)
+    assert figures["nll"] == pytest.approx(expected.nll, rel=1e-6)
+    assert figures["nll"] < -figures["elbo"]
+    saved = core.load(copy).config["evaluation"]
+    assert saved == {key: value for key, value in figures.items() if key != "model"}
+    assert f"{figures['nll']:.2f} nats, 20 importance samples an image" in (copy / "README.md").read_text()
+
+
+def test_calibrate_gives_a_verdict_that_encode_prints(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    status, out, _ = call("calibrate", str(tiny_bundle), "--data", "digits", "--out", str(copy))
+    assert status == 0
+    assert "Calibrated on 119 held-out images" in out
+    to_file = tmp_path / "noise.png"
+    noise = torch.randint(0, 256, (1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    to_file.write_bytes(to_png(noise))
+    records = json.loads(call("encode", str(copy), str(to_file), "--json")[1])
+    assert records[0]["p_value"] == pytest.approx(core.load(copy).anomaly(noise[None]).p_value.item())
+    assert records[0]["p_value"] < 0.05

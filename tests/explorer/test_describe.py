@@ -21,7 +21,7 @@ def test_a_record_is_the_posterior_the_elbo_and_the_place(bundle: Bundle) -> Non
     assert json.loads(json.dumps(records)) == records
     places = bundle.map.place(encodings.mean)
     for i, record in enumerate(records):
-        assert list(record) == ["mean", "log_variance", "elbo", "log_likelihood", "kl", "x", "y"]
+        assert list(record) == ["mean", "log_variance", "elbo", "log_likelihood", "kl", "p_value", "x", "y"]
         assert record["mean"] == pytest.approx(encodings.mean[i].tolist(), rel=1e-5, abs=1e-6)
         assert record["log_variance"] == pytest.approx(encodings.log_variance[i].tolist(), rel=1e-5, abs=1e-6)
         assert record["elbo"] == pytest.approx(record["log_likelihood"] - record["kl"], rel=1e-5)

@@ -57,6 +57,13 @@ def test_any_z_shows_its_decode_its_place_and_the_nearest_image(catalogue: Catal
     assert answer["nearest"]["distance"] == pytest.approx(float(distances.min()), rel=1e-5)
 
 
+def test_many_points_come_as_pictures_alone(catalogue: Catalogue, bundle: Bundle) -> None:
+    points = torch.randn(5, 4)
+    answer = ask(explore.decode_points, catalogue, z=points.tolist())
+    assert set(answer) == {"pixels"}
+    assert np.abs(picture(answer, 5).astype(int) - expected(bundle, points)).max() <= 1
+
+
 def test_a_place_shows_the_decode_of_what_lies_there(catalogue: Catalogue, bundle: Bundle) -> None:
     assert bundle.gallery is not None
     assert bundle.map is not None
@@ -80,6 +87,18 @@ def test_samples_follow_the_seed_and_shrink_with_the_temperature(catalogue: Cata
     assert (picture(whole, 9) == expected(bundle, whole["z"])).all()
     cold = ask(explore.draw_samples, catalogue, seed=3, temperature=0, count=2)
     assert cold["z"] == [[0.0] * 4] * 2
+
+
+def test_the_temperature_spreads_a_learned_priors_draws_around_the_images_mean(catalogue: Catalogue, bundle: Bundle) -> None:
+    learned = Catalogue(dict(catalogue.paths))
+    architecture = {**bundle.config["architecture"], "prior": "flow"}
+    exhibit = learned["tiny"]
+    exhibit.bundle = replace(bundle, config={**bundle.config, "architecture": architecture})
+    z = {t: np.array(ask(explore.draw_samples, learned, seed=3, temperature=t, count=5)["z"]) for t in (0, 0.5, 1)}
+    assert bundle.gallery is not None
+    assert np.allclose(z[0], bundle.gallery.mean.mean(0).numpy(), atol=1e-6)
+    assert np.allclose(z[0.5], (z[0] + z[1]) / 2, atol=1e-6)
+    assert z[1].tolist() == ask(explore.draw_samples, catalogue, seed=3, temperature=1, count=5)["z"]
 
 
 def test_a_model_opens_with_its_description_and_colours(catalogue: Catalogue) -> None:
@@ -110,6 +129,10 @@ Z = [0.0] * 4
         (explore.decode_point, {"model": "tiny", "z": [*Z[:3], math.nan]}, "z must be 4 finite numbers"),
         (explore.decode_point, {"model": "tiny", "z": [*Z[:3], 10**400]}, "z must be 4 finite numbers"),
         (explore.decode_point, {"model": "tiny", "z": "0,0,0,0"}, "z must be 4 finite numbers"),
+        (explore.decode_points, {"model": "tiny", "z": []}, "z must be a list of 1 to 64 points; got 0"),
+        (explore.decode_points, {"model": "tiny", "z": [Z] * 65}, "z must be a list of 1 to 64 points; got 65"),
+        (explore.decode_points, {"model": "tiny", "z": 3}, "z must be a list of 1 to 64 points; got int"),
+        (explore.decode_points, {"model": "tiny", "z": [Z, Z[:2]]}, "z must be 4 finite numbers"),
         (explore.decode_image, {"model": "tiny", "index": 300}, "index must be from 0 to 299; got 300"),
         (explore.decode_image, {"model": "tiny", "index": -1}, "index must be from 0 to 299; got -1"),
         (explore.decode_image, {"model": "tiny", "index": 1.5}, "index must be from 0 to 299; got 1.5"),

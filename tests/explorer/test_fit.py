@@ -1,7 +1,9 @@
 """Laws of what lies between the command line and training."""
 
 import io
+import json
 import signal
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,11 @@ from rich.console import Console
 import core
 from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
 from core.training import split
-from explorer.fit import choose_device, default_epochs, fit, follow, rename_labels
-
-
-@pytest.mark.parametrize("images", [1, 30, 1198, 54_000, 60_000, 10**7])
-def test_small_sets_get_more_epochs_within_bounds(images: int) -> None:
-    epochs = default_epochs(images)
-    assert 20 <= epochs <= 1000
-    assert epochs in (20, 1000) or epochs * images == pytest.approx(1_200_000, rel=0.01)
+from explorer import making
+from explorer.cli import main
+from explorer.fit import choose_device, fit, paper, rename_labels
+from explorer.log import follow
+from explorer.recipes import RECIPES
 
 
 def test_classes_get_their_names() -> None:
@@ -40,6 +39,12 @@ def test_devices() -> None:
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="device 'quantum' is not available here"):
         choose_device("quantum")
+
+
+def test_paper_has_a_name_or_a_number() -> None:
+    assert (paper("auto"), paper("white"), paper("#0a141e")) == (None, (255, 255, 255), (10, 20, 30))
+    with pytest.raises(ValueError, match="--background must be auto, a colour such as white, or #rrggbb; got 'cake'"):
+        paper("cake")
 
 
 def test_following_a_run_shows_it_and_returns_the_last_report(digits: Data) -> None:
@@ -90,3 +95,38 @@ def test_training_goes_on_only_with_images_of_the_same_shape(tiny_bundle: Path, 
     np.savez(tmp_path / "data.npz", images=np.zeros((40, 12, 12), np.uint8))
     with pytest.raises(ValueError, match="images must be 8-bit"):
         fit(str(tmp_path / "data.npz"), tmp_path / "more", "more", {"epochs": 1.0}, start=str(tiny_bundle))
+
+
+def test_a_recipe_is_options_that_the_command_line_overrides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(
+            [
+                "train",
+                "digits",
+                "--out",
+                str(tmp_path / "r"),
+                "--recipe",
+                "digits",
+                "--epochs",
+                "1",
+                "--network",
+                "mlp",
+                "--gallery",
+                "0",
+            ]
+        )
+    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert config["architecture"]["latents"] == RECIPES["digits"].options["latents"]
+    assert config["architecture"]["network"] == "mlp"
+    assert config["training"]["settings"]["epochs"] == 1
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "digits", "--out", str(tmp_path / "s"), "--recipe", "cake"])
+    assert "recipe must be one of digits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_names_options_of_train(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(RECIPES[name].options) <= set(signature(making.train).parameters)
+    with pytest.raises(SystemExit, match="0"):
+        main(["recipes"])
+    assert RECIPES[name].command(name) in capsys.readouterr().out

@@ -1,0 +1,73 @@
+"""A short film of the page for the README: the lens over the map, then a slider, as a GIF.
+
+Run by hand:  python tests/bench/recording.py --runtime DIR --out explorer.gif [BUNDLE]
+
+The mouse is moved step by step and the page photographed after each step, so the film is smooth on any machine and says nothing
+about speed; latency.py does.
+"""
+
+import argparse
+import io
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from measure import chromium, explorer, serve, visit
+from PIL import Image, ImageDraw
+from playwright.sync_api import Page
+
+STEPS = 45
+POINTER = [(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)]
+
+
+def photograph(page: Page, x: float, y: float) -> Image.Image:
+    """The page, with a pointer drawn where the mouse is: photographs have none."""
+    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    ImageDraw.Draw(image).polygon([(x + a, y + b) for a, b in POINTER], fill="white", outline="black")
+    return image.resize((image.width * 5 // 8, image.height * 5 // 8), Image.Resampling.LANCZOS)
+
+
+def film(page: Page) -> Iterator[Image.Image]:
+    box = page.locator("#map .nsewdrag").bounding_box()
+    slider = page.locator("#sliders input[type=range]").first.bounding_box()
+    assert box is not None
+    assert slider is not None
+    for i in range(STEPS):
+        angle = 2 * math.pi * i / STEPS
+        x = box["x"] + box["width"] * (0.45 + 0.32 * math.cos(angle))
+        y = box["y"] + box["height"] * (0.5 + 0.34 * math.sin(angle))
+        page.mouse.move(x, y)
+        page.wait_for_timeout(120)
+        yield photograph(page, x, y)
+    y = slider["y"] + slider["height"] / 2
+    page.mouse.move(slider["x"] + slider["width"] / 2, y)
+    page.mouse.down()
+    for i in range(STEPS):
+        x = slider["x"] + slider["width"] * (0.5 + 0.38 * math.sin(2 * math.pi * i / STEPS))
+        page.mouse.move(x, y)
+        page.wait_for_timeout(120)
+        yield photograph(page, x, y)
+    page.mouse.up()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", nargs="?", default="fashion-mnist")
+    parser.add_argument("--runtime", default=os.environ.get("LATENTSCAPE_RUNTIME"), help="folder with onnxruntime-web")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    if not arguments.runtime:
+        parser.error("--runtime must name a folder with onnxruntime-web; see README.md.")
+    with (
+        serve(*explorer(arguments.bundle, arguments.runtime)) as server,
+        chromium() as browser,
+        visit(browser, server.address, "page") as page,
+    ):
+        frames = [frame.quantize(128) for frame in film(page)]
+    frames[0].save(arguments.out, save_all=True, append_images=frames[1:], duration=80, loop=0, optimize=True)
+    print(f"{arguments.out}: {len(frames)} frames, {arguments.out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

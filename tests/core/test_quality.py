@@ -1,0 +1,106 @@
+"""Laws of sample quality, and of the classifier that it is judged by."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import core
+from core.features import Reader, fit_reader
+from core.images import to_unit
+from core.quality import frechet, precision_recall, quality
+
+
+def points(n: int, d: int = 4, seed: int = 0) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_frechet_distance_of_normals_is_the_known_one() -> None:
+    """Diagonal covariances: squared distance of means plus that of standard deviations."""
+    scale = torch.tensor([1.0, 2.0, 0.5, 3.0])
+    a, b = points(200_000), points(200_000, seed=1) * scale + 1
+    assert frechet(a, b) == pytest.approx(4 + (scale - 1).square().sum().item(), rel=0.02)
+    assert frechet(a, a) == pytest.approx(0, abs=1e-6)
+    assert frechet(a, b) == pytest.approx(frechet(b, a), rel=1e-6)
+
+
+def test_precision_and_recall_tell_missing_kinds_from_wrong_ones() -> None:
+    left, right = points(400) - 20, points(400, seed=1) + 20
+    real = torch.cat([left, right])
+    again = torch.cat([points(400, seed=2) - 20, points(400, seed=3) + 20])
+    both = precision_recall(real, again)
+    assert min(both) > 0.9
+    precision, recall = precision_recall(real, points(400, seed=2) - 20)
+    assert precision > 0.9
+    assert recall == pytest.approx(0.5, abs=0.05)
+    precision, recall = precision_recall(left, again)
+    assert precision == pytest.approx(0.5, abs=0.05)
+    assert recall > 0.9
+    assert precision_recall(left, right) == (0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor, Tensor]:
+    data = core.load_data("digits", "train")
+    assert isinstance(data.images, Tensor)
+    return data.images, torch.from_numpy(data.labels["label"].astype(int)), torch.arange(0, len(data.images), 6)
+
+
+@pytest.fixture(scope="module")
+def reader(digits: tuple[Tensor, Tensor, Tensor]) -> Reader:
+    images, labels, held_out = digits
+    return fit_reader(images, {"label": labels.numpy()}, held_out)
+
+
+def test_the_classifier_reads_digits_that_it_has_not_seen(reader: Reader, digits: tuple[Tensor, Tensor, Tensor]) -> None:
+    images, labels, held_out = digits
+    right = reader.read(reader.features(to_unit(images[held_out])))["label"].argmax(1) == labels[held_out]
+    assert reader.accuracy["label"] == pytest.approx(right.double().mean().item())
+    assert reader.accuracy["label"] > 0.95
+
+
+def test_a_reader_survives_its_files_bitwise(reader: Reader, tmp_path: Path) -> None:
+    save_file(reader.classifier.state_dict(), tmp_path / "features.safetensors")
+    again = Reader.open(tmp_path / "features.safetensors", 1, json.loads(json.dumps(reader.as_dict())))
+    x = torch.rand(5, 1, 8, 8)
+    assert torch.equal(again.features(x), reader.features(x))
+    assert again.as_dict() == reader.as_dict()
+    for channels, config in ((3, reader.as_dict()), (1, {"values": {"label": ["0"]}, "accuracy": {}}), (1, None), (1, {})):
+        with pytest.raises(ValueError, match="is damaged"):
+            Reader.open(tmp_path / "features.safetensors", channels, config)
+    nameless = {name: weight * float("nan") for name, weight in reader.classifier.state_dict().items()}
+    save_file(nameless, tmp_path / "features.safetensors")
+    with pytest.raises(ValueError, match="not numbers"):
+        Reader.open(tmp_path / "features.safetensors", 1, reader.as_dict())
+
+
+def test_a_trained_model_samples_better_than_an_untrained_one(
+    reader: Reader, digits: tuple[Tensor, Tensor, Tensor], fresh: Callable[[], core.VAE]
+) -> None:
+    images, labels, held_out = digits
+    trained = quality(core.load("digits").vae, reader, images[held_out], {"label": labels[held_out].numpy()})
+    untrained = quality(fresh(), reader, images[held_out], {"label": labels[held_out].numpy()})
+    assert trained.fid < untrained.fid / 5
+    assert trained.recall > untrained.recall
+    assert trained.accuracy["label"] >= trained.accuracy_of_reconstructions["label"] - 0.02
+    assert trained.accuracy_of_reconstructions["label"] > 0.8
+    assert untrained.accuracy_of_reconstructions["label"] < 0.3
+
+
+@pytest.fixture
+def fresh() -> Callable[[], core.VAE]:
+    def build() -> core.VAE:
+        torch.manual_seed(0)
+        return core.load("digits").architecture.build().eval()
+
+    return build
+
+
+def test_images_without_labels_cannot_teach_a_classifier() -> None:
+    with pytest.raises(ValueError, match=r"needs a label with 2 to 256 classes.*got file"):
+        fit_reader(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), {"file": np.arange(30)}, torch.arange(3))

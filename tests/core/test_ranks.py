@@ -1,0 +1,88 @@
+"""Laws of several processes: together they do what one alone does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import core
+from core.ranks import Ranks, launched_precision
+
+TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What one process and two made of the same run, and what the two said."""
+    folder = tmp_path_factory.mktemp("ranks")
+    np.save(folder / "images.npy", digits.images[:500].numpy())
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29817"]
+    for name, launcher in (("one", [sys.executable]), ("two", two)):
+        command = [*launcher, str(TESTS / "ranks.py"), folder / "images.npy", folder / name]
+        done = subprocess.run(command, env={**environment, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "compares the images of a batch, which 2 processes do not have in one place" in done.stdout
+    one, two = load_file(folder / "one"), load_file(folder / "two")
+    assert (int(one.pop("ranks")), int(two.pop("ranks"))) == (1, 2)
+    # Only the first process writes, and the checkpoints are whole.
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("images.npy", "one", "one.conv", "one.mlp", "two", "two.conv", "two.mlp")
+    ]
+    return one, two
+
+
+Results = tuple[dict[str, Tensor], dict[str, Tensor]]
+
+
+def test_two_processes_end_where_one_with_the_whole_batch_ends(results: Results) -> None:
+    one, two = results
+    assert one.keys() == two.keys()
+    for kind in ("mlp normal", "conv vamp"):
+        names = [name for name in one if name.startswith(kind)]
+        assert len(names) > 10
+        for name in names:
+            distance, size = (one[name] - two[name]).norm(), one[name].norm()
+            assert distance <= 1e-4 * size, name
+
+
+def test_two_processes_measure_what_one_measures(results: Results) -> None:
+    """On the weights of each: they differ in float rounding alone, the figures likewise; counts are the same."""
+    one, two = results
+    assert two["encode mean"].shape == (500, 4)
+    assert two["place"].shape == (500, 2)
+    assert two["encode one"].shape == (1, 4)
+    for name in one:
+        if name.startswith(("figure", "encode", "place")):
+            assert torch.allclose(one[name], two[name], rtol=1e-5, atol=1e-5), name
+    for name in ("figure images", "figure active_units", "figure nll_samples"):
+        assert one[name] == two[name]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 255, 256, 257, 1000])
+@pytest.mark.parametrize("block", [1, 256])
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_the_parts_are_all_rows_each_once_in_whole_blocks(n: int, block: int, count: int) -> None:
+    rows: list[int] = []
+    for rank in range(count):
+        ranks = Ranks()
+        ranks.count, ranks.rank = count, rank
+        part = ranks.part(n, block)
+        assert part.start % block == 0 or part.start == n
+        rows += range(n)[part]
+    assert rows == list(range(n))
+
+
+def test_a_precision_that_training_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked, precision in (("no", None), ("bf16", "bfloat16")):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
+        assert launched_precision() == precision
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    with pytest.raises(ValueError, match="--mixed_precision must be one of no, bf16; got fp16"):
+        launched_precision()

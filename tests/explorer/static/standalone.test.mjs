@@ -1,0 +1,146 @@
+// Laws of the page without a server: it answers what the app's server answers. SITE is an exported folder's address, CASES names
+// what Python wrote, RUNTIME the runtime's folder.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { Encoder } from "../../../explorer/static/encoder.js";
+import { bytes } from "../../../explorer/static/picture.js";
+import { levels, load, Network } from "../../../explorer/static/runtime.js";
+import { calls, Standalone, verdict } from "../../../explorer/static/standalone.js";
+
+const { SITE, CASES, RUNTIME } = process.env;
+const cases = JSON.parse(readFileSync(`${CASES}/cases.json`, "utf8"));
+const file = (path) => SITE + path;
+const page = await (await fetch(file("index.html"))).text();
+const baked = JSON.parse(page.match(/id="baked">(.*?)<\/script>/s)[1]);
+
+/** What worker.js does, without a worker: Node has no such workers. */
+async function open({ decoder }) {
+  const ort = await import(pathToFileURL(`${RUNTIME}/ort.wasm.bundle.min.mjs`));
+  Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: readFileSync(`${RUNTIME}/ort-wasm-simd-threaded.wasm`) });
+  const network = await Network.open(ort, await load(file(decoder)));
+  return {
+    closed: false,
+    async decode(points) {
+      const { data, dims } = await network.mean(Float32Array.from(points.flat()), points.length);
+      return levels(data, dims);
+    },
+    async encode({ files, ...request }) {
+      this.encoder ??= await Encoder.open(network, files);
+      return this.encoder.encode(request);
+    },
+  };
+}
+
+let server;
+before(() => {
+  server = calls(new Standalone(baked, file, open));
+});
+
+const apart = (got, wanted) => Math.max(0, ...wanted.map((value, i) => Math.abs(value - got[i])));
+function near(got, wanted, tolerance, what) {
+  assert.equal(got.length, wanted.length, what);
+  assert.ok(apart(got, wanted) <= tolerance, `${what}: ${apart(got, wanted)} off`);
+}
+
+/** Pictures, places and neighbours as the server gives them; the page's posterior means are in half precision. */
+function answers(got, wanted, what) {
+  assert.equal(got.error, undefined, what);
+  near(got.z, wanted.z, 4e-3, `${what}: z`);
+  near([...bytes(got.pixels)], [...bytes(wanted.pixels)], 3, `${what}: pixels`);
+  if (wanted.x !== undefined) near([got.x, got.y], [wanted.x, wanted.y], 0.02, `${what}: place`);
+  if (wanted.gap !== undefined) near([got.gap], [wanted.gap], 1e-4, `${what}: gap`);
+  if (wanted.nearest) near([got.nearest.distance], [wanted.nearest.distance], 4e-3, `${what}: nearest`);
+}
+
+test("the first picture stands without the decoder", async () => {
+  const alone = calls(new Standalone(baked, file, () => assert.fail("the decoder was opened")));
+  answers(await alone.decode_point({ z: baked.description.start }), cases.start, "start");
+});
+
+test("pictures that nobody waits for do not open the decoder; a point does, and then they come", async () => {
+  let opened = 0;
+  const alone = calls(new Standalone(baked, file, (description) => ((opened += 1), open(description))));
+  const patient = alone.decode_points({ z: [baked.description.middle] });
+  await new Promise((wake) => setTimeout(wake, 20));
+  assert.equal(opened, 0);
+  await alone.decode_point({ z: baked.description.middle });
+  assert.equal((await patient).pixels.length, baked.description.shape.reduce((a, b) => a * b));
+  assert.equal(opened, 1);
+});
+
+test("points, images and places are what the server answers", async () => {
+  for (const [call, request, wanted] of cases.points) answers(await server[call](request), wanted, `${call} ${JSON.stringify(request)}`);
+});
+
+test("a sheet of samples is the server's, at any temperature; beyond the baked ones they come again", async () => {
+  const flat = ({ z, pixels }) => ({ z: z.flat(), pixels });
+  for (const [request, wanted] of cases.samples) answers(flat(await server.draw_samples(request)), flat(wanted), JSON.stringify(request));
+  const request = { temperature: 1, count: 64 };
+  const [first, again] = [await server.draw_samples({ ...request, seed: 0 }), await server.draw_samples({ ...request, seed: 16 })];
+  assert.deepEqual(first.z, again.z);
+  assert.equal((await server.draw_samples({ ...request, count: 1, seed: 2 ** 31 - 1 })).z.length, 1);
+});
+
+test("colours are the server's", async () => {
+  for (const [by, wanted] of cases.colours) {
+    const got = await server.colour({ by });
+    if (wanted.classes) assert.deepEqual(got, wanted);
+    else near(got.values, wanted.values, 4e-3, by);
+  }
+});
+
+for (const { name, picture, request, wanted } of cases.encodings) {
+  test(`${name} is encoded as the server encodes it, to 1e-4`, async () => {
+    const path = new Blob([Buffer.from(picture, "base64")]);
+    const got = await server.encode_upload({ path, crop: null, ...request });
+    assert.equal(got.error, undefined);
+    assert.deepEqual(got.steps, wanted.steps);
+    assert.equal(Buffer.compare(Buffer.from(got.seen), Buffer.from(wanted.seen, "base64")), 0, "seen");
+    for (const key of ["mean", "log_variance"]) near(got[key], wanted[key], 1e-4, key);
+    for (const key of ["log_likelihood", "kl", "elbo"]) near([got[key]], [wanted[key]], 1e-4 * (1 + Math.abs(wanted[key])), key);
+    near([got.p_value], [wanted.p_value], 1e-2, "p-value");
+    near([got.rank], [wanted.rank], 1e-2, "rank");
+    near([got.rmse], [wanted.rmse], 2e-3, "error");
+    near([got.x, got.y], [wanted.x, wanted.y], 0.02, "place");
+    for (const key of ["reconstruction", "error_map"]) near([...got[key]], [...bytes(wanted[key])], 1, key);
+    near(got.neighbours.map(({ distance }) => distance), wanted.neighbours.map(({ distance }) => distance), 4e-3, "neighbours");
+  });
+}
+
+test("a draw is mean + sigma * epsilon", async () => {
+  const mean = baked.description.middle.map((_, i) => i);
+  const still = await server.draw_again({ mean, log_variance: mean.map(() => -60) });
+  near(still.z, mean, 1e-9, "no sigma");
+  const draws = await Promise.all(Array.from({ length: 400 }, () => server.draw_again({ mean, log_variance: mean.map(() => Math.log(4)) })));
+  const spread = Math.sqrt(draws.reduce((sum, { z }) => sum + (z[0] - mean[0]) ** 2, 0) / draws.length);
+  assert.ok(Math.abs(spread - 2) < 0.4, `${spread}`);
+});
+
+test("what is wrong with a picture is said, not thrown", async () => {
+  for (const path of [new Blob(["these are notes"]), new Blob([Buffer.from(cases.encodings[0].picture, "base64").subarray(0, 60)])]) {
+    const { error } = await server.encode_upload({ path, crop: null, polarity: "auto", trim: true });
+    assert.match(error, /not an image/);
+  }
+  const { error } = await server.encode_upload({ path: new Blob([Buffer.from(cases.bomb, "base64")]), crop: null, polarity: "auto", trim: true });
+  assert.match(error, /up to 50,000,000 pixels; this one has 60000x60000/);
+});
+
+test("a decoder that has died is opened again, and one that cannot be is told", async () => {
+  const decoders = [];
+  const one = { decode: async () => new Uint8ClampedArray(1) };
+  const standalone = new Standalone(baked, file, async () => (decoders.push({ ...one, closed: false }), decoders.at(-1)));
+  await standalone.decoder();
+  assert.equal(await standalone.decoder(), decoders[0]);
+  decoders[0].closed = true;
+  await Promise.all([standalone.decoder(), standalone.decoder()]);
+  assert.equal(decoders.length, 2);
+  const never = calls(new Standalone(baked, file, async () => Promise.reject(new Error("no WebAssembly"))));
+  assert.deepEqual(await never.decode_point({ z: baked.description.middle }), { error: "no WebAssembly" });
+});
+
+test("a p-value has core's words", () => {
+  for (const [p, words] of cases.verdicts) assert.equal(verdict(p), words);
+});

@@ -1,0 +1,173 @@
+"""Laws of the layer between strangers and the app: what is too much is refused in words, and what breaks is not shown."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from explorer.limits import CLOSED, Guard, Limits, Message, Receive, Send, parse_auth, visitor
+
+LIMITS = Limits(upload=100_000, body=1000, rate=10, burst=50, visitors=100, concurrent=3)
+
+
+@dataclass
+class Desk:
+    """A guard around an app that answers with what it was sent, and a clock that is set by hand."""
+
+    now: float = 0.0
+    reached: int = 0
+    wait: asyncio.Event | None = None
+    told: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self.app, LIMITS, clock=lambda: self.now)
+
+    async def app(self, scope: Message, receive: Receive, send: Send) -> None:
+        self.reached += 1
+        if scope["path"] == "/break":
+            raise RuntimeError("/home/ada/secret.py is broken")
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        if self.wait is not None:
+            await self.wait.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def ask(self, path: str, *parts: bytes, method: str = "POST", who: str = "1.2.3.4", **headers: str) -> Any:
+        """Status, headers and body of one request, whose body comes in these parts."""
+        told: list[Message] = []
+        left = list(parts) or [b""]
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": method, "path": path, "headers": given, "client": (who, 1)}
+        await self.guard(scope, receive, send)
+        return told[0]["status"], dict(told[0]["headers"]), told[1]["body"]
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Its result, by a loop in a thread of its own: the browser tests leave one running in this thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+def ask(desk: Desk, *given: Any, **more: Any) -> Any:
+    return run(desk.ask(*given, **more))
+
+
+def test_what_is_allowed_passes_unchanged_with_the_headers_and_a_number_of_its_own() -> None:
+    desk = Desk()
+    numbers = set()
+    for _ in range(5):
+        status, headers, body = ask(desk, "/gradio_api/component_server", b"abc", b"def", content_length="6")
+        assert (status, body) == (200, b"abcdef")
+        assert headers[b"X-Content-Type-Options"] == b"nosniff"
+        assert b"frame-ancestors 'self' https://huggingface.co" in headers[b"Content-Security-Policy"]
+        numbers.add(headers[b"X-Request-Id"])
+    assert len(numbers) == 5
+
+
+def test_health_is_answered_without_the_app() -> None:
+    desk = Desk()
+    status, _, body = ask(desk, "/health", method="GET")
+    assert (status, json.loads(body)["status"], desk.reached) == (200, "ok", 0)
+
+
+@pytest.mark.parametrize(("path", "most"), [("/gradio_api/run/decode", 1000), ("/gradio_api/upload", 100_000 + (64 << 10))])
+def test_a_body_of_the_limit_passes_and_one_byte_more_does_not(path: str, most: int) -> None:
+    """Whether it says how long it is or not."""
+    desk = Desk()
+    assert ask(desk, path, bytes(most), content_length=str(most))[0] == 200
+    assert ask(desk, path, bytes(most - 10), bytes(10))[0] == 200
+    status, _, body = ask(desk, path, bytes(most + 1), content_length=str(most + 1))
+    assert status == 413
+    assert f"{most:,} bytes" in json.loads(body)["error"]
+    assert desk.reached == 2
+    assert ask(desk, path, bytes(most), b"x")[0] == 413
+    assert ask(desk, path, b"", content_length="-1")[0] == 413
+
+
+def test_in_any_stretch_no_visitor_gets_more_than_the_burst_and_the_rate() -> None:
+    desk = Desk()
+    passed = 0
+    for step in range(1000):  # ten seconds at a hundred a second
+        desk.now = step / 100
+        passed += ask(desk, "/gradio_api/run/decode")[0] == 200
+    assert LIMITS.burst + 10 * LIMITS.rate - 2 <= passed <= LIMITS.burst + 10 * LIMITS.rate
+    status, headers, body = ask(desk, "/gradio_api/run/decode")
+    assert status == 429
+    assert headers[b"retry-after"] == b"1"
+    assert "wait a moment" in json.loads(body)["error"]
+    assert ask(desk, "/gradio_api/run/decode", who="5.6.7.8")[0] == 200  # nobody else waits
+    assert ask(desk, "/", method="GET")[0] == 200  # and pages and pictures are not counted
+    desk.now += 60
+    assert [ask(desk, "/gradio_api/run/decode")[0] for _ in range(LIMITS.burst + 1)] == [200] * LIMITS.burst + [429]
+
+
+def test_strangers_without_end_are_not_remembered_without_end() -> None:
+    desk = Desk()
+    for i in range(1000):
+        ask(desk, "/gradio_api/run/decode", who=f"10.0.{i // 256}.{i % 256}")
+    assert len(desk.guard._buckets) == LIMITS.visitors
+
+
+def test_no_more_than_so_many_are_under_way_and_all_of_them_are_let_go() -> None:
+    async def crowd() -> list[int]:
+        desk = Desk(wait=asyncio.Event())
+        assert desk.wait is not None
+        tasks = [asyncio.create_task(desk.ask("/gradio_api/run/decode")) for _ in range(8)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        desk.wait.set()
+        first = [(await task)[0] for task in tasks]
+        return [*first, (await desk.ask("/gradio_api/run/decode"))[0]]
+
+    assert sorted(run(crowd())[:-1]) == [200] * 3 + [503] * 5
+    assert run(crowd())[-1] == 200
+
+
+def test_what_breaks_is_a_number_to_the_visitor_and_a_traceback_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    desk = Desk()
+    status, headers, body = ask(desk, "/break")
+    assert status == 500
+    assert b"secret" not in body
+    assert b"Traceback" not in body
+    number = json.loads(body)["request"]
+    assert headers[b"X-Request-Id"] == number.encode()
+    logged = json.loads(capsys.readouterr().err)
+    assert logged["request"] == number
+    assert "secret.py is broken" in logged["text"]
+    assert desk.guard._under_way == 0
+
+
+@pytest.mark.parametrize("door", [*CLOSED, "/gradio_api/runs", "/gradio_api/run-history/connect", "/gradio_api/proxy=http://x"])
+def test_doors_that_the_explorer_has_no_use_for_are_closed(door: str) -> None:
+    desk = Desk()
+    assert [ask(desk, door, method=method)[0] for method in ("GET", "POST", "HEAD")] == [404] * 3
+    assert desk.reached == 0
+
+
+def test_only_a_spaces_proxy_is_believed_about_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    scope = {"headers": [(b"x-forwarded-for", b"6.6.6.6, 7.7.7.7")], "client": ("1.2.3.4", 5)}
+    assert visitor(scope) == "1.2.3.4"
+    monkeypatch.setenv("SPACE_ID", "ada/walk")
+    assert visitor(scope) == "7.7.7.7"
+
+
+def test_a_login_is_a_name_and_a_password() -> None:
+    assert parse_auth("ada:pass:word") == ("ada", "pass:word")
+    assert parse_auth(None) is None
+    for wrong in ("ada", "ada:", ":x", ":"):
+        with pytest.raises(ValueError, match="must be NAME:PASSWORD"):
+            parse_auth(wrong)

@@ -1,0 +1,395 @@
+"""Laws of giving a bundle away: through the hub, or as a Space, it is the same bundle, or it is refused with a reason."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib.metadata import distributions, requires
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from gradio_client import Client, handle_file
+from hub import TOKEN, Hub, check_card, serve
+from PIL import Image
+
+import core
+from core import manifest
+from core.card import METRICS, model_card
+from core.hub import check_repository
+from core.images import to_bytes
+from explorer import space
+
+ROOT = Path(__file__).parent.parent.parent
+PICKLE = b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x01:\x94\x85\x94R\x94."
+
+# Runs commands one after another as one person at one machine would, in a process that reads its environment afresh.
+SESSION = """
+import contextlib, io, json, sys
+from explorer.cli import main
+told = []
+for command in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main(command)
+    except SystemExit as ended:
+        told.append([ended.code, out.getvalue(), err.getvalue()])
+print(json.dumps(told))
+"""
+
+
+def session(environment: dict[str, str], folder: Path, *commands: list[str]) -> list[tuple[int, str, str]]:
+    """Status, output and errors of each command, in a process with this environment and this working folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    run = subprocess.run(
+        [sys.executable, "-c", SESSION, json.dumps(commands)],
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [tuple(told) for told in json.loads(run.stdout.splitlines()[-1])]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def published(hub: Hub, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, str]]:
+    """What somebody with a token was told who published the tiny bundle in every way."""
+    folder = tmp_path_factory.mktemp("publisher")
+    tampered = Path(shutil.copytree(tiny_bundle, folder / "tampered"))
+    (tampered / "model.pkl").write_bytes(PICKLE)
+    bundle = str(tiny_bundle)
+    return session(
+        hub.environment(folder / "home"),
+        folder,
+        ["publish", bundle, "ada/tiny", "--license", "mit"],
+        ["publish", bundle, "ada/tiny", "--license", "mit"],
+        ["publish", bundle, "ada/secret", "--private"],
+        ["publish", bundle, "ada/walk", "--space"],
+        ["publish", "hf:ada/tiny", "ada/walk2", "--space", "--private"],
+        ["publish", str(tampered), "ada/tampered"],
+        ["publish", bundle, "../../etc"],
+        ["publish", bundle, "ada/tiny", "--license", "all mine"],
+    )
+
+
+def test_what_is_published_is_the_bundle_with_a_card_that_the_hub_takes(hub: Hub, published: Any, tiny_bundle: Path) -> None:
+    assert [told[0] for told in published] == [0, 0, 0, 0, 0, 2, 2, 2], published
+    assert f"{hub.address}/ada/tiny" in published[0][1]
+    assert "latentscape explore hf:ada/tiny" in published[0][1]
+    files = hub.files("ada/tiny")
+    own = {path.name: path.read_bytes() for path in tiny_bundle.iterdir()}
+    assert {name: files[name] for name in own if name != "README.md"} == {n: c for n, c in own.items() if n != "README.md"}
+    assert set(files) == {*own, ".gitattributes"}
+    card = files["README.md"].decode()
+    check_card(card, "model")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["library_name"] == "latentscape"
+    assert front["license"] == "mit"
+    assert 'core.load("hf:ada/tiny")' in card
+    evaluation = json.loads(files["config.json"])["evaluation"]
+    figures = {metric["type"]: metric["value"] for metric in front["model-index"][0]["results"][0]["metrics"]}
+    assert figures["elbo"] == round(evaluation["elbo"], 4)
+    assert set(figures) == {key for key in METRICS if evaluation.get(key) is not None} | {"trustworthiness"}
+    assert len(hub.repositories["model", "ada/tiny"].commits) == 2  # made, published; the second time there was nothing new
+
+
+def test_what_is_refused_on_the_way_out_says_why(hub: Hub, published: Any) -> None:
+    assert "holds 'model.pkl', which no bundle has" in published[5][2]
+    assert "a repository is owner/name" in published[6][2]
+    assert "license must be one of the hub's" in published[7][2]
+    assert ("model", "ada/tampered") not in hub.repositories
+
+
+def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
+    hub: Hub, published: Any, tiny_bundle: Path, bundle: core.Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("years of work")
+    for name, change in TAMPERED.items():
+        repository = hub.repositories["model", f"eve/{name}"] = type(hub.repositories["model", "ada/tiny"])()
+        repository.commit(change(dict(hub.files("ada/tiny"))))
+    hub.requests.clear()
+    told = session(
+        hub.environment(tmp_path / "home", token=None),
+        tmp_path,
+        ["pull", "ada/tiny", "--out", "got"],
+        ["encode", "hf:ada/tiny", "--json", str(ROOT / ".github" / "explorer.png")],
+        ["pull", "ada/tiny@main", "--out", "taken"],
+        ["pull", "ada/nothing"],
+        ["pull", "ada/secret"],
+        ["pull", "ada/tiny@" + "0" * 40],
+        *(["pull", f"eve/{name}", "--out", "eves"] for name in TAMPERED),
+    )
+    assert [status for status, _, _ in told] == [0, 0, *[2] * (4 + len(TAMPERED))], told
+    for file in tiny_bundle.iterdir():
+        if file.name != "README.md":
+            assert (tmp_path / "got" / file.name).read_bytes() == file.read_bytes()
+    got = core.load(tmp_path / "got")
+    z = torch.randn(20, bundle.vae.prior.latents)
+    assert torch.equal(got.vae.decode(z).mean, bundle.vae.decode(z).mean)
+    assert len(json.loads(told[1][1])[0]["mean"]) == 4
+    assert "not empty; it is left alone" in told[2][2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["got", "home", "taken"]
+    assert "or there is no such" in told[3][2]
+    assert "or there is no such" in told[4][2]
+    assert "Invalid rev id" in told[5][2]
+    for (name, _), (_, _, error) in zip(TAMPERED.items(), told[6:], strict=True):
+        assert REASONS[name] in error, name
+        assert "Traceback" not in error
+    # Nothing at all is fetched where the mere list of files tells.
+    assert not [request for request in hub.requests if "eve/pickle/resolve" in request or "eve/folder/resolve" in request]
+    offline = {**hub.environment(tmp_path / "home", token=None), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    again = session(offline, tmp_path, ["pull", "ada/tiny", "--out", "later"], ["pull", "ada/other"])
+    assert [status for status, _, _ in again] == [0, 2], again
+    assert manifest.verify(tmp_path / "later")
+    assert "the hub cannot be reached, and no whole copy of ada/other is here" in again[1][2]
+
+
+def sealed(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The same with a manifest that fits, as a hostile author would write it."""
+    from hashlib import sha256
+
+    listed = {n: {"size": len(c), "sha256": sha256(c).hexdigest()} for n, c in files.items() if n in manifest.FILES}
+    return {**files, manifest.NAME: json.dumps({"files": listed}).encode()}
+
+
+def changed(content: bytes) -> bytes:
+    """One bit of it flipped, in the middle."""
+    return content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
+
+
+TAMPERED = {
+    "weights": lambda files: {**files, "model.safetensors": changed(files["model.safetensors"])},
+    "gallery": lambda files: {**files, "gallery.parquet": changed(files["gallery.parquet"])},
+    "decoder": lambda files: {**files, "decoder.onnx": changed(files["decoder.onnx"])},
+    "pickle": lambda files: {**files, "model.pkl": PICKLE},
+    "folder": lambda files: {**files, "core/__init__.py": b"raise SystemExit"},
+    "disguised": lambda files: sealed({**files, "model.safetensors": PICKLE}),
+    "name": lambda files: sealed({**files, "config.json": files["config.json"].replace(b'"tiny"', b'"../../tiny"')}),
+    "manifest": lambda files: {**files, manifest.NAME: b'{"files": {"../../../etc/passwd": {"size": 1, "sha256": "0"}}}'},
+    "lost": lambda files: {name: content for name, content in files.items() if name != "gallery.parquet"},
+    "other": lambda files: {"config.json": b'{"model_type": "bert"}'},
+    "empty": lambda files: {"README.md": b"nothing"},
+}
+REASONS = {
+    "weights": "model.safetensors is damaged or was changed",
+    "gallery": "gallery.parquet is damaged or was changed",
+    "decoder": "decoder.onnx is damaged or was changed",
+    "pickle": "holds 'model.pkl', which no bundle has",
+    "folder": "holds 'core/__init__.py', which no bundle has",
+    "disguised": "model.safetensors is damaged",
+    "name": "a model's name must be",
+    "manifest": "manifest.json is damaged",
+    "lost": "lacks gallery.parquet, which its manifest lists",
+    "other": "is not of a bundle",
+    "empty": "it has no config.json",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "tiny", "/", "a/b/c", "../a", "a/..", "ada/-x", "ada/x.", "a b/c", "ada/x\n", "ada/" + "x" * 97, "hf:a/b", "ä/b"],
+)
+def test_only_owner_and_name_make_a_repository(name: str) -> None:
+    check_repository("Ada-1/tiny_model.v2")
+    with pytest.raises(ValueError, match="a repository is owner/name"):
+        check_repository(name)
+
+
+def test_no_name_breaks_out_of_a_cards_front_matter(bundle: core.Bundle) -> None:
+    name = 'a: "b" #c {d} [e] & * ! | > \' % @ ` 😀 – --- null'
+    for card in (model_card({**bundle.config, "name": name}), space.card({**bundle.config, "name": name}, "x")):
+        front = yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
+        assert front["license"] == "unknown"
+        assert name in (front["model-index"][0]["name"] if "model-index" in front else front["title"])
+
+
+# --- The Space ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_published_space_is_the_exported_folder(hub: Hub, published: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    space.write(str(tiny_bundle), tmp_path / "empty")
+    written = {str(f.relative_to(tmp_path / "empty")): f.read_bytes() for f in (tmp_path / "empty").rglob("*") if f.is_file()}
+    there = hub.files("ada/walk", "space")
+    assert {name: there[name] for name in written} == written
+    assert set(there) == {*written, ".gitattributes"}
+    assert hub.repositories["space", "ada/walk"].sdk == "gradio"
+    assert hub.repositories["space", "ada/walk2"].private
+    card = hub.files("ada/walk2", "space")["README.md"].decode()
+    check_card(card, "space")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["models"] == ["ada/tiny"]
+    assert front["app_file"] in written
+    assert front["sdk_version"] == space.version("gradio")
+    assert "ZeroGPU" in card
+    assert "untested" in card
+    assert TOKEN.encode() not in b"".join(there.values())
+    with pytest.raises(ValueError, match="is not empty; it is left alone"):
+        space.write(str(tiny_bundle), tmp_path / "empty")
+
+
+def test_a_space_needs_a_gallery(tiny_bundle: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(tiny_bundle, tmp_path / "bare"))
+    (bare / "gallery.parquet").unlink()
+    manifest.write(bare)
+    with pytest.raises(ValueError, match="has no gallery"):
+        space.write(str(bare), tmp_path / "space")
+    assert not (tmp_path / "space").exists()
+
+
+def installed_by(*names: str) -> set[str]:
+    """The distributions that come with these, themselves among them."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    known = {canonicalize_name(distribution.metadata["Name"]) for distribution in distributions()}
+    found: set[str] = set()
+    left = [canonicalize_name(name) for name in names]
+    while left:
+        name = left.pop()
+        if name in found or name not in known:
+            continue
+        found.add(name)
+        for line in requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                left.append(canonicalize_name(needed.name))
+    return found
+
+
+BLOCK = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.fixture
+def app(tiny_bundle: Path, tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen[str]]]:
+    """The address of an exported Space that runs elsewhere, with nothing to import but what its requirements install."""
+    from importlib.metadata import packages_distributions
+
+    folder = tmp_path / "space"
+    space.write(str(tiny_bundle), folder)
+    there = installed_by("gradio", *space.NEEDS)
+    names = {name for name, by in packages_distributions().items() if not there & {b.lower().replace("_", "-") for b in by}}
+    assert {"typer", "numpy", "torch", "gradio"} & names == set()
+    assert {"sklearn", "umap", "onnx", "onnxruntime"} <= names
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "sitecustomize.py").write_text(BLOCK.format(names=names - sys.stdlib_module_names))
+    (tmp_path / "elsewhere").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, str(folder / "app.py")],
+        cwd=tmp_path / "elsewhere",
+        env={
+            **os.environ,
+            "PYTHONPATH": str(tmp_path / "only"),
+            "PYTHONUNBUFFERED": "1",
+            "LATENTSCAPE_RUNTIME": "none",
+            "LATENTSCAPE_AUTH": "ada:lovelace",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen = ""
+    try:
+        for line in process.stdout:
+            seen += line
+            if found := re.search(r"http://[\d.]+:\d+", line):
+                yield found.group(), folder, process
+                break
+        else:
+            pytest.fail(f"the Space did not start:\n{seen}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def knock(
+    address: str,
+    path: str,
+    body: bytes | None = None,
+    kind: str = "application/json",
+    by: urllib.request.OpenerDirector | None = None,
+) -> tuple[int, str]:
+    """Status and text of what is there."""
+    request = urllib.request.Request(address + path, body, {"Content-Type": kind})
+    try:
+        with (by or urllib.request.build_opener()).open(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_an_exported_space_runs_from_its_folder_with_its_requirements_alone(
+    app: Any, bundle: core.Bundle, tmp_path: Path
+) -> None:
+    address, folder, process = app
+    client = Client(address, verbose=False, auth=("ada", "lovelace"), download_files=str(tmp_path / "downloads"))
+    assert client.predict(api_name="/models") == [{"name": "tiny", "shape": [1, 8, 8], "latents": 4}]
+    z = torch.linspace(-1, 1, 4)
+    picture = client.predict("tiny", z.tolist(), api_name="/decode")
+    with torch.no_grad():
+        expected = to_bytes(bundle.vae.decode(z[None]).mean)[0, 0].numpy()
+    assert (np.asarray(Image.open(picture).convert("L")) == expected).all()
+    assert bundle.gallery is not None
+    (tmp_path / "three.png").write_bytes(bundle.gallery.pngs[3])
+    record = client.predict("tiny", handle_file(tmp_path / "three.png"), api_name="/encode")
+    np.testing.assert_allclose(record["mean"], bundle.gallery.mean[3].tolist(), rtol=1e-4, atol=1e-5)
+    assert str(folder / "explorer" / "static") in json.dumps(client.config)  # its own code, not this repository's
+    # It bears what strangers send, and tells them nothing of itself.
+    assert knock(address, "/health")[0] == 200
+    nobody, ada = urllib.request.build_opener(), urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    inside = f"/gradio_api/file={folder}/explorer/static/explore.js"
+    for path in ("/config", "/gradio_api/info", inside):
+        assert knock(address, path, by=nobody)[0] == 401
+    assert knock(address, "/gradio_api/run/models", b'{"data": []}', by=nobody)[0] == 401
+    assert knock(address, "/login", b"username=ada&password=babbage", "application/x-www-form-urlencoded", ada)[0] == 400
+    assert knock(address, "/login", b"username=ada&password=lovelace", "application/x-www-form-urlencoded", ada)[0] == 200
+    assert knock(address, inside, by=ada)[0] == 200
+    for path in (
+        "/etc/passwd",
+        folder / "bundle" / "config.json",
+        folder / "app.py",
+        folder / "explorer" / "static" / ".." / "app.py",
+    ):
+        assert knock(address, f"/gradio_api/file={path}", by=ada)[0] in (403, 404)
+    assert knock(address, "/gradio_api/proxy=http://127.0.0.1/")[0] == 404
+    assert knock(address, "/gradio_api/run/decode", bytes((1 << 20) + 1))[0] == 413
+    for body in (b"{", b"[]", b'{"data": []}', b'{"data": ["../../etc", 1]}', b'{"data": ["tiny", [NaN, 1, 2, 3]]}'):
+        status, said = knock(address, "/gradio_api/run/decode", body, by=ada)
+        assert status >= 400
+        assert "Traceback" not in said
+        assert str(folder) not in said
+    (tmp_path / "torn.png").write_bytes(bundle.gallery.pngs[3][:60])
+    with pytest.raises(Exception, match="not an image that can be read") as refused:
+        client.predict("tiny", handle_file(tmp_path / "torn.png"), api_name="/encode")
+    assert "gradio" not in str(refused.value)
+    assert client.predict(api_name="/models")[0]["name"] == "tiny"
+    process.terminate()
+    began = time.monotonic()
+    assert process.wait(30) == 0
+    assert time.monotonic() - began < 20
