@@ -72,14 +72,19 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def load_npz(path: Path, split: Split) -> Data:
-    """`images`, or `x_train` and `x_test`; `labels` or `y_…` (with `label_names`), or `factors` with `factor_names`."""
+    """`images`, or `x_train` and `x_test`; `labels` or `y_…` (with `label_names`), or `factors` with `factor_names`.
+
+    Beside `images`, `NAME_index` with `NAME_names` is a label of that name, and `split`, "train" or "test" for each image, is
+    the official split: what belongs together (a font's letters, a person's pictures) can so be kept on one side of it.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not an .npz file that can be read without pickle: {error}.") from error
     if "images" in arrays:
-        return part(Data(_channels_first(path, arrays["images"]), _npz_labels(path, arrays, "")), split)
+        whole = Data(_channels_first(path, arrays["images"]), _npz_labels(path, arrays, ""))
+        return _official(path, whole, arrays["split"], split) if "split" in arrays else part(whole, split)
     if "x_train" not in arrays:
         raise ValueError(f"{path} must hold `images`, or `x_train` (and `x_test`); it holds {', '.join(arrays) or 'nothing'}.")
     parts = {
@@ -92,6 +97,16 @@ def load_npz(path: Path, split: Split) -> Data:
     if split != "all":
         return parts[split]
     return join(path, parts["train"], parts["test"])
+
+
+def _official(path: Path, whole: Data, splits: np.ndarray, split: Split) -> Data:
+    """The images of this split, each image's being said."""
+    if splits.shape != (len(whole.images),) or set(splits.astype(str)) != {"train", "test"}:
+        raise ValueError(
+            f'{path}: split must say "train" or "test" for each of the {len(whole.images)} images, and each of some; '
+            f"got {splits.shape}, {', '.join(np.unique(splits.astype(str))[:5])}."
+        )
+    return whole if split == "all" else whole.take(torch.from_numpy(np.flatnonzero(splits.astype(str) == split)))
 
 
 def _channels_first(path: Path, images: np.ndarray) -> Tensor:
@@ -125,6 +140,10 @@ def _npz_labels(path: Path, arrays: dict[str, np.ndarray], suffix: str) -> dict[
         values = json.loads(str(arrays["factor_values_json"])) if "factor_values_json" in arrays else {}
         for name, column in zip(names.tolist(), factors.T, strict=True):
             labels[name] = _named(path, f"the values of {name}", np.array(values[name]), column) if name in values else column
+    for key in [] if suffix else [key for key in arrays if key.endswith("_index")]:
+        name = key.removesuffix("_index")
+        if f"{name}_names" in arrays:
+            labels[name] = _named(path, f"{name}_names", arrays[f"{name}_names"], arrays[key])
     images = len(arrays[f"x{suffix}" if suffix else "images"])
     for name, column in labels.items():
         if len(column) != images:

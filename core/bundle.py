@@ -8,7 +8,7 @@ gallery.parquet     images, posteriors, places and labels (a bundle that is only
 anomaly.safetensors what makes an image odd (absent in a bundle that was not calibrated)
 features.safetensors what its samples are judged by (absent where the training images have no labels)
 manifest.json       size and hash of each of these
-README.md           the model card
+README.md           the model card, with its pictures beside it (see `core.sheets`)
 
 Nothing in it can run code: no pickle anywhere. Whatever is read of it is checked first, as by a stranger's hand.
 """
@@ -43,10 +43,13 @@ from core.gallery import Gallery, pack
 from core.images import Images, Preprocessing
 from core.projection import Map, Method, fit_map, restore_map
 from core.ranks import ALONE, Ranks
+from core.sheets import sheets
 from core.vae import VAE
 
 FORMAT = "latentscape"
 VERSION = 1
+JUDGED = 2000
+"""Gallery images, at most, on which the anomaly verdict's false alarms are counted."""
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 
 
@@ -97,6 +100,8 @@ class Bundle:
                 for name, content in self.onnx.items():
                     (partial / name).write_bytes(content)
                 self.gallery.write(partial / "gallery.parquet")
+                for name, content in sheets(self.vae, self.gallery, self.config["evaluation"]["kl_per_latent"]).items():
+                    (partial / name).write_bytes(content)
             if self.detector is not None:
                 save_file(self.detector.tensors(), partial / "anomaly.safetensors")
             if self.reader is not None:
@@ -117,7 +122,13 @@ class Bundle:
         """The same model with a detector fitted to training images and calibrated on others that it was not fitted to."""
         for images in (training, held_out):
             self.preprocessing.check(images[:1])
-        return replace(self, detector=fit_detector(self.vae, training, held_out))
+        fitted = replace(self, detector=fit_detector(self.vae, training, held_out))
+        if self.gallery is None:
+            return fitted
+        shown = self.gallery.first(JUDGED)
+        false_alarms = (fitted.anomaly(shown).p_value < 0.05).double().mean().item()
+        told = {"calibrated_on": len(held_out), "images": len(shown), "false_alarms": false_alarms}
+        return replace(fitted, config={**self.config, "anomaly": told})
 
     def taught(self, training: Data, held_out: Int[Tensor, " m"]) -> "Bundle":
         """The same model with a classifier of its training data's labels, by which its samples are judged; as it is where
@@ -175,6 +186,7 @@ def make_bundle(
         "training": training,
         "evaluation": {"split": "test", **asdict(evaluation)},
         "map": None,
+        "gallery": len(keep) if gallery_size else 0,
     }
     if not gallery_size or not ranks.main:
         return Bundle(vae.cpu(), None, None, config)

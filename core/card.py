@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from core.export import OPSET
+from core.sheets import CAPTIONS
 
 TAGS = ["variational-autoencoder", "vae", "image-generation", "latent-space", "onnx", "latentscape"]
 METRICS = {
@@ -44,7 +45,7 @@ Likelihood: {evaluation["likelihood"]}.
 | figure | value |
 |---|---|
 {table}
-
+{pictures(config)}
 ## Training
 
 {"".join(stage(record) for record in stages(training))}
@@ -66,6 +67,14 @@ picture = bundle.vae.decode(bundle.vae.prior.sample(1)).mean
 For any ONNX runtime (opset {OPSET}): `decoder.onnx` maps `z` (N, {architecture["latents"]}) to pictures in [0, 1],
 `encoder.onnx` maps pictures `x` to `mean` and `log_variance`.
 """
+
+
+def pictures(config: dict[str, Any]) -> str:
+    """The sheets that a bundle with a gallery has beside its card."""
+    if not config.get("gallery"):
+        return ""
+    shown = "\n\n".join(f"![{caption}]({file})\n\n{caption}." for file, caption in CAPTIONS.items())
+    return f"\n## Pictures\n\n{shown}\n"
 
 
 def front_matter(config: dict[str, Any]) -> str:
@@ -130,9 +139,13 @@ def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("samples", f"{scores}: {how}"))
         for name, right in quality["accuracy"].items():
             again = quality["accuracy_of_reconstructions"][name]
-            rows.append(
-                (f"{name} read by the classifier", f"{100 * right:.1f} % of images, {100 * again:.1f} % of reconstructions")
-            )
+            sure, sure_real = quality["confident"][name], quality["confident_real"][name]
+            rightly = f"rightly {100 * right:.1f} % of images, {100 * again:.1f} % of reconstructions"
+            confidently = f"with at least 90 % confidence {100 * sure_real:.1f} % of images, {100 * sure:.1f} % of samples"
+            rows.append((f"{name} read by the classifier", f"{rightly}; {confidently}"))
+    if odd := config.get("anomaly"):
+        told = f"{100 * odd['false_alarms']:.1f} % of {odd['images']:,} gallery images have a p-value below 0.05"
+        rows.append(("anomaly verdict", f"calibrated on {odd['calibrated_on']:,} held-out training images; {told}"))
     if config["map"]:
         rows += [
             ("map", f"{config['map']['method']}, trustworthiness {config['map']['trustworthiness']:.3f}"),

@@ -53,7 +53,20 @@ class Gallery:
     @cached_property
     def images(self) -> UInt8[Tensor, "n c h w"]:
         """The images, unpacked on first use."""
-        return torch.stack([from_png(png) for png in self.pngs])
+        return self.first(len(self))
+
+    def first(self, n: int) -> UInt8[Tensor, "_ c h w"]:
+        """The first n images."""
+        return torch.stack([from_png(png) for png in self.pngs[:n]])
+
+    @cached_property
+    def aggregate(self) -> tuple[Float[Tensor, " latents"], Float[Tensor, " latents"]]:
+        """Centre and standard deviation of each latent over the aggregated posterior, the mean of q(z|x) over the gallery.
+
+        Its variance is that of the means plus the mean of the variances.
+        """
+        mean, variance = self.mean.double(), self.log_variance.double().exp()
+        return mean.mean(0), (mean.var(0, correction=0) + variance.mean(0)).sqrt()
 
     def check(self, shape: Shape, latents: int) -> None:
         """Raise a ValueError unless this is a gallery of PNG images of this shape and of a model of so many latents.

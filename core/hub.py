@@ -15,9 +15,12 @@ from typing import Any, Literal
 
 from core import manifest
 from core.card import model_card
+from core.sheets import CAPTIONS
 
 PREFIX = "hf:"
 """Marks a name as a repository's: hf:owner/name, or hf:owner/name@revision."""
+OWN = (*manifest.FILES, manifest.NAME, manifest.CARD, *CAPTIONS)
+"""A bundle's own files: what is fetched and published."""
 MOST_BYTES = 8 << 30
 """A bundle on the hub may be this large altogether."""
 
@@ -35,7 +38,7 @@ def fetch(name: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = [*manifest.FILES, manifest.NAME, manifest.CARD]
+    wanted = list(OWN)
     try:
         info = HfApi(library_name="latentscape").model_info(repository, revision=revision or None, files_metadata=True)
     except HfHubHTTPError as error:
@@ -60,7 +63,7 @@ def fetch(name: str) -> Path:
 
 def copy(folder: Path, target: Path) -> None:
     """Copy a bundle's own files, and nothing that lies beside them, into an existing folder."""
-    for name in (*manifest.FILES, manifest.NAME, manifest.CARD):
+    for name in OWN:
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
 

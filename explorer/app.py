@@ -13,7 +13,7 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
-from explorer import api, encode, explore
+from explorer import api, encode, explore, header
 from explorer.catalogue import Catalogue
 from explorer.explore import STATIC, plotly_script
 from explorer.limits import Guard, Limits, parse_auth
@@ -27,13 +27,7 @@ SWEEP, AGE = 600, 3600
 def build(catalogue: Catalogue, runtime: Runtime) -> gr.Blocks:
     """The page for these models, which decodes with this runtime."""
     with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True, delete_cache=(SWEEP, AGE)) as page:
-        gr.HTML(
-            html_template=(STATIC / "header.html").read_text(encoding="utf-8"),
-            js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            module=str(STATIC / "header.js"),
-            models=catalogue.names,
-        )
+        header.build(catalogue)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Explore", id="explore"):
                 explore.build(catalogue, runtime)

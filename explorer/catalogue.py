@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 import core
 from core.bundle import PRETRAINED, locate, read_config
 from core.evaluation import kl_per_latent
+from core.images import to_pil
+from core.sheets import tile
 
 DEAD_KL = 0.01
 """A latent with less KL than this, in nats, tells nothing about an image and is folded away."""
@@ -44,15 +45,12 @@ class Exhibit:
 
     @cached_property
     def aggregate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and standard deviation of each latent over the aggregated posterior, the mean of q(z|x) over the gallery.
-
-        Its variance is that of the means plus the mean of the variances. Where there is no gallery, the prior's 0 and 1.
-        """
+        """Centre and standard deviation of each latent over the aggregated posterior; 0 and 1 without a gallery."""
         gallery = self.bundle.gallery
         if gallery is None:
             return np.zeros(len(self.kl)), np.ones(len(self.kl))
-        mean, variance = gallery.mean.double(), gallery.log_variance.double().exp()
-        return mean.mean(0).numpy(), (mean.var(0, correction=0) + variance.mean(0)).sqrt().numpy()
+        centre, sd = gallery.aggregate
+        return centre.numpy(), sd.numpy()
 
     @cached_property
     def middle(self) -> Tensor:
@@ -147,13 +145,7 @@ class Exhibit:
         with self._drawing:
             path = self.folder / "sprite.webp"
             if not path.exists():
-                images, columns = self.bundle.gallery.images, self.sprite_columns
-                n, c, h, w = images.shape
-                rows = -(-n // columns)
-                sheet = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
-                sheet[:n] = images
-                sheet = sheet.reshape(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c)
-                picture = Image.fromarray(sheet.squeeze(2).numpy() if c == 1 else sheet.numpy())
+                picture = to_pil(tile(self.bundle.gallery.images, self.sprite_columns))
                 picture.save(path.with_suffix(".part"), "WEBP", lossless=True, quality=0, method=0)
                 path.with_suffix(".part").rename(path)
             return path

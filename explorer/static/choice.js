@@ -1,15 +1,18 @@
 // A row of buttons of which one is chosen (a tablist or a radiogroup): a click or the arrows choose; Tab stops at the chosen one.
 
-/** `show(name)` is called with the chosen button's `data-<key>`. */
+/** `show(name)` is called with the chosen button's `data-<key>`. Gives a function that marks one as chosen and calls nothing. */
 export function choice(list, key, show) {
   const [role, chosenness] = list.getAttribute("role") === "radiogroup" ? ["radio", "aria-checked"] : ["tab", "aria-selected"];
   const buttons = [...list.querySelectorAll(`[role=${role}]`)];
-  const choose = (name) => {
+  const mark = (name) => {
     for (const button of buttons) {
       const chosen = button.dataset[key] === name;
       button.setAttribute(chosenness, chosen);
       button.tabIndex = chosen ? 0 : -1;
     }
+  };
+  const choose = (name) => {
+    mark(name);
     show(name);
   };
   buttons.forEach((button, i) => {
@@ -24,4 +27,5 @@ export function choice(list, key, show) {
     });
     button.tabIndex = button.getAttribute(chosenness) === "true" ? 0 : -1;
   });
+  return mark;
 }

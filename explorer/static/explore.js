@@ -102,6 +102,7 @@ class Explore {
     this.samples.open(description);
     session.emit("open", description);
     await this.go({ z: linked(latents.length) ?? description.start });
+    session.emit("shown", model);
     if (turn === this.#opening) await this.#openMap(this.model);
     // 14 MB of runtime wait until the page is usable.
     if (turn === this.#opening) await this.#openDecoder(this.model);

@@ -1,14 +1,21 @@
-// The model picker, shared by all tabs.
+// The model picker, shared by all tabs: a list of names, and a strip of pictures.
 import { session } from "./session.js";
+import { Strip } from "./strip.js";
 
-export function mount({ element, props }) {
+export function mount({ element, props, server }) {
   const picker = element.querySelector("#model");
   for (const name of props.models) picker.add(new Option(name, name));
   const asked = new URLSearchParams(location.search).get("model");
   if (props.models.includes(asked)) picker.value = asked;
+  const strip = new Strip(element.querySelector("#strip"), props.models, server, (model) => session.open(model));
   picker.addEventListener("change", () => session.open(picker.value));
+  session.on("model", (model) => {
+    picker.value = model;
+    strip.mark(model);
+  });
+  // Not before the first picture is there: it is what the visitor waits for.
+  session.on("shown", () => strip.fill());
   session.on("open", (description) => {
-    picker.value = description.model;
     element.querySelector("#facts").replaceChildren(...facts(description));
   });
   session.open(picker.value);

@@ -4,6 +4,9 @@ import { Sprite } from "./picture.js";
 
 // Petroff, 2021, arXiv 2107.02270: ten colours told apart with any colour vision, on light and dark.
 export const CLASSES = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"];
+const FEW = 20; // classes that a legend has room for; more are named on the map itself
+const MANY = 150; // classes beyond which names would cover the map
+const COLOUR = /^#[0-9a-f]{6}$/i;
 const NEAR = 9; // pixels within which the pointer is on a point
 const STILL = 5; // pixels a click may travel
 const AXES = { umap: ["UMAP 1", "UMAP 2"], pca: ["first principal direction", "second principal direction"], latents: ["first latent", "second latent"] };
@@ -85,6 +88,7 @@ export class LatentMap {
   async colour(by, name) {
     this.#classOf = by.classes ? by.codes : null;
     this.data = by.classes ? this.#classTraces(by) : [this.#amountTrace(by.values, name)];
+    this.legend = by.classes?.length > 1 && by.classes.length <= FEW;
     await window.Plotly.react(this.element, this.data, this.#layout(), {
       responsive: false,
       scrollZoom: true,
@@ -133,7 +137,23 @@ export class LatentMap {
   #classTraces({ classes, codes }) {
     const members = classes.map(() => []);
     codes.forEach((code, i) => members[code].push(i));
-    return classes.map((name, code) => this.#trace(members[code], { name, marker: { color: CLASSES[code % CLASSES.length] } }));
+    // Classes that are colours are drawn in them.
+    const colours = classes.every((name) => COLOUR.test(name)) ? classes : CLASSES;
+    const traces = classes.map((name, code) => this.#trace(members[code], { name, marker: { color: colours[code % colours.length] } }));
+    return classes.length > FEW && classes.length <= MANY ? [...traces, this.#names(classes, traces)] : traces;
+  }
+
+  /** The classes' names, each at the member nearest to its class's median place. */
+  #names(classes, traces) {
+    const middle = (values) => values.toSorted()[values.length >> 1];
+    const at = traces.map(({ x, y }) => {
+      const [a, b] = [middle(x), middle(y)];
+      const far = x.map((value, i) => (value - a) ** 2 + (y[i] - b) ** 2);
+      const nearest = far.indexOf(Math.min(...far));
+      return [x[nearest], y[nearest]];
+    });
+    const font = { size: 14, weight: 700, shadow: "auto" };
+    return { type: "scatter", mode: "text", x: at.map(([x]) => x), y: at.map(([, y]) => y), text: classes, textfont: font, hoverinfo: "skip", showlegend: false };
   }
 
   #amountTrace(values, name) {
@@ -159,7 +179,7 @@ export class LatentMap {
       font: { family: style.fontFamily, color: ink, size: 11 },
       dragmode: "pan",
       hovermode: false,
-      showlegend: this.data.length > 1,
+      showlegend: this.legend,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant", font: { size: 11 } },
       xaxis: axis(first),
       // One unit is as long on both axes: distances on the map mean the same in every direction.

@@ -206,6 +206,21 @@ def test_another_model_opens_with_its_own_sliders(visit):
     assert "model=digits" in page.url
 
 
+def test_the_strip_shows_each_models_first_image_and_opens_it(visit, pixels):
+    page = visit().open()
+    expect(page.locator("#strip .ls-there")).to_have_count(2)
+    shown = page.locator("#strip [role=radio]")
+    assert shown.evaluate_all("(buttons) => buttons.map((button) => button.dataset.model)") == ["fashion-mnist", "digits"]
+    for name in ("fashion-mnist", "digits"):
+        first = core.load(name).gallery.first(1)[0, 0].numpy()
+        assert (pixels(page, f"#strip [data-model='{name}'] img") == first).all()
+    expect(page.locator("#strip [data-model='fashion-mnist']")).to_have_attribute("aria-checked", "true")
+    page.locator("#strip [data-model='digits']").click()
+    page.wait_for_function("document.querySelector('#decoded').width === 8")
+    expect(page.locator("#model")).to_have_value("digits")
+    expect(page.locator("#strip [data-model='digits']")).to_have_attribute("aria-checked", "true")
+
+
 def test_visitors_do_not_see_each_other(visit, picture):
     one, two = visit().open(), visit().open()
     settled(two)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import core
 from core import Bundle, manifest
 from core.bundle import PRETRAINED, is_bundle, read_config
+from core.sheets import CAPTIONS
 
 Damage = Callable[[Path], object]
 
@@ -112,6 +113,7 @@ def test_nothing_in_a_bundle_is_a_pickle(tiny_bundle: Path) -> None:
         "gallery.parquet",
         "manifest.json",
         "README.md",
+        *CAPTIONS,
     }
     assert not any(content[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") for content in files.values())
     assert files["gallery.parquet"].startswith(b"PAR1")

@@ -234,9 +234,23 @@ def test_npz_factors_are_labels_with_their_values(npz: Writer) -> None:
     assert plain["factor 0"].tolist() == [0, 2, 1, 0]
 
 
+def test_npz_indices_with_names_are_labels_and_its_own_split_is_kept(npz: Writer) -> None:
+    """As in a set of glyphs, whose fonts must not lie on both sides."""
+    images, split = noise(5, 8, 8), np.array(["test", "train", "train", "test", "train"])
+    path = npz(images=images, font_index=np.array([1, 0, 0, 1, 0]), font_names=np.array(["Serif", "Mono"]), split=split)
+    train, test, whole = (load_data(path, part) for part in ("train", "test", "all"))
+    assert (train.images[:, 0].numpy() == images[[1, 2, 4]]).all()
+    assert (test.images[:, 0].numpy() == images[[0, 3]]).all()
+    assert (whole.images[:, 0].numpy() == images).all()
+    assert [set(part.labels["font"]) for part in (train, test)] == [{"Serif"}, {"Mono"}]
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
+        ({"images": noise(4, 8, 8), "split": np.array(["train"] * 4)}, 'split must say "train" or "test".*each of some'),
+        ({"images": noise(4, 8, 8), "split": np.array(["train", "test"])}, r"for each of the 4 images.*got \(2,\)"),
+        ({"images": noise(4, 8, 8), "a_index": np.full(4, 2), "a_names": np.array(["b"])}, "a_names must have an entry"),
         ({"pictures": noise(4, 8, 8)}, "must hold `images`, or `x_train` .*it holds pictures"),
         ({}, "it holds nothing"),
         ({"images": noise(4, 8, 8) / 255}, r"8-bit \(uint8\).*got float64, \(4, 8, 8\).*0…255"),

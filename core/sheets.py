@@ -1,0 +1,57 @@
+"""Sheets: the pictures on a model card, each a PNG file of many small ones side by side. None of them is chosen by hand."""
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from core.gallery import Gallery
+from core.images import to_bytes, to_png
+from core.vae import VAE
+
+CAPTIONS = {
+    "samples.png": "Decoder means at the first 16 draws from the prior (seed 0), none left out",
+    "reconstructions.png": "Above, the first eight images of the gallery, which the model was not trained on; below, "
+    "each one's reconstruction",
+    "latents.png": "Each row moves one latent, the eight with the largest KL from above, through -3 to 3 standard deviations "
+    "of the aggregated posterior; all others stay where the gallery's first image has them",
+}
+"""Names of the files, and what they show."""
+SIDE = 64
+"""Pixels that a picture on a sheet has at least: small ones are enlarged by whole numbers, so that they stay crisp."""
+STEPS, ROWS = 7, 8
+"""Pictures along a latent, and latents."""
+
+
+def tile(images: UInt8[Tensor, "n c h w"], columns: int) -> UInt8[Tensor, "c height width"]:
+    """Images row by row on one sheet; what the last row lacks is black."""
+    n, c, h, w = images.shape
+    rows = -(-n // columns)
+    sheet = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
+    sheet[:n] = images
+    return sheet.reshape(rows, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, rows * h, columns * w)
+
+
+def sheet(images: UInt8[Tensor, "n c h w"], columns: int) -> bytes:
+    """Images row by row, large enough to be seen, as a PNG file."""
+    factor = -(-SIDE // max(images.shape[2:]))
+    return to_png(tile(images, columns).repeat_interleave(factor, 1).repeat_interleave(factor, 2))
+
+
+@torch.no_grad()
+def sheets(vae: VAE, gallery: Gallery, kl_per_latent: list[float]) -> dict[str, bytes]:
+    """The files of `CAPTIONS`, for a VAE on the CPU in evaluation mode."""
+
+    def decode(z: Tensor) -> Tensor:
+        return to_bytes(vae.decode(z.float()).mean)
+
+    centre, sd = gallery.aggregate
+    largest = torch.tensor(kl_per_latent).argsort(descending=True, stable=True)[:ROWS]
+    path = gallery.mean[:1].double().repeat(len(largest) * STEPS, 1).reshape(len(largest), STEPS, -1)
+    for row, latent in enumerate(largest.tolist()):
+        path[row, :, latent] = centre[latent] + sd[latent] * torch.linspace(-3, 3, STEPS, dtype=torch.float64)
+    first = gallery.first(8)
+    return {
+        "samples.png": sheet(decode(vae.prior.sample(16, torch.Generator().manual_seed(0))), 8),
+        "reconstructions.png": sheet(torch.cat([first, decode(gallery.mean[: len(first)])]), len(first)),
+        "latents.png": sheet(decode(path.flatten(0, 1)), STEPS),
+    }

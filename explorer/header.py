@@ -1,0 +1,28 @@
+"""The header: which models there are, by name and as pictures, and what is known of the open one."""
+
+import gradio as gr
+
+from explorer.catalogue import Catalogue
+from explorer.describe import decode
+from explorer.explore import STATIC, Answer, Request, pixels, safe, server_functions
+
+
+@safe
+def cover(catalogue: Catalogue, request: Request) -> Answer:
+    """{model} → the picture that stands for it: its gallery's first, or, where there is none, the middle of its latent space."""
+    exhibit = catalogue[request["model"]]
+    gallery = exhibit.bundle.gallery
+    image = decode(exhibit.bundle, exhibit.middle[None]) if gallery is None else gallery.first(1)
+    return {"pixels": pixels(image), "shape": list(exhibit.bundle.preprocessing.shape)}
+
+
+def build(catalogue: Catalogue) -> None:
+    """Lay the header out."""
+    gr.HTML(
+        html_template=(STATIC / "header.html").read_text(encoding="utf-8"),
+        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
+        server_functions=server_functions(catalogue, cover),
+        apply_default_css=False,
+        module=str(STATIC / "header.js"),
+        models=catalogue.names,
+    )

@@ -1,0 +1,37 @@
+// The models as a strip of pictures, one of each gallery: a click opens its model.
+
+import { choice } from "./choice.js";
+import { address, bytes } from "./picture.js";
+
+const MOST = 12; // pictures; where there are more models, the list beside them has the rest
+
+export class Strip {
+  #asked = false;
+
+  /** `open(model)` is called with the name of the chosen one. */
+  constructor(element, models, server, open) {
+    Object.assign(this, { element, server });
+    element.hidden = models.length < 2;
+    this.buttons = models.slice(0, MOST).map((model) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", title: model });
+      button.setAttribute("role", "radio");
+      button.setAttribute("aria-label", model);
+      button.dataset.model = model;
+      button.append(Object.assign(new Image(), { alt: "" }));
+      return button;
+    });
+    element.replaceChildren(...this.buttons);
+    this.mark = choice(element, "model", open);
+  }
+
+  /** Ask for the pictures, one after another and once: each makes the server open a model, which then opens at once. */
+  async fill() {
+    if (this.#asked || this.element.hidden) return;
+    this.#asked = true;
+    for (const button of this.buttons) {
+      const cover = await this.server.cover({ model: button.dataset.model });
+      if (cover?.pixels) button.firstChild.src = address(bytes(cover.pixels), cover.shape);
+      button.classList.add(cover?.pixels ? "ls-there" : "ls-gone");
+    }
+  }
+}

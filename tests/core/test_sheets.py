@@ -1,0 +1,65 @@
+"""Laws of the card's pictures: what is on them is what the model draws, in the order that their captions say."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from core import Bundle
+from core.images import from_png, to_bytes
+from core.sheets import CAPTIONS, SIDE, sheet, tile
+
+
+def test_a_sheet_is_its_images_row_by_row() -> None:
+    images = torch.randint(256, (5, 3, 4, 6), dtype=torch.uint8)
+    made = tile(images, 2)
+    assert made.shape == (3, 12, 12)
+    for i, image in enumerate(images):
+        top, left = 4 * (i // 2), 6 * (i % 2)
+        assert torch.equal(made[:, top : top + 4, left : left + 6], image)
+    assert not made[:, 8:, 6:].any()
+
+
+def test_small_pictures_are_enlarged_by_whole_numbers() -> None:
+    images = torch.randint(256, (2, 1, 24, 24), dtype=torch.uint8)
+    made = from_png(sheet(images, 2))
+    factor = -(-SIDE // 24)
+    assert made.shape == (1, 24 * factor, 48 * factor)
+    assert torch.equal(made[:, ::factor, ::factor], tile(images, 2))
+    assert torch.equal(made[:, factor - 1 :: factor, factor - 1 :: factor], tile(images, 2))
+
+
+def pieces(folder: Path, name: str, columns: int) -> np.ndarray:
+    """The 8x8 pictures of a sheet, (N, 8, 8)."""
+    small = np.asarray(Image.open(folder / name))[:: SIDE // 8, :: SIDE // 8]
+    return small.reshape(-1, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+
+
+def test_the_sheets_are_what_their_captions_say(tiny_bundle: Path, bundle: Bundle) -> None:
+    gallery = bundle.gallery
+    with torch.no_grad():
+        drawn = bundle.vae.decode(bundle.vae.prior.sample(16, torch.Generator().manual_seed(0))).mean
+        again = bundle.vae.decode(gallery.mean[:8]).mean
+    assert (pieces(tiny_bundle, "samples.png", 8) == to_bytes(drawn)[:, 0].numpy()).all()
+    pairs = pieces(tiny_bundle, "reconstructions.png", 8)
+    assert (pairs[:8] == gallery.images[:8, 0].numpy()).all()
+    assert (pairs[8:] == to_bytes(again)[:, 0].numpy()).all()
+    moved = pieces(tiny_bundle, "latents.png", 7).reshape(4, 7, 8, 8)
+    centre, sd = gallery.aggregate
+    order = np.argsort([-kl for kl in bundle.config["evaluation"]["kl_per_latent"]], kind="stable")
+    for row, latent in enumerate(order):
+        for column in range(7):
+            z = gallery.mean[:1].clone()
+            z[0, latent] = centre[latent] + (column - 3) * sd[latent]
+            with torch.no_grad():
+                expected = to_bytes(bundle.vae.decode(z).mean)[0, 0].int().numpy()
+            assert np.abs(moved[row, column].astype(int) - expected).max() <= 1
+
+
+def test_the_card_shows_each_of_them(tiny_bundle: Path) -> None:
+    card = (tiny_bundle / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[.*?\]\((.+?)\)", card)
+    assert shown == list(CAPTIONS)
+    assert all((tiny_bundle / name).is_file() for name in shown)
