@@ -14,9 +14,9 @@ from core.vae import VAE
 
 
 class Builder(Protocol):
-    """Makes an encoder (images → size numbers) or a decoder (size numbers → images) for images of this shape."""
+    """Makes an encoder (images → size numbers) or a decoder (size numbers → images) for images of this shape, `width` wide."""
 
-    def __call__(self, shape: Shape, size: int, /) -> nn.Module: ...
+    def __call__(self, shape: Shape, size: int, /, *, width: int = ...) -> nn.Module: ...
 
 
 NETWORKS: dict[str, tuple[Builder, Builder]] = {
@@ -25,7 +25,7 @@ NETWORKS: dict[str, tuple[Builder, Builder]] = {
     "resnet": (partial(ConvEncoder, blocks=1), partial(ConvDecoder, blocks=1)),
 }
 
-MOST_LATENTS = 4096
+MOST_LATENTS, MOST_WIDTH = 4096, 4096
 """A stranger's config.json may not ask for all of the memory."""
 
 PRIORS: dict[str, Callable[[int, nn.Module, Shape], Prior]] = {
@@ -45,7 +45,9 @@ def check_choice(what: str, value: str, choices: dict[str, Any]) -> None:
 class Architecture:
     """Everything needed to build an untrained VAE for images of one size.
 
-    Sides are in pixels, from 8 to 256; `latents` counts the dimensions of z.
+    Sides are in pixels, from 8 to 256; `latents` counts the dimensions of z. `network_width` is the units of an mlp's hidden
+    layers (300 if none are given), or the channels of a convolutional network at half the resolution, of which the others are
+    multiples (32).
     """
 
     channels: int
@@ -55,6 +57,7 @@ class Architecture:
     network: str = "conv"
     likelihood: str = "bernoulli"
     prior: str = "normal"
+    network_width: int | None = None
 
     def __post_init__(self) -> None:
         for side in (self.height, self.width):
@@ -67,6 +70,8 @@ class Architecture:
             raise ValueError(
                 f"channels must be 1 to 4 and latents 1 to {MOST_LATENTS:,}; got {self.channels} and {self.latents}."
             )
+        if self.network_width is not None and not 1 <= self.network_width <= MOST_WIDTH:
+            raise ValueError(f"network_width must be 1 to {MOST_WIDTH:,}, or none for the usual; got {self.network_width}.")
         check_choice("network", self.network, NETWORKS)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_choice("prior", self.prior, PRIORS)
@@ -80,8 +85,9 @@ class Architecture:
         """A VAE with fresh weights, drawn from torch's global generator."""
         make_encoder, make_decoder = NETWORKS[self.network]
         likelihood = LIKELIHOODS[self.likelihood]()
-        encoder = make_encoder(self.shape, 2 * self.latents)
-        decoder = make_decoder((likelihood.channels_out(self.channels), *self.shape[1:]), self.latents)
+        width = {} if self.network_width is None else {"width": self.network_width}
+        encoder = make_encoder(self.shape, 2 * self.latents, **width)
+        decoder = make_decoder((likelihood.channels_out(self.channels), *self.shape[1:]), self.latents, **width)
         return VAE(PRIORS[self.prior](self.latents, encoder, self.shape), encoder, decoder, likelihood)
 
     def as_dict(self) -> dict[str, Any]:

@@ -99,17 +99,33 @@ class VampPrior(Prior):
         return q.mean[chosen] + q.stddev[chosen] * noise(n, self.latents, generator).to(q.mean)
 
 
+REACH = 10.0
+"""Far outside of where a trained posterior puts anything."""
+
+
+def within_reach(module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+    """What a flow's network gets to see of latents."""
+    return (given[0].clamp(-REACH, REACH),)
+
+
 class FlowPrior(Prior):
     """A normal pulled into shape by a masked autoregressive flow (Papamakarios et al., 2017, arXiv 1705.07057).
 
     Learned with the rest, it takes the form of the aggregated posterior, which the KL then no longer pays for: the cheapest
     known route to a better bound over one latent vector (Xu et al., 2019, arXiv 1905.13452). A density costs one pass through
     `transforms` networks of two layers of `width` units, a draw `latents` passes.
+
+    Beyond `REACH` a latent no longer changes how the others are scaled: the density stays one, and its logarithm falls as a
+    square. Without this bound it falls as the square of an exponential, and a run whose first steps throw the codes far out,
+    as a sharp likelihood of many pixels does while the KL counts for little, never finds back.
     """
 
     def __init__(self, latents: int, transforms: int = 4, width: int = 128) -> None:
         super().__init__(latents)
         self.flow = zuko.flows.MAF(latents, transforms=transforms, hidden_features=(width, width))
+        for module in self.flow.modules():
+            if isinstance(module, zuko.nn.MaskedMLP):
+                module.register_forward_pre_hook(within_reach)
 
     def log_prob(self, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch"]:
         # Under autocast the flow's own layers would compute in half precision; a density needs the digits.

@@ -24,6 +24,9 @@ from explorer import choice, pace
 from explorer.log import Log, follow
 from explorer.record import begun_with, beside, command, record, save
 
+MODEL = ("network", "network_width", "likelihood", "prior", "latents")
+"""The parts of the architecture that a person may give."""
+
 
 def choose_device(device: str) -> torch.device:
     """The named device; "auto" is CUDA, then Apple's MPS, then the CPU."""
@@ -82,7 +85,7 @@ def plan(options: dict[str, Any]) -> dict[str, Any]:
         "out": out,
         "name": options["name"] or out.absolute().name,
         "settings": {field.name: options[field.name] for field in fields(core.Settings) if field.name in options},
-        "model": {key: options[key] for key in ("network", "likelihood", "prior", "latents")},
+        "model": {key: options[key] for key in MODEL},
         "objective": (options["objective"], options["strength"]),
         "pictures": Options(
             options["size"],
@@ -185,7 +188,7 @@ def given(model: dict[str, Any], settings: dict[str, Any], begun: dict[str, Any]
     begun with."""
     said, set_now = ({key: value for key, value in part.items() if value is not None} for part in (model, settings))
     parts = {**begun.get("architecture", {}), **said}
-    parts = {key: value for key, value in parts.items() if key in ("network", "likelihood", "prior", "latents")}
+    parts = {key: value for key, value in parts.items() if key in MODEL}
     return parts, {**begun.get("settings", {}), **set_now}
 
 

@@ -9,7 +9,7 @@ from explorer.explore import STATIC, Answer, Request, pixels, safe, server_funct
 
 @safe
 def cover(catalogue: Catalogue, request: Request) -> Answer:
-    """{model} → the picture that stands for it: its gallery's first, or, where there is none, the middle of its latent space."""
+    """{model} → the picture that stands for it: its gallery's first, or else the middle of its latent space."""
     exhibit = catalogue[request["model"]]
     gallery = exhibit.bundle.gallery
     image = decode(exhibit.bundle, exhibit.middle[None]) if gallery is None else gallery.first(1)

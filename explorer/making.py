@@ -11,6 +11,9 @@ def train(
     data: Annotated[str, typer.Argument(help="Pictures (folder, .zip, .parquet, hf:owner/name), .npz, IDX, digits, dsprites.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     network: Annotated[str | None, typer.Option(help="mlp, conv or resnet; chosen if not given.")] = None,
+    network_width: Annotated[
+        int | None, typer.Option(help="Units of an mlp's layers (300 if not given) or channels of convolutions (32).", min=1)
+    ] = None,
     likelihood: Annotated[
         str | None,
         typer.Option(

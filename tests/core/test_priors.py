@@ -102,6 +102,13 @@ def test_the_vamp_prior_shares_the_encoder_without_owning_it() -> None:
     assert not torch.equal(model.prior.log_prob(z), before)
 
 
+def test_far_out_the_flows_log_density_falls_as_a_square() -> None:
+    """A code that is thrown out there finds back; falling as an exponential, it would not."""
+    prior = vae("flow").prior
+    near, far = prior.log_prob(torch.tensor([[1e4, -1e4], [4e4, -4e4]], dtype=torch.float64))
+    assert far / near == pytest.approx(16, rel=0.01)
+
+
 @pytest.mark.parametrize("name", PRIORS)
 def test_a_prior_survives_the_bundle_bitwise(name: str, tmp_path: Path, bundle: Bundle) -> None:
     torch.manual_seed(1)
