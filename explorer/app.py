@@ -79,7 +79,7 @@ def serve(
     threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
     # A polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    gr.set_static_paths([STATIC, plotly_script(), *source.files])
+    gr.set_static_paths([STATIC, plotly_script(), *source.files, *source.graphics])
     page.launch(
         server_name=host,
         server_port=choose_port(host, port),

@@ -16,6 +16,11 @@ FILES = {
     "ort-wasm-simd-threaded.wasm": "sha384-vjBJ1z7qrhkTyYsNqKeF6c7N+nOJSU94czEo+tvZcu8G75JparGq9kB+kTnEUNVM",
 }
 """What the page loads, and the hash of each file (W3C Subresource Integrity)."""
+GRAPHICS = {
+    "ort.webgpu.bundle.min.mjs": "sha384-1ntMeyj+z5diX6vBR5h+zlJBPc4iNvhCxE6nlammh8daBYcLBZkzrwDkuJjhwI+f",
+    "ort-wasm-simd-threaded.asyncify.wasm": "sha384-EPVDLTxuO663dkZO/pcKJF6vOyyfq/5z9FY1oksN0UWFX2ABH4wDDZQHeNoUleWR",
+}
+"""What it loads as well (27 MB) where WebAssembly is too slow and there is WebGPU: the same for the graphics processor."""
 CDN = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/"
 NONE = "none"
 """Said instead of a folder, where the server is to decode and nobody is to be asked."""
@@ -52,16 +57,26 @@ class Runtime:
 
     @property
     def files(self) -> list[Path]:
-        """What the server has to hand out."""
+        """What a page cannot do without, where it is to be handed out."""
         return [] if self.folder is None else [self.folder / name for name in FILES]
+
+    @property
+    def graphics(self) -> list[Path]:
+        """What a page may ask for besides, as far as the folder has it."""
+        return [] if self.folder is None else [self.folder / name for name in GRAPHICS if (self.folder / name).is_file()]
 
     def describe(self) -> dict[str, Any] | None:
         """What the page needs to know, as plain JSON; None where the server is to decode."""
         if not self.wanted:
             return None
         base = CDN if self.folder is None else f"{self.folder}/"
-        sources = [{"name": name, "at": base + name, "integrity": integrity} for name, integrity in FILES.items()]
-        return {"version": VERSION, "local": self.folder is not None, "files": sources}
+
+        def sources(files: dict[str, str]) -> list[dict[str, str]]:
+            return [{"name": name, "at": base + name, "integrity": integrity} for name, integrity in files.items()]
+
+        whole = self.folder is None or len(self.graphics) == len(GRAPHICS)
+        known = {"files": sources(FILES), "graphics": sources(GRAPHICS) if whole else None}
+        return {"version": VERSION, "local": self.folder is not None, **known}
 
 
 def _hash(file: Path) -> str:

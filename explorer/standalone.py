@@ -84,6 +84,7 @@ def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> Non
         shutil.copyfile(path, target)
     described = runtime.describe()
     assert described is not None
+    described["graphics"] = None  # as large as all the rest
     for file in described["files"]:
         file["at"] = f"runtime/{file['name']}"
     baked = {**bake(exhibit, bundle, folder / "model"), "runtime": described, "plotly": "plotly.min.js"}

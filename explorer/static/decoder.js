@@ -32,14 +32,15 @@ export class PageDecoder {
   batch = 4;
   inPage = true;
   closed = false;
+  ms = Infinity; // that the last picture took
   #requests = new Map();
   #next = 0;
 
   /** Fetch the runtime and the decoder and start them; throws where one of them cannot be had. */
-  static async open(files, decoder, url = new URL("./worker.js", import.meta.url)) {
+  static async open(files, decoder, provider = "wasm", url = new URL("./worker.js", import.meta.url)) {
     const opened = new PageDecoder(new Worker(url, { type: "module" }));
     try {
-      await opened.#ask("open", { files, decoder });
+      await opened.#ask("open", { files, decoder, provider });
     } catch (error) {
       opened.close();
       throw error;
@@ -58,6 +59,7 @@ export class PageDecoder {
 
   async decode(points) {
     const { pixels, ms } = await this.#ask("decode", this.#pack(points));
+    this.ms = ms / points.length;
     // A batch is what takes 8 ms: nobody ever waits longer than that for work that could have waited.
     this.batch = Math.max(1, Math.min(16, Math.round((8 / Math.max(ms, 0.5)) * points.length)));
     return pixels;
@@ -106,10 +108,22 @@ export function opener(runtime, file) {
   return async ({ decoder }) => {
     if (!runtime) throw new Error("this server was told not to use the browser");
     if (!decoder) throw new Error("this bundle has no decoder.onnx; loading and saving it once adds it");
-    const files = runtime.files.map(({ at, integrity }) => ({ url: runtime.local ? file(at) : at, integrity }));
+    const files = sources(runtime, runtime.files, file);
     if (!runtime.local && !(await reachable(files[0].url))) throw new Error("the runtime's server cannot be reached");
     return PageDecoder.open(files, file(decoder));
   };
+}
+
+/** The same on the graphics processor; gives null where there is none that a page may use. */
+export function graphics(runtime, file) {
+  return async ({ decoder }) => {
+    if (!runtime?.graphics || !decoder || !(await navigator.gpu?.requestAdapter())) return null;
+    return PageDecoder.open(sources(runtime, runtime.graphics, file), file(decoder), "webgpu");
+  };
+}
+
+function sources(runtime, files, file) {
+  return files.map(({ at, integrity }) => ({ url: runtime.local ? file(at) : at, integrity }));
 }
 
 /** Whether somebody answers at an address. A shared worker asks, so that silence is no error on the page's console. */

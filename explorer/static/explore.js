@@ -112,8 +112,10 @@ class Explore {
   async #openDecoder(model) {
     const reason = await model.openDecoder();
     if (model !== this.model) return;
-    if (reason === null) this.#sayWho("page", "decoded in your browser", `ONNX Runtime Web ${this.runtime.version}: ${this.who.page}`);
-    else this.#sayWho("server", this.who.never, `Not in your browser: ${reason}.`);
+    if (reason !== null) return this.#sayWho("server", this.who.never, `Not in your browser: ${reason}.`);
+    const say = (how) => this.#sayWho("page", "decoded in your browser", `ONNX Runtime Web ${this.runtime.version}, ${how}: ${this.who.page}`);
+    say("WebAssembly");
+    if ((await model.hasten()) && model === this.model) say("WebGPU");
   }
 
   #sayWho(at, who, why) {

@@ -1,13 +1,15 @@
 // The open model, as the page asks it: by itself once it can, else by way of the server.
 
-import { opener, ServerDecoder } from "./decoder.js";
+import { graphics, opener, ServerDecoder } from "./decoder.js";
 import { bytes } from "./picture.js";
 import { Projection } from "./projection.js";
 import { Turns } from "./turns.js";
 
+const FRAME = 8; // milliseconds that a picture may take and still be there for every frame
+
 /** What opens a described model's map and decoder in the page, with this runtime, from where `file` says that files are. */
 export function opened(runtime, file) {
-  return { projection: (description) => Projection.open(description, file), decoder: opener(runtime, file) };
+  return { projection: (description) => Projection.open(description, file), decoder: opener(runtime, file), graphics: graphics(runtime, file) };
 }
 
 export class Model {
@@ -37,6 +39,27 @@ export class Model {
       return null;
     } catch (error) {
       return error.message;
+    }
+  }
+
+  /** Where WebAssembly takes longer than `enough` for a picture, in milliseconds, the graphics processor decodes from now on if
+   * it is faster. Resolves with whether it does. */
+  async hasten(enough = FRAME) {
+    const slow = this.decoder;
+    const { start } = this.description;
+    let fast = null;
+    try {
+      const least = await pace(slow, start);
+      if (least <= enough) return false;
+      fast = await this.own.graphics?.(this.description);
+      if (!fast || (await pace(fast, start)) >= least || this.closed || this.decoder !== slow) return false;
+      this.decoder = fast;
+      slow.close();
+      return true;
+    } catch {
+      return false; // closed, or a processor that cannot: what there was goes on
+    } finally {
+      if (fast !== this.decoder) fast?.close();
     }
   }
 
@@ -100,6 +123,16 @@ export class Model {
       i += batch.length;
     }
   }
+}
+
+/** The least milliseconds that a page's decoder takes for a picture; its first run compiles. */
+async function pace(decoder, z) {
+  let least = Infinity;
+  for (let run = 0; run < 4; run++) {
+    await decoder.decode([z]);
+    least = Math.min(least, decoder.ms);
+  }
+  return least;
 }
 
 /** What a point is asked for by: its latents, its dot, or its place on the map. */

@@ -1,6 +1,6 @@
 // ONNX Runtime Web: fetched, checked and asked for pictures. Runs in a worker of the page, and in Node for its tests.
 
-/** Import the runtime from the bytes of its two files: single-threaded WebAssembly, which needs no special headers. */
+/** Import the runtime from the bytes of its two files: of a single thread, which needs no special headers. */
 export async function start(script, wasm) {
   const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
   try {
@@ -21,9 +21,10 @@ export async function load(url, integrity) {
 
 /** A network, open. */
 export class Network {
-  static async open(ort, model) {
+  /** `provider` is who computes: "wasm", or "webgpu" with the runtime that is made for it. */
+  static async open(ort, model, provider = "wasm") {
     const network = new Network();
-    Object.assign(network, { ort, session: await ort.InferenceSession.create(new Uint8Array(model)) });
+    Object.assign(network, { ort, session: await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: [provider] }) });
     return network;
   }
 

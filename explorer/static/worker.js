@@ -7,9 +7,9 @@ let network = null;
 let encoder = null;
 
 const answer = {
-  async open({ files, decoder }) {
+  async open({ files, decoder, provider }) {
     const [script, wasm, model] = await Promise.all([...files.map(({ url, integrity }) => load(url, integrity)), load(decoder)]);
-    network = await Network.open(await start(script, wasm), model);
+    network = await Network.open(await start(script, wasm), model, provider);
     return {};
   },
   async decode({ z, n }) {

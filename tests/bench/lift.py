@@ -21,9 +21,9 @@ import time
 import warnings
 
 import torch
-import umap
 
 import core
+from core import projection
 from core.images import to_unit
 from core.projection import NeighbourMap, width
 
@@ -45,7 +45,7 @@ def main() -> None:
     assert bundle.gallery is not None
     latents, images = bundle.gallery.mean, bundle.gallery.images
     held_out = torch.arange(len(latents)) % 5 == 0
-    reducer = umap.UMAP(n_neighbors=15, random_state=0)
+    reducer = projection.reducer(int((~held_out).sum()))
     xy = torch.as_tensor(reducer.fit_transform(latents[~held_out].numpy()))
     fitted = NeighbourMap(latents[~held_out], xy)
 

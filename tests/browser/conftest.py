@@ -114,6 +114,15 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture
+def graphics_browser(browser: Browser) -> Iterator[Browser]:
+    """Another Chromium, with WebGPU on a graphics processor that is a program (SwiftShader)."""
+    flags = [flag for flag in FLAGS if flag != "--disable-gpu"] + ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    drawing = browser.browser_type.launch(executable_path=CHROMIUM, args=flags)
+    yield drawing
+    drawing.close()
+
+
 class Visitor:
     """One visitor's page, which must stay free of console errors and of requests to anywhere but `allowed`."""
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 import core
 from core.images import to_bytes
 from explorer.catalogue import Exhibit
-from explorer.runtime import CDN
+from explorer.runtime import CDN, FILES, GRAPHICS
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,43 @@ def test_the_page_draws_what_torch_draws(visit, page_server, model):
     error = np.abs(np.array(drawn[0]) - mean.flatten().numpy()).max()
     assert error <= 1e-4
     assert np.abs(np.array(drawn[1]) - to_bytes(mean).permute(0, 2, 3, 1).flatten().numpy().astype(int)).max() <= 1
+
+
+def test_where_webassembly_is_slow_webgpu_draws_the_same(graphics_browser, page_server, bundle):
+    """The processor here is a program, which says nothing of its speed; what it draws is what counts."""
+    z = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    page = graphics_browser.new_page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(page_server)
+    in_page(page)
+    by_name = {url.rsplit("/", 1)[1]: url for url in requests if "/" in url}
+    folder = by_name["ort.wasm.bundle.min.mjs"].rsplit("/", 1)[0]
+    files, more = ([{"at": f"{folder}/{name}", "integrity": known} for name, known in of.items()] for of in (FILES, GRAPHICS))
+    hastened, drawn = page.evaluate(
+        """async ([library, runtime, description, z]) => { const { Model, opened } = await import(library);
+        const own = opened(runtime, (path) => path);
+        const graphics = await own.graphics(description);
+        const drawn = [[...(await graphics.mean(z))]];
+        graphics.close();
+        const model = new Model(description, {}, own);
+        await model.openDecoder();
+        const hastened = [await model.hasten(1e9), await model.hasten(0)];
+        drawn.push([...(await model.decoder.mean(z))]);
+        model.close();
+        return [hastened, drawn]; }""",
+        [
+            by_name["model.js"],
+            {"local": True, "files": files, "graphics": more},
+            {"model": "fashion-mnist", "decoder": by_name["decoder.onnx"], "start": z[0].tolist()},
+            z.tolist(),
+        ],
+    )
+    assert not hastened[0]  # fast enough: nothing is tried
+    assert isinstance(hastened[1], bool)  # whichever is faster here
+    with torch.no_grad():
+        mean = bundle.vae.decode(z).mean
+    assert np.abs(np.array(drawn) - mean.flatten().numpy()).max() <= 1e-4  # both
 
 
 def test_a_slider_drag_asks_nothing_of_the_server_and_shows_its_last_value(visit, page_server, bundle, pixels):

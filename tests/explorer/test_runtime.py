@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.runtime import CDN, FILES, INSTALL, VERSION, Runtime
+from explorer.runtime import CDN, FILES, GRAPHICS, INSTALL, VERSION, Runtime
 
 
 def test_without_a_choice_it_is_the_cdn_with_a_pinned_version_and_hashes() -> None:
@@ -35,6 +35,12 @@ def test_a_folder_is_the_files_own_or_the_one_npm_filled(runtime: Path, tmp_path
     assert described is not None
     assert described["local"]
     assert all(Path(file["at"]).is_file() for file in described["files"])
+    assert described["graphics"] is None  # half of it is of no use
+    for name in GRAPHICS:
+        shutil.copy(runtime / name, installed / name)
+    graphics = Runtime.of(str(tmp_path)).describe()["graphics"]
+    assert {Path(file["at"]) for file in graphics} == {installed / name for name in GRAPHICS}
+    assert {file["name"]: file["integrity"] for file in graphics} == GRAPHICS
 
 
 def test_another_version_or_an_empty_folder_is_refused_with_the_way_out(runtime: Path, tmp_path: Path) -> None:
