@@ -41,7 +41,7 @@ from core.export import exact_half, onnx_files
 from core.features import Reader, fit_reader, learnable
 from core.gallery import Gallery, pack
 from core.images import Images, Preprocessing
-from core.projection import Map, Method, fit_map, restore_map
+from core.projection import MIN_DIST, Map, Method, fit_map, restore_map
 from core.ranks import ALONE, Ranks
 from core.sheets import sheets
 from core.vae import VAE
@@ -143,12 +143,13 @@ class Bundle:
         """The same model with these figures, of this split, in its config and on its card."""
         return replace(self, config={**self.config, "evaluation": {"split": split, **asdict(figures)}})
 
-    def projected(self, method: Method, pair: tuple[int, int] = (0, 1), seed: int = 0) -> "Bundle":
-        """The same model with its gallery on a newly fitted map."""
+    def projected(self, method: Method, pair: tuple[int, int] = (0, 1), seed: int = 0, min_dist: float = MIN_DIST) -> "Bundle":
+        """The same model with its gallery on a newly fitted map: see `core.projection.fit_map`."""
         if self.gallery is None:
             raise ValueError(f"{self.name} has no gallery, so there is nothing to draw a map of.")
-        fitted, xy = fit_map(self.gallery.mean, method, pair, seed)
-        return replace(self, gallery=self.gallery.moved(xy), map=fitted, config={**self.config, "map": fitted.as_dict()})
+        fitted, xy = fit_map(self.gallery.mean, method, pair, seed, min_dist)
+        told = {**fitted.as_dict(), **({"min_dist": min_dist} if method == "umap" else {})}
+        return replace(self, gallery=self.gallery.moved(xy), map=fitted, config={**self.config, "map": told})
 
 
 def make_bundle(

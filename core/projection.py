@@ -16,6 +16,9 @@ from core.geometry import neighbours
 
 Method = Literal["umap", "pca", "latents"]
 
+MIN_DIST = 0.1
+"""How close UMAP may put two images, on a map whose unit is about the reach of a neighbourhood."""
+
 
 class Map:
     """A way from latents (N, latents) to the plane (N, 2) and back.
@@ -106,12 +109,16 @@ def fit_map(
     method: Method = "umap",
     pair: tuple[int, int] = (0, 1),
     seed: int = 0,
+    min_dist: float = MIN_DIST,
 ) -> tuple[Map, Float[Tensor, "m 2"]]:
     """Fit a map to latents; returns it with their places.
 
-    "umap" is McInnes et al., 2018, arXiv 1802.03426, with a fixed seed; "pca" the two directions of largest variance;
-    "latents" the plane of the given `pair` of latents.
+    "umap" is McInnes et al., 2018, arXiv 1802.03426, with a fixed seed, where `min_dist`, from 0 to 1, spreads groups out or
+    keeps neighbours more strictly together; "pca" the two directions of largest variance; "latents" the plane of the given
+    `pair` of latents.
     """
+    if not 0 <= min_dist <= 1:
+        raise ValueError(f"min_dist must be from 0 to 1; got {min_dist}.")
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {', '.join(get_args(Method))}; got {method!r}.")
     m, dimensions = latents.shape
@@ -120,7 +127,7 @@ def fit_map(
     if m < 4:
         raise ValueError(f"a map needs at least 4 images; got {m}.")
     if method == "umap":
-        xy = _umap(latents, seed)
+        xy = _umap(latents, seed, min_dist)
         fitted: Map = NeighbourMap(latents, xy)
     else:
         fitted = _linear(latents, method, pair)
@@ -147,30 +154,30 @@ def restore_map(record: dict[str, Any], latents: Float[Tensor, "m latents"], xy:
         raise ValueError(f"its map lacks {error}.") from error
 
 
-def _umap(latents: Tensor, seed: int) -> Tensor:
+def _umap(latents: Tensor, seed: int, min_dist: float) -> Tensor:
     # Imported here alone: it takes seconds, and only fitting needs it.
     import warnings
 
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a fixed seed runs on one core, as it says
-        embedding = reducer(len(latents), seed).fit_transform(latents.numpy())
+        embedding = reducer(len(latents), seed, min_dist).fit_transform(latents.numpy())
     # Numba sets OpenMP's thread count to all cores, and so torch's, whose sums then differ in the last bit.
     torch.set_num_threads(threads)
     return torch.as_tensor(embedding, dtype=torch.float32).contiguous()
 
 
-def reducer(images: int, seed: int = 0) -> Any:
-    """The unfitted UMAP of a map of so many images.
+def reducer(images: int, seed: int = 0, min_dist: float = MIN_DIST) -> Any:
+    """The unfitted UMAP of a map of so many images. `min_dist` is how close it may put two of them.
 
-    Twenty negative samples a positive one, for the usual five, and no least distance: more repulsion, and a closer layout,
-    keep neighbours better together (Böhm et al., 2022, arXiv 2007.08902, on the spectrum that this is a step along).
+    Twenty negative samples a positive one, for the usual five: more repulsion keeps neighbours better together (Böhm et al.,
+    2022, arXiv 2007.08902, on the spectrum that this is a step along).
     """
     import umap
 
     return umap.UMAP(
         n_neighbors=min(15, images - 1),
-        min_dist=0.0,
+        min_dist=min_dist,
         negative_sample_rate=20,
         random_state=seed,
         init="spectral" if images > 50 else "random",

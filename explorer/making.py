@@ -100,6 +100,9 @@ def project(
     method: Annotated[str, typer.Option(help="umap, pca, or latents with --pair.")] = "umap",
     pair: Annotated[str, typer.Option(help="Two latents, for --method latents.")] = "0,1",
     seed: Annotated[int, typer.Option(help="Fixes UMAP's result.")] = 0,
+    min_dist: Annotated[
+        float, typer.Option(help="UMAP: 0 keeps neighbours strictly together, 1 spreads groups out.", min=0, max=1)
+    ] = 0.1,
     out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
 ) -> None:
     """Draw a bundle's map anew."""
@@ -111,7 +114,7 @@ def project(
     except ValueError as error:
         raise ValueError(f"--pair must be two latents such as 0,3; got {pair!r}.") from error
     target = out or locate(bundle)
-    projected = core.load(bundle).projected(method, (first, second), seed)  # pyright: ignore[reportArgumentType]
+    projected = core.load(bundle).projected(method, (first, second), seed, min_dist)  # pyright: ignore[reportArgumentType]
     projected.save(target)
     figures = projected.config["map"]
     print(

@@ -88,6 +88,7 @@ export class LatentMap {
   async colour(by, name) {
     this.#classOf = by.classes ? by.codes : null;
     this.data = by.classes ? this.#classTraces(by) : [this.#amountTrace(by.values, name)];
+    this.names = by.classes?.length > FEW && by.classes.length <= MANY ? this.data.map((trace) => this.#name(trace)) : [];
     this.legend = by.classes?.length > 1 && by.classes.length <= FEW;
     await window.Plotly.react(this.element, this.data, this.#layout(), {
       responsive: false,
@@ -139,21 +140,17 @@ export class LatentMap {
     codes.forEach((code, i) => members[code].push(i));
     // Classes that are colours are drawn in them.
     const colours = classes.every((name) => COLOUR.test(name)) ? classes : CLASSES;
-    const traces = classes.map((name, code) => this.#trace(members[code], { name, marker: { color: colours[code % colours.length] } }));
-    return classes.length > FEW && classes.length <= MANY ? [...traces, this.#names(classes, traces)] : traces;
+    return classes.map((name, code) => this.#trace(members[code], { name, marker: { color: colours[code % colours.length] } }));
   }
 
-  /** The classes' names, each at the member nearest to its class's median place. */
-  #names(classes, traces) {
+  /** A class's name, at its member nearest to its median place: over the points, and in the way of none of them. */
+  #name({ name, x, y }) {
     const middle = (values) => values.toSorted()[values.length >> 1];
-    const at = traces.map(({ x, y }) => {
-      const [a, b] = [middle(x), middle(y)];
-      const far = x.map((value, i) => (value - a) ** 2 + (y[i] - b) ** 2);
-      const nearest = far.indexOf(Math.min(...far));
-      return [x[nearest], y[nearest]];
-    });
-    const font = { size: 14, weight: 700, shadow: "auto" };
-    return { type: "scatter", mode: "text", x: at.map(([x]) => x), y: at.map(([, y]) => y), text: classes, textfont: font, hoverinfo: "skip", showlegend: false };
+    const [a, b] = [middle(x), middle(y)];
+    let nearest = 0;
+    const far = (i) => (x[i] - a) ** 2 + (y[i] - b) ** 2;
+    for (let i = 1; i < x.length; i++) if (far(i) < far(nearest)) nearest = i;
+    return { x: x[nearest], y: y[nearest], text: name.replaceAll("<", "&lt;"), showarrow: false, yshift: 10, font: { size: 14, weight: 700, shadow: "auto" } };
   }
 
   #amountTrace(values, name) {
@@ -180,6 +177,7 @@ export class LatentMap {
       dragmode: "pan",
       hovermode: false,
       showlegend: this.legend,
+      annotations: this.names,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant", font: { size: 11 } },
       xaxis: axis(first),
       // One unit is as long on both axes: distances on the map mean the same in every direction.

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from explorer.catalogue import Catalogue
+
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 FLAGS = [
     "--no-sandbox",
@@ -28,9 +30,22 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
 ]
 HERE = Path(__file__).parent
+OFFERED = Catalogue.of([]).names
 
 # What a test waits for comes in milliseconds; a machine with other work may take longer, and that is no failure.
 expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(scope="session")
+def offered() -> list[str]:
+    """The pretrained models, in the order in which the page has them."""
+    return OFFERED
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of `each_model` is one of each that comes with the package."""
+    if "each_model" in metafunc.fixturenames:
+        metafunc.parametrize("each_model", OFFERED)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +64,7 @@ def explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
     if runtime is not None:
         arguments = (*arguments, "--runtime", runtime)
     process = subprocess.Popen(
-        [sys.executable, "-m", "explorer", "explore", "fashion-mnist", "digits", "--no-browser", *arguments],
+        [sys.executable, "-m", "explorer", "explore", "--no-browser", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -57,12 +57,11 @@ def spot_off_the_dots(page: Page, bundle: core.Bundle, near: float, far: float) 
     return spots[int(((gap > near) & (gap < far)).int().argmax())]
 
 
-@pytest.mark.parametrize("model", ["fashion-mnist", "digits"])
-def test_the_page_draws_what_torch_draws(visit, page_server, model):
+def test_the_page_draws_what_torch_draws(visit, page_server, each_model):
     """To 1e-4 in pictures from 0 to 1, in the browser itself."""
-    bundle = core.load(model)
+    bundle = core.load(each_model)
     visitor = visit(address=page_server)
-    page = in_page(visitor.open(f"?model={model}"))
+    page = in_page(visitor.open(f"?model={each_model}"))
     by_name = {url.rsplit("/", 1)[1]: url for url in visitor.requests if "/" in url}
     z = torch.randn(7, bundle.vae.prior.latents, generator=torch.Generator().manual_seed(0))
     files = [{"url": by_name[name]} for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")]
