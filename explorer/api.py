@@ -1,15 +1,21 @@
-"""The named endpoints: /models, /decode and /encode, for gradio_client and any HTTP client."""
+"""The named endpoints, for gradio_client and any HTTP client: what the page does, as data."""
 
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import torch
 from PIL import Image
 
 import core
+from core.architecture import check_choice
 from core.images import to_pil
 from explorer.catalogue import Catalogue
-from explorer.describe import decode, describe, parse_latents, prepare
+from explorer.describe import decode, describe, parse_latents, prepare, verdict
+
+MOST = 100
+"""Points that one answer may hold."""
 
 
 def models(catalogue: Catalogue) -> list[dict[str, Any]]:
@@ -29,12 +35,72 @@ def decode_latents(catalogue: Catalogue, model: str, z: list[float]) -> Image.Im
 def encode_image(catalogue: Catalogue, model: str, image: str) -> dict[str, Any]:
     """What `latentscape encode` says of a picture file."""
     bundle = catalogue[model].bundle
+    return describe(bundle, seen(bundle, image))[0]
+
+
+def anomaly(catalogue: Catalogue, model: str, image: str) -> dict[str, Any]:
+    """How odd a picture file is for a model: p_value, the share of normal images at least as odd; score, larger for odder; and
+    the verdict in words."""
+    bundle = catalogue[model].bundle
+    found = bundle.anomaly(seen(bundle, image))
+    p_value = found.p_value.item()
+    return {"p_value": p_value, "score": found.score.item(), "verdict": verdict(p_value)}
+
+
+def seen(bundle: core.Bundle, image: str) -> torch.Tensor:
+    """What a model sees of an uploaded picture file, (1, C, H, W)."""
     if not image:
         raise ValueError("image is missing; send a picture file.")
     if not Path(image).is_file():
         raise ValueError("no image file came with the request; send it anew.")
     # As bytes, so that an error names no path of the server.
-    return describe(bundle, prepare(bundle, core.read_image(Path(image).read_bytes())).image[None])[0]
+    return prepare(bundle, core.read_image(Path(image).read_bytes())).image[None]
+
+
+def sample(catalogue: Catalogue, model: str, count: int = 1, seed: int = 0) -> list[list[float]]:
+    """Latents of so many draws from a model's prior (at most 100), always the same for one seed; /decode draws them."""
+    prior = catalogue[model].bundle.vae.prior
+    generator = torch.Generator().manual_seed(whole("seed", seed, 0, 2**31 - 1))
+    return prior.sample(whole("count", count, 1, MOST), generator).tolist()
+
+
+def interpolate(
+    catalogue: Catalogue, model: str, start: list[float], end: list[float], steps: int = 10, method: str = "linear"
+) -> list[list[float]]:
+    """A path of so many latents (2 to 100), both ends included, along the straight line ("linear") or the great circle
+    ("spherical")."""
+    bundle = catalogue[model].bundle
+    check_choice("method", method, dict.fromkeys(["linear", "spherical"]))
+    first, last = (parse_latents(bundle, point)[0] for point in (start, end))
+    return core.interpolate(first, last, whole("steps", steps, 2, MOST), method).tolist()  # pyright: ignore[reportArgumentType]
+
+
+def neighbours(catalogue: Catalogue, model: str, z: list[float], count: int = 10) -> list[dict[str, Any]]:
+    """The gallery images whose encodings lie nearest to z (at most 100), nearest first: index, distance, place on the map and
+    labels of each."""
+    bundle = catalogue[model].bundle
+    gallery = bundle.gallery
+    if gallery is None:
+        raise ValueError(f"{model} has no gallery, so there are no images near to anything.")
+    wanted = min(whole("count", count, 1, MOST), len(gallery))
+    distances, rows = (found[0].tolist() for found in core.neighbours(parse_latents(bundle, z), gallery.mean, wanted))
+    return [
+        {
+            "index": row,
+            "distance": distance,
+            "x": gallery.xy[row, 0].item(),
+            "y": gallery.xy[row, 1].item(),
+            "labels": {name: values[row].item() for name, values in gallery.labels.items()},
+        }
+        for row, distance in zip(rows, distances, strict=True)
+    ]
+
+
+def whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number within bounds; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}; got {value!r:.100}.")
+    return value
 
 
 def build(catalogue: Catalogue) -> None:
@@ -47,13 +113,22 @@ def build(catalogue: Catalogue) -> None:
             except ValueError as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
+        # What is left of the function's own signature and docstring is what a client is told.
+        (_, *parameters), result = signature(function).parameters.values(), signature(function).return_annotation
+        call.__name__, call.__doc__ = function.__name__, function.__doc__
+        call.__signature__ = Signature(parameters, return_annotation=result)  # pyright: ignore[reportFunctionMemberAccess]
+        call.__annotations__ = {**{each.name: each.annotation for each in parameters}, "return": result}
         return call
 
     with gr.Row(visible=False):
         model, z = gr.Textbox(label="model"), gr.JSON(label="z")
         image, listing = gr.File(label="image", type="filepath"), gr.JSON(label="models")
         picture, record = gr.Image(label="picture", format="png", type="pil"), gr.JSON(label="encoding")
+        oddity = gr.JSON(label="anomaly")
         button = gr.Button()
         button.click(answer(models), None, listing, api_name="models", queue=False)
         button.click(answer(decode_latents), [model, z], picture, api_name="decode", queue=False)
         button.click(answer(encode_image), [model, image], record, api_name="encode", queue=False)
+        button.click(answer(anomaly), [model, image], oddity, api_name="anomaly", queue=False)
+    for function in (sample, interpolate, neighbours):
+        gr.api(answer(function), api_name=function.__name__, queue=False)

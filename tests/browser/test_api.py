@@ -56,3 +56,36 @@ def test_encode_says_what_the_command_line_says(client, tmp_path):
 def test_bad_requests_are_told_the_rule(client, model, z, rule):
     with pytest.raises(Exception, match=rule):
         client.predict(model, z, api_name="/decode")
+
+
+def test_samples_paths_and_neighbours_come_as_numbers(client):
+    bundle = core.load("digits")
+    z = client.predict("digits", 3, 5, api_name="/sample")
+    np.testing.assert_allclose(z, bundle.vae.prior.sample(3, torch.Generator().manual_seed(5)), rtol=1e-6)
+    path = client.predict("digits", z[0], z[1], 4, "spherical", api_name="/interpolate")
+    np.testing.assert_allclose(
+        path, core.interpolate(torch.tensor(z[0]), torch.tensor(z[1]), 4, "spherical"), rtol=1e-5, atol=1e-6
+    )
+    found = client.predict(model="digits", z=bundle.gallery.mean[4].tolist(), count=2, api_name="/neighbours")
+    assert found[0]["index"] == 4
+    assert found[0]["labels"]["label"] == bundle.gallery.labels["label"][4]
+
+
+def test_an_anomaly_is_said_in_words_and_numbers(client, tmp_path):
+    bundle = core.load("digits")
+    (tmp_path / "image.png").write_bytes(bundle.gallery.pngs[3])
+    found = client.predict("digits", handle_file(tmp_path / "image.png"), api_name="/anomaly")
+    expected = bundle.anomaly(bundle.gallery.images[3:4])
+    assert found["p_value"] == pytest.approx(expected.p_value.item())
+    assert found["score"] == pytest.approx(expected.score.item(), rel=1e-5)
+    assert "normal images are at least as odd" in found["verdict"]
+
+
+def test_a_client_is_told_names_types_and_meaning(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    names = {"/models", "/decode", "/encode", "/anomaly", "/sample", "/interpolate", "/neighbours"}
+    assert names <= set(endpoints)
+    steps = next(p for p in endpoints["/interpolate"]["parameters"] if p["parameter_name"] == "steps")
+    assert steps["python_type"]["type"] == "int"
+    assert steps["parameter_default"] == 10
+    assert "great circle" in endpoints["/interpolate"]["description"]
