@@ -1,6 +1,8 @@
 """The named endpoints, called as a program would."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,3 +91,12 @@ def test_a_client_is_told_names_types_and_meaning(client):
     assert steps["python_type"]["type"] == "int"
     assert steps["parameter_default"] == 10
     assert "great circle" in endpoints["/interpolate"]["description"]
+
+
+def test_the_readmes_example_runs_as_written(server):
+    text = (Path(core.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(from gradio_client.+?)```", text, re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(example.replace("http://127.0.0.1:7860", server), found)
+    assert len(found["path"]) == 9
+    assert "normal images are at least as odd" in found["odd"]
