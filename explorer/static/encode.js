@@ -37,10 +37,12 @@ class Encode {
   #wire() {
     const { ui } = this;
     const input = ui.upload.querySelector("input[type=file]");
-    input.addEventListener("change", () => {
+    const chosen = () => {
       if (input.files[0]) this.#take(input.files[0], input.files[0].name);
       input.value = "";
-    });
+    };
+    input.addEventListener("change", chosen);
+    chosen(); // a quick hand may have been before us
     for (const name of ["dragover", "dragleave", "drop"]) {
       ui.upload.addEventListener(name, (event) => {
         event.preventDefault();
@@ -128,7 +130,7 @@ class Encode {
     ui.oddity.textContent = answer.verdict ?? "";
     ui.oddity.dataset.odd = answer.p_value !== null && answer.p_value < 0.05;
     this.#numbers(answer);
-    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => !latent.dead).map((latent) => bar(latent.index, answer)));
+    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => !latent.dead).map((latent) => bar(latent, answer)));
     await Promise.all([this.#again(), this.#surroundings(answer)]);
   }
 
@@ -188,13 +190,13 @@ function nats(value) {
   return `${value.toFixed(1).replace("-", "−")} nats`;
 }
 
-/** One latent's posterior as a bar over −4…4. */
-function bar(index, { mean, log_variance }) {
+/** One latent's posterior as a bar over four standard deviations of all images' on either side of their centre. */
+function bar({ index, centre, sd }, { mean, log_variance }) {
   const [m, sigma] = [mean[index], Math.exp(log_variance[index] / 2)];
   const line = Object.assign(document.createElement("div"), { className: "ls-posterior" });
   line.title = `z${index}: mean ${m.toFixed(3)}, σ ${sigma.toFixed(3)}`;
   const track = Object.assign(document.createElement("div"), { className: "ls-posterior-track" });
-  const at = (value) => 12.5 * (Math.max(-4, Math.min(4, value)) + 4);
+  const at = (value) => 12.5 * (Math.max(-4, Math.min(4, (value - centre) / sd)) + 4);
   const prior = Object.assign(document.createElement("i"), { className: "ls-prior" });
   const width = Object.assign(document.createElement("i"), { className: "ls-width" });
   const dot = Object.assign(document.createElement("i"), { className: "ls-mean" });
