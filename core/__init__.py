@@ -3,10 +3,11 @@
 from core.anomaly import Anomaly
 from core.architecture import Architecture
 from core.binarization import binarize
-from core.bundle import Bundle, load, make_bundle, pretrained
+from core.bundle import Bundle, load, make_bundle
 from core.checkpoint import Checkpoint
 from core.data import Data, load_data, open_data
 from core.evaluation import Encodings, Evaluation, encode, evaluate
+from core.folders import pretrained
 from core.gallery import Gallery
 from core.geometry import interpolate, neighbours
 from core.images import Preprocessing

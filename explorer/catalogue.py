@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 import core
-from core.bundle import PRETRAINED, locate, read_config
 from core.evaluation import kl_per_latent
+from core.folders import PRETRAINED, locate, read_config
 from core.images import to_pil
 from core.sheets import tile
 

@@ -63,7 +63,7 @@ def explore(
 @app.command("list", epilog=example("latentscape list"))
 def list_models(as_json: JSON = False) -> None:
     """List the pretrained models."""
-    from core.bundle import PRETRAINED, pretrained
+    from core.folders import PRETRAINED, pretrained
 
     configs = [json.loads((PRETRAINED / name / "config.json").read_text(encoding="utf-8")) for name in pretrained()]
     if as_json:
@@ -108,7 +108,7 @@ def evaluate(
     from rich.console import Console
 
     import core
-    from core.bundle import locate
+    from core.folders import locate
     from core.ranks import Ranks, launched
     from explorer import report
     from explorer.fit import choose_device

@@ -14,7 +14,7 @@ from rich.progress import TextColumn
 import core
 from core.anomaly import FEWEST, MOST
 from core.architecture import check_choice
-from core.bundle import check_name, check_target
+from core.folders import check_name, check_target
 from core.images import Images
 from core.objectives import OBJECTIVES
 from core.ranks import ALONE

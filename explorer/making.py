@@ -107,7 +107,7 @@ def project(
 ) -> None:
     """Draw a bundle's map anew."""
     import core
-    from core.bundle import locate
+    from core.folders import locate
 
     try:
         first, second = (int(part) for part in pair.split(","))
@@ -131,7 +131,7 @@ def calibrate(
     """Learn from a bundle's training data what a normal image is, for the anomaly verdict, and what its labels look like, for
     the quality of samples."""
     import core
-    from core.bundle import locate
+    from core.folders import locate
     from explorer import fit
 
     model, target = core.load(bundle), out or locate(bundle)

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 
 import core
-from core.bundle import is_bundle
 from core.checkpoint import read as read_checkpoint
+from core.folders import is_bundle
 from core.reading import Reading
 
 

@@ -46,7 +46,7 @@ def publish(
     """Put a bundle on the hub, as a model or as a Space. Needs a token: `hf auth login`, or HF_TOKEN."""
     import core
     from core import hub
-    from core.bundle import locate
+    from core.folders import locate
 
     hub.check_repository(repository)
     folder = locate(bundle)
@@ -69,7 +69,7 @@ def pull(
     """Fetch a bundle from the hub, and check all of it."""
     import core
     from core import hub
-    from core.bundle import check_target, replacing
+    from core.folders import check_target, replacing
 
     if out is not None:
         check_target(out)  # before anything is fetched

@@ -9,7 +9,7 @@ from typing import Any
 
 import core
 from core import hub
-from core.bundle import locate, read_config, replacing
+from core.folders import locate, read_config, replacing
 
 NEEDS = ("jaxtyping", "numpy", "pillow", "plotly", "pyarrow", "safetensors", "torch", "zuko")
 """What serving takes beside Gradio, which the Space's sdk_version installs. Training and saving take more."""

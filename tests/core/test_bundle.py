@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import core
 from core import Bundle, manifest
-from core.bundle import PRETRAINED, is_bundle, read_config
+from core.folders import PRETRAINED, is_bundle, read_config
 from core.sheets import CAPTIONS
 
 Damage = Callable[[Path], object]
