@@ -1,6 +1,8 @@
 """A short film of the page for the README: the lens over the map, then a slider, as a GIF.
 
-Run by hand:  python tests/bench/recording.py --runtime DIR --out explorer.gif [BUNDLE]
+Run by hand:  python tests/bench/recording.py --runtime DIR --out explorer.gif [MODEL]
+
+All pretrained models are on the page, as after `latentscape`; the film is of the named one.
 
 The mouse is moved step by step and the page photographed after each step, so the film is smooth on any machine and says nothing
 about speed; latency.py does.
@@ -13,7 +15,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from measure import chromium, explorer, serve, visit
+from measure import chromium, serve, visit
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page
 
@@ -53,16 +55,16 @@ def film(page: Page) -> Iterator[Image.Image]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", nargs="?", default="fashion-mnist")
+    parser.add_argument("model", nargs="?", default="fashion-mnist")
     parser.add_argument("--runtime", default=os.environ.get("LATENTSCAPE_RUNTIME"), help="folder with onnxruntime-web")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     if not arguments.runtime:
         parser.error("--runtime must name a folder with onnxruntime-web; see README.md.")
     with (
-        serve(*explorer(arguments.bundle, arguments.runtime)) as server,
+        serve("-m", "explorer", "explore", "--no-browser", "--runtime", arguments.runtime) as server,
         chromium() as browser,
-        visit(browser, server.address, "page") as page,
+        visit(browser, f"{server.address}/?model={arguments.model}", "page") as page,
     ):
         frames = [frame.quantize(128) for frame in film(page)]
     frames[0].save(arguments.out, save_all=True, append_images=frames[1:], duration=80, loop=0, optimize=True)
