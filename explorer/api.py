@@ -106,29 +106,31 @@ def whole(name: str, value: Any, least: int, most: int) -> int:
 def build(catalogue: Catalogue) -> None:
     """Add the endpoints to the page; nothing of them is seen."""
 
-    def answer(function: Any) -> Any:
+    def answer(function: Any, name: str) -> Any:
         def call(*arguments: Any) -> Any:
             try:
                 return function(catalogue, *arguments)
             except ValueError as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
-        # What is left of the function's own signature and docstring is what a client is told.
+        # What is left of the function's own signature and docstring is what a client is told; the name is that of the tool.
         (_, *parameters), result = signature(function).parameters.values(), signature(function).return_annotation
-        call.__name__, call.__doc__ = function.__name__, function.__doc__
+        call.__name__, call.__doc__ = name, function.__doc__
         call.__signature__ = Signature(parameters, return_annotation=result)  # pyright: ignore[reportFunctionMemberAccess]
         call.__annotations__ = {**{each.name: each.annotation for each in parameters}, "return": result}
         return call
 
     with gr.Row(visible=False):
         model, z = gr.Textbox(label="model"), gr.JSON(label="z")
+        # Of itself this component says nothing of what it holds, which tools must.
+        z.api_info = lambda: {"type": "array", "items": {"type": "number"}, "description": "one number per latent"}
         image, listing = gr.File(label="image", type="filepath"), gr.JSON(label="models")
         picture, record = gr.Image(label="picture", format="png", type="pil"), gr.JSON(label="encoding")
         oddity = gr.JSON(label="anomaly")
         button = gr.Button()
-        button.click(answer(models), None, listing, api_name="models", queue=False)
-        button.click(answer(decode_latents), [model, z], picture, api_name="decode", queue=False)
-        button.click(answer(encode_image), [model, image], record, api_name="encode", queue=False)
-        button.click(answer(anomaly), [model, image], oddity, api_name="anomaly", queue=False)
+        button.click(answer(models, "models"), None, listing, api_name="models", queue=False)
+        button.click(answer(decode_latents, "decode"), [model, z], picture, api_name="decode", queue=False)
+        button.click(answer(encode_image, "encode"), [model, image], record, api_name="encode", queue=False)
+        button.click(answer(anomaly, "anomaly"), [model, image], oddity, api_name="anomaly", queue=False)
     for function in (sample, interpolate, neighbours):
-        gr.api(answer(function), api_name=function.__name__, queue=False)
+        gr.api(answer(function, function.__name__), api_name=function.__name__, queue=False)

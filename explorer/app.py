@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from importlib.util import find_spec
 
 # Before Gradio is imported: nothing is reported to anybody.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -64,12 +65,16 @@ def serve(
     runtime: str | None = None,
     auth: str | None = None,
     limits: Limits | None = None,
+    mcp: bool = False,
 ) -> None:
     """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted.
 
     `runtime` is a folder with ONNX Runtime Web, "none", or None for the public CDN; `auth` is NAME:PASSWORD, which
-    visitors then must give.
+    visitors then must give. With `mcp`, the named endpoints are tools of a Model Context Protocol server, too.
+    Raises ValueError for whatever the user can put right.
     """
+    if mcp and find_spec("mcp") is None:
+        raise ValueError('--mcp needs one more package: pip install "latentscape[mcp]".')
     # One picture is too little work to be shared: the processor's cores are for different visitors.
     torch.set_num_threads(1)
     limits, login = limits or Limits(), parse_auth(auth)
@@ -95,4 +100,5 @@ def serve(
         run_history=False,
         footer_links=[],
         ssr_mode=False,
+        mcp_server=mcp,
     )

@@ -51,13 +51,14 @@ def explore(
             help="Folder with onnxruntime-web, which decodes in the browser; none: the server does. A public CDN if not given.",
         ),
     ] = None,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to language models as tools, too.")] = False,
 ) -> None:
     """Open the explorer in the browser."""
     # Half of the start is torch reading its libraries: it does so beside Gradio's own imports.
     threading.Thread(target=import_module, args=("torch",)).start()
     from explorer.app import serve
 
-    serve(bundles or [], host=host, port=port, share=share, browser=not no_browser, runtime=runtime, auth=auth)
+    serve(bundles or [], host=host, port=port, share=share, browser=not no_browser, runtime=runtime, auth=auth, mcp=mcp)
 
 
 @app.command("list", epilog=example("latentscape list"))

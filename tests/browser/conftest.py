@@ -108,6 +108,13 @@ def cdn_server() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def mcp_server() -> Iterator[str]:
+    """The address of an explorer whose endpoints are tools for language models, too."""
+    with explorer("--mcp", runtime="none") as address:
+        yield address
+
+
 def wait_for(address: str, seconds: float = 60) -> None:
     """Return when the address answers; TimeoutError after that long."""
     end = time.monotonic() + seconds

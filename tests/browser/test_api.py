@@ -1,6 +1,9 @@
 """The named endpoints, called as a program would."""
 
+import asyncio
+import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from gradio_client import Client, handle_file
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 
 import core
@@ -100,3 +105,27 @@ def test_the_readmes_example_runs_as_written(server):
     exec(example.replace("http://127.0.0.1:7860", server), found)
     assert len(found["path"]) == 9
     assert "normal images are at least as odd" in found["odd"]
+
+
+def test_the_endpoints_are_tools_of_the_model_context_protocol(mcp_server):
+    """Asked by the protocol's own client, in a loop of its own: the browser's runs in this thread."""
+
+    async def ask() -> tuple[Any, ...]:
+        async with (
+            streamablehttp_client(f"{mcp_server}/gradio_api/mcp/") as (reader, writer, _),
+            ClientSession(reader, writer) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            z = await session.call_tool("sample", {"model": "digits", "count": 2, "seed": 0})
+            picture = await session.call_tool("decode", {"model": "digits", "z": [0.0] * 8})
+            wrong = await session.call_tool("sample", {"model": "nothing", "count": 2, "seed": 0})
+            return tools, z.content[0], picture.content, wrong.content[0]
+
+    with ThreadPoolExecutor(1) as thread:
+        tools, z, picture, wrong = thread.submit(asyncio.run, ask()).result(60)
+    assert {"models", "decode", "encode", "anomaly", "sample", "interpolate", "neighbours"} <= {tool.name for tool in tools}
+    prior = core.load("digits").vae.prior
+    np.testing.assert_allclose(json.loads(z.text), prior.sample(2, torch.Generator().manual_seed(0)), rtol=1e-6)
+    assert "image" in {part.type for part in picture}
+    assert "model must be one of" in wrong.text
