@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 import core
 from core.images import to_bytes
+from core.projection import width
 from explorer.catalogue import Exhibit
 from explorer.runtime import CDN, FILES, GRAPHICS
 
@@ -47,13 +48,14 @@ def place_under(page: Page, left: float, top: float) -> list[float]:
 
 
 def spot_off_the_dots(page: Page, bundle: core.Bundle, near: float, far: float) -> tuple[float, float]:
-    """A point of the screen whose place is from `near` to `far` map units away from the nearest dot."""
+    """A point of the screen whose place is from `near` to `far` of the map's width away from the nearest dot."""
     assert bundle.gallery is not None
     box = box_of(page, "#map .nsewdrag")
     shares = [i / 40 for i in range(2, 39)]
     spots = [(round(box["x"] + box["width"] * i), round(box["y"] + box["height"] * j)) for i in shares for j in shares]
     places = torch.tensor([place_under(page, *spot) for spot in spots])
-    gap = core.neighbours(places, bundle.gallery.xy, 1)[0][:, 0]
+    gap = core.neighbours(places, bundle.gallery.xy, 1)[0][:, 0] / width(bundle.gallery.xy)
+    assert ((gap > near) & (gap < far)).any()
     return spots[int(((gap > near) & (gap < far)).int().argmax())]
 
 
@@ -148,7 +150,7 @@ def test_the_lens_shows_what_the_place_under_the_pointer_decodes_to(visit, page_
     visitor = visit(address=page_server)
     page = in_page(visitor.open())
     set_before = pixels(page, "#decoded")
-    near, far = spot_off_the_dots(page, bundle, 0.25, 0.5), spot_off_the_dots(page, bundle, 2.0, 9.0)
+    near, far = spot_off_the_dots(page, bundle, 0.0145, 0.025), spot_off_the_dots(page, bundle, 0.06, 0.5)
     before = len(visitor.requests)
     for spot, faint in ((near, False), (far, True)):
         page.mouse.move(*spot, steps=5)
@@ -197,7 +199,7 @@ def test_the_manifold_draws_the_plane_and_refines_on_zoom(visit, page_server, se
     page = visit(address=page_server if where == "page" else server).open()
     if where == "page":
         in_page(page)
-    on, off = spot_off_the_dots(page, bundle, 0.0, 0.1), spot_off_the_dots(page, bundle, 2.5, 9.0)
+    on, off = spot_off_the_dots(page, bundle, 0.0, 0.003), spot_off_the_dots(page, bundle, 0.07, 0.5)
     page.get_by_role("radio", name="Pictures").click()
     opaque = """([px, py]) => { const c = document.querySelector('#manifold'); const b = c.getBoundingClientRect();
         const at = [(px - b.left) * c.width / b.width, (py - b.top) * c.height / b.height];
