@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from core.evaluation import kl_per_latent
 from core.folders import PRETRAINED, locate, read_config
 from core.images import to_pil
 from core.sheets import tile
+from explorer.describe import decode
+from explorer.together import Together
 
 DEAD_KL = 0.01
 """A latent with less KL than this, in nats, tells nothing about an image and is folded away."""
@@ -33,6 +35,8 @@ class Exhibit:
         self.folder = folder
         self.decoder = decoder
         """decoder.onnx among the files the page may fetch; None for a bundle that has none."""
+        self.together = Together(partial(decode, bundle))
+        """Draws what several visitors ask for at once."""
         self._drawing = threading.Lock()
 
     @cached_property
@@ -195,6 +199,10 @@ class Catalogue:
     def folder(self) -> Path:
         """Where the files lie that the page fetches."""
         return Path(self._folder.name)
+
+    def opened(self, name: object) -> Exhibit | None:
+        """The model of this name, if it is open: at once."""
+        return self._open.get(name) if isinstance(name, str) else None
 
     def __getitem__(self, name: str) -> Exhibit:
         """The model of this name, opened if need be; ValueError if there is none."""

@@ -4,8 +4,10 @@ The page keeps each visitor's state; what it asks of the server are the plain fu
 function's exception would reach the page as null, so errors are returned as {"error": text}.
 """
 
+import asyncio
 import base64
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -38,14 +40,28 @@ def safe(function: Callable[[Catalogue, Request], Answer]) -> Callable[[Catalogu
     @functools.wraps(function)
     def answer(catalogue: Catalogue, request: Request) -> Answer:
         try:
-            if not isinstance(request, dict):
-                raise ValueError("a request must be an object.")
             with busy:
-                return function(catalogue, request)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            return {"error": f"{error.args[0]} is missing." if isinstance(error, KeyError) else str(error)}
+                return function(catalogue, an_object(request))
+        except WRONG as error:
+            return told(error)
 
     return answer
+
+
+WRONG = (ValueError, KeyError, TypeError, OverflowError)
+"""What a visitor's mistake raises."""
+
+
+def an_object(request: object) -> Request:
+    """The request, if it is one; ValueError for anything else."""
+    if not isinstance(request, dict):
+        raise ValueError("a request must be an object.")
+    return request
+
+
+def told(error: Exception) -> Answer:
+    """A visitor's mistake as an answer."""
+    return {"error": f"{error.args[0]} is missing." if isinstance(error, KeyError) else str(error)}
 
 
 def pixels(images: Tensor) -> str:
@@ -78,15 +94,21 @@ def decode_point(catalogue: Catalogue, request: Request) -> Answer:
     return picture_at(exhibit, parse_latents(exhibit.bundle, request["z"]))
 
 
-@safe
-def decode_points(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, z: [z, …]} → the pictures there and nothing else: what filmstrips and the manifold are made of."""
-    exhibit, points = catalogue[request["model"]], request["z"]
-    if not isinstance(points, list) or not 1 <= len(points) <= MOST_POINTS:
-        got = len(points) if isinstance(points, list) else type(points).__name__
-        raise ValueError(f"z must be a list of 1 to {MOST_POINTS} points; got {got}.")
-    z = torch.cat([parse_latents(exhibit.bundle, point) for point in points])
-    return {"pixels": pixels(decode(exhibit.bundle, z))}
+async def decode_points(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, z: [z, …]} → the pictures there and nothing else: what a moving hand, filmstrips and the manifold ask for.
+
+    The one function that a crowd calls many times a second: what several visitors ask for meanwhile is drawn at once.
+    """
+    try:
+        name, points = an_object(request)["model"], request["z"]
+        exhibit = catalogue.opened(name) or await asyncio.to_thread(catalogue.__getitem__, name)
+        if not isinstance(points, list) or not 1 <= len(points) <= MOST_POINTS:
+            got = len(points) if isinstance(points, list) else type(points).__name__
+            raise ValueError(f"z must be a list of 1 to {MOST_POINTS} points; got {got}.")
+        z = torch.cat([parse_latents(exhibit.bundle, point) for point in points])
+        return {"pixels": pixels(await exhibit.together(z))}
+    except WRONG as error:
+        return told(error)
 
 
 @safe
@@ -140,15 +162,19 @@ def colour(catalogue: Catalogue, request: Request) -> Answer:
     return catalogue[request["model"]].column(request["by"])
 
 
-def server_functions(catalogue: Catalogue, *functions: Callable[[Catalogue, Request], Answer]) -> list[Callable[..., Answer]]:
+def server_functions(catalogue: Catalogue, *functions: Callable[[Catalogue, Request], Any]) -> list[Callable[..., Any]]:
     """The functions as Gradio wants them: named, of one JSON argument."""
 
-    def bind(function: Callable[[Catalogue, Request], Answer]) -> Callable[..., Answer]:
+    def bind(function: Callable[[Catalogue, Request], Any]) -> Callable[..., Any]:
         def call(request: Request) -> Answer:
             return function(catalogue, request)
 
-        call.__name__ = function.__name__
-        return call
+        async def wait(request: Request) -> Answer:
+            return await function(catalogue, request)
+
+        bound = wait if inspect.iscoroutinefunction(function) else call
+        bound.__name__ = function.__name__
+        return bound
 
     return [bind(function) for function in functions]
 

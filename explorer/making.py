@@ -26,6 +26,10 @@ def train(
     objective: Annotated[str, typer.Option(help="elbo, beta, free-bits, beta-tc or iwae.")] = "elbo",
     strength: Annotated[float, typer.Option(help="Of the objective: beta's weight, or free nats.")] = 1.0,
     samples: Annotated[int, typer.Option(help="Draws of z per image and step, for iwae.", min=1)] = 1,
+    kl_warm_up: Annotated[
+        float,
+        typer.Option(help="Share of the run over which the KL gets its weight. 0 for axes that mean something.", min=0, max=1),
+    ] = 0.1,
     binarization: Annotated[str, typer.Option(help="none, static or dynamic: train on black and white.")] = "none",
     epochs: Annotated[float | None, typer.Option(help="Passes over the data; chosen if not given.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length of training, instead of --epochs.")] = None,
@@ -78,13 +82,19 @@ def recipe_options(context: typer.Context) -> dict[str, Any]:
     name = context.params["recipe"]
     if name is None:
         return {}
+    from explorer.fit import choose_device
+    from explorer.pace import has_bfloat16
     from explorer.recipes import find
 
     sources = {key: context.get_parameter_source(key) for key in context.params}
     given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     if given & {"epochs", "minutes"}:  # the length is one choice, in whichever unit
         given |= {"epochs", "minutes"}
-    return {key: value for key, value in find(name).options.items() if key not in given}
+    options = {key: value for key, value in find(name).options.items() if key not in given}
+    if options.get("precision") == "bfloat16" and not has_bfloat16(choose_device(context.params["device"])):
+        typer.echo("The recipe's bfloat16 would be slow here: this processor has no such arithmetic. Using float32.", err=True)
+        del options["precision"]
+    return options
 
 
 def recipes() -> None:

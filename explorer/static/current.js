@@ -3,6 +3,7 @@
 import { frame } from "./frame.js";
 import { crisp, draw } from "./picture.js";
 import { describe, real } from "./spoken.js";
+import { write } from "./write.js";
 
 const PHONE = matchMedia("(max-width: 480px)");
 const DECODED = { phone: 200, desk: 256 }; // CSS pixels, at most
@@ -62,7 +63,7 @@ export class Current {
       const { ui } = this;
       draw(ui.decoded, answer.pixels, this.shape);
       ui.decoded.classList.toggle("ls-preview", preview);
-      ui["decoded-caption"].textContent = caption;
+      write(ui["decoded-caption"], caption);
       ui.decoded.setAttribute("aria-label", `Picture ${caption}; ${this.words(answer)}`);
       this.#beside(answer.nearest);
     });
@@ -73,6 +74,6 @@ export class Current {
     ui.nearest.parentElement.hidden = !nearest;
     if (!nearest) return;
     this.map.sprite?.draw(ui.nearest, nearest.index);
-    ui["nearest-caption"].textContent = real(nearest) ? "its real image" : `nearest real image, ${nearest.distance.toFixed(2)} away`;
+    write(ui["nearest-caption"], real(nearest) ? "its real image" : `nearest real image, ${nearest.distance.toFixed(2)} away`);
   }
 }

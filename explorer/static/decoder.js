@@ -60,8 +60,8 @@ export class PageDecoder {
   async decode(points) {
     const { pixels, ms } = await this.#ask("decode", this.#pack(points));
     this.ms = ms / points.length;
-    // A batch is what takes 8 ms: nobody ever waits longer than that for work that could have waited.
-    this.batch = Math.max(1, Math.min(16, Math.round((8 / Math.max(ms, 0.5)) * points.length)));
+    // A batch is what takes 4 ms: a hand never waits longer than that for work that could have waited.
+    this.batch = Math.max(1, Math.min(16, Math.round((4 / Math.max(ms, 0.5)) * points.length)));
     return pixels;
   }
 

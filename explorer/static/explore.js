@@ -17,6 +17,7 @@ import { link, linked, session } from "./session.js";
 import { Sliders } from "./sliders.js";
 import { Spoken } from "./spoken.js";
 import { strides } from "./stride.js";
+import { write } from "./write.js";
 
 /** Who decodes, while it is not the page, and why not for good. */
 const WORDS = { server: "decoded by the server", never: "decoded by the server", page: "dragging asks nothing of the server" };
@@ -237,7 +238,7 @@ class Explore {
   }
 
   #say(text) {
-    this.ui.status.textContent = text;
+    write(this.ui.status, text);
   }
 
   #wire() {

@@ -5,7 +5,7 @@ import { address } from "./picture.js";
 
 /** Where the pictures lie, in standard deviations of the aggregated posterior. */
 export const STEPS = [-3, -2, -1, 0, 1, 2, 3];
-const REST = 160; // ms without a new point before anything is drawn
+const REST = 250; // ms without a new point before anything is drawn: who steps by the keys does not wait behind it
 
 export class Film {
   #turn = 0;

@@ -1,6 +1,7 @@
 // The lens: a small window at the pointer, with what the decoder draws there beside the nearest real image.
 
 import { crisp, draw } from "./picture.js";
+import { write } from "./write.js";
 
 const SIDE = 96;
 const ASIDE = 16; // CSS pixels from a mouse
@@ -37,7 +38,7 @@ export class Lens {
     draw(this.decoded, pixels, this.shape);
     this.decoded.style.opacity = 0.2 + 0.8 * trust;
     this.sprite.draw(this.real, nearest.index);
-    this.caption.textContent = caption;
+    write(this.caption, caption);
     this.element.hidden = false;
   }
 

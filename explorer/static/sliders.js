@@ -2,6 +2,7 @@
 
 import { STEPS } from "./film.js";
 import { crisp } from "./picture.js";
+import { write } from "./write.js";
 
 const FIRST = 8;
 export const REACH = 4; // standard deviations of the aggregated posterior, to each side of its centre
@@ -110,8 +111,9 @@ function valueAt(input, x) {
 
 function show(input, output, value) {
   input.value = value;
-  output.textContent = value.toFixed(2).replace("-", "−");
-  input.setAttribute("aria-valuetext", output.textContent);
+  const words = value.toFixed(2).replace("-", "−");
+  write(output, words);
+  input.setAttribute("aria-valuetext", words);
 }
 
 function row(className) {

@@ -1,23 +1,25 @@
 """The named endpoints, called as a program would."""
 
-import asyncio
+import io
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import torch
 from gradio_client import Client, handle_file
+from loop import run
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 
 import core
-from core.images import to_bytes
-from explorer.describe import describe
+from core.images import to_bytes, to_png
+from explorer.describe import decode, describe, prepare
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,47 @@ def test_a_client_is_told_names_types_and_meaning(client):
     assert "great circle" in endpoints["/interpolate"]["description"]
 
 
+def visit(address: str, visitor: int, operations: int) -> int:
+    """Do so many things as one of several visitors, each with values of its own, and compare each answer with core's; returns
+    how many were compared."""
+    bundle = core.load("digits")
+    assert bundle.gallery is not None
+    generator = torch.Generator().manual_seed(visitor)
+    with httpx.Client(base_url=address, timeout=60) as http:
+
+        def ask(name: str, *data: Any) -> Any:
+            return http.post(f"/gradio_api/run/{name}", json={"data": data}).raise_for_status().json()["data"][0]
+
+        for done in range(operations):
+            z = torch.randn(bundle.vae.prior.latents, generator=generator)
+            match done % 4:
+                case 0:
+                    picture = http.get(ask("decode", "digits", z.tolist())["url"].removeprefix(address)).raise_for_status()
+                    expected = decode(bundle, z[None])[0, 0].numpy()
+                    assert (np.asarray(Image.open(io.BytesIO(picture.content)).convert("L")) == expected).all()
+                case 1:
+                    image = (255 * torch.rand(1, 8, 8, generator=generator)).byte()
+                    sent = http.post("/gradio_api/upload", files={"files": ("same-name.png", to_png(image))})
+                    record = ask(
+                        "encode", "digits", {"path": sent.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
+                    )
+                    seen = prepare(bundle, core.read_image(to_png(image))).image[None]
+                    np.testing.assert_allclose(record["mean"], describe(bundle, seen)[0]["mean"], rtol=1e-4, atol=1e-5)
+                case 2:
+                    drawn = ask("sample", "digits", 2, 1000 * visitor + done)
+                    wanted = bundle.vae.prior.sample(2, torch.Generator().manual_seed(1000 * visitor + done))
+                    np.testing.assert_allclose(drawn, wanted, rtol=1e-6)
+                case _:
+                    found = ask("neighbours", "digits", z.tolist(), 3)
+                    assert [row["index"] for row in found] == core.neighbours(z[None], bundle.gallery.mean, 3)[1][0].tolist()
+    return operations
+
+
+def test_of_a_thousand_operations_of_two_visitors_none_gets_the_others_result(server):
+    with ThreadPoolExecutor(2) as threads:
+        assert sum(threads.map(lambda visitor: visit(server, visitor, 500), range(2))) == 1000
+
+
 def test_the_readmes_example_runs_as_written(server):
     text = (Path(core.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(from gradio_client.+?)```", text, re.DOTALL)
@@ -122,8 +165,7 @@ def test_the_endpoints_are_tools_of_the_model_context_protocol(mcp_server):
             wrong = await session.call_tool("sample", {"model": "nothing", "count": 2, "seed": 0})
             return tools, z.content[0], picture.content, wrong.content[0]
 
-    with ThreadPoolExecutor(1) as thread:
-        tools, z, picture, wrong = thread.submit(asyncio.run, ask()).result(60)
+    tools, z, picture, wrong = run(ask())
     assert {"models", "decode", "encode", "anomaly", "sample", "interpolate", "neighbours"} <= {tool.name for tool in tools}
     prior = core.load("digits").vae.prior
     np.testing.assert_allclose(json.loads(z.text), prior.sample(2, torch.Generator().manual_seed(0)), rtol=1e-6)

@@ -1,6 +1,7 @@
 """Laws of the Explore tab's server functions: plain functions from JSON to JSON."""
 
 import base64
+import inspect
 import json
 import math
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from loop import run
 
 from core import Bundle
 from explorer import explore
@@ -26,9 +28,14 @@ def expected(bundle: Bundle, z: Any) -> np.ndarray:
     return decode(bundle, torch.as_tensor(z).reshape(-1, 4)).numpy()[:, 0]
 
 
-def ask(function: Callable[[Catalogue, Request], Answer], catalogue: Catalogue, **request: Any) -> Answer:
+def settled(answer: Any) -> Answer:
+    """The answer, which some functions have to be waited for."""
+    return run(answer) if inspect.iscoroutine(answer) else answer
+
+
+def ask(function: Callable[[Catalogue, Request], Any], catalogue: Catalogue, **request: Any) -> Answer:
     """A request as the page makes it; the answer has to survive JSON."""
-    answer = function(catalogue, {"model": "tiny", **request})
+    answer = settled(function(catalogue, {"model": "tiny", **request}))
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     assert "error" not in answer
     return answer
@@ -153,9 +160,9 @@ Z = [0.0] * 4
     ],
 )
 def test_what_a_visitor_did_wrong_is_an_answer_not_an_exception(
-    catalogue: Catalogue, function: Callable[..., Answer], request_: Any, error: str
+    catalogue: Catalogue, function: Callable[..., Any], request_: Any, error: str
 ) -> None:
-    answer = function(catalogue, request_)
+    answer = settled(function(catalogue, request_))
     assert list(answer) == ["error"]
     assert error in answer["error"]
     assert answer["error"]

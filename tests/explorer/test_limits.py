@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from loop import run
 
 from explorer.limits import CLOSED, Guard, Limits, Message, Receive, Send, parse_auth, visitor
 
@@ -54,12 +53,6 @@ class Desk:
         scope = {"type": "http", "method": method, "path": path, "headers": given, "client": (who, 1)}
         await self.guard(scope, receive, send)
         return told[0]["status"], dict(told[0]["headers"]), told[1]["body"]
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Its result, by a loop in a thread of its own: the browser tests leave one running in this thread."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
 
 
 def ask(desk: Desk, *given: Any, **more: Any) -> Any:

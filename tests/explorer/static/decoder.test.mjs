@@ -30,8 +30,8 @@ test("points go to the worker as one array, and its pixels come back", async () 
   assert.equal(worker.asked[0].n, 2);
 });
 
-test("a batch is what takes about 8 ms, and never nothing", async () => {
-  for (const [ms, batch] of [[1, 8], [4, 2], [100, 1], [0.01, 16]]) {
+test("a batch is what takes about 4 ms, and never nothing", async () => {
+  for (const [ms, batch] of [[1, 4], [2, 2], [100, 1], [0.01, 8]]) {
     const decoder = new PageDecoder(new Worker(() => ({ pixels: new Uint8ClampedArray(1), ms })));
     await decoder.decode([[0]]);
     assert.equal(decoder.batch, batch);

@@ -1,0 +1,204 @@
+"""A hundred visitors for ten minutes on one server that decodes: how long each waits, what goes wrong, and what memory does.
+
+Run by hand on an otherwise idle machine:  python tests/bench/load.py [BUNDLE] [--visitors 100] [--minutes 10] [--json]
+
+Method: the explorer runs as a process of its own. Each simulated visitor has an address (127.0.0.x) and one connection, and
+does, by turns of its own random order, what a page without its own decoder asks of the server: drags a slider for three
+seconds, one request in flight and at most ten a second; clicks the map, on an image and between images; has samples drawn;
+uploads a picture of its own and has it encoded. Between two of these it looks for one to four seconds. The wait is from
+sending to the whole answer. Every answer is compared with what core gives for that very request; another's is `crossed`.
+`refused` are the limits' own answers (413, 429, 503). Memory is the server's resident set, every ten seconds: the median of
+the second minute against that of the last. At the end the server is killed (SIGKILL) in the middle of the crowd's work, every
+bundle is read anew and its hashes compared, and the server is started again. The visitors run in this process, on the same
+cores, which counts against the server.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import random
+import signal
+import statistics
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+import torch
+from abuse import resident
+from measure import explorer, percentile, serve, show
+
+import core
+from core.folders import locate
+from core.images import to_png
+from explorer.describe import decode, describe
+
+RATE, DRAG = 10, 3.0
+
+
+@dataclass
+class Seen:
+    """What came of the crowd's requests."""
+
+    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    refused: Counter[int] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+    crossed: int = 0
+    over: bool = False
+
+
+class Visitor:
+    """One of the crowd."""
+
+    def __init__(self, number: int, address: str, component: dict[str, int], bundle: core.Bundle, seen: Seen) -> None:
+        transport = httpx.AsyncHTTPTransport(local_address=f"127.0.0.{number + 2}")
+        self.client = httpx.AsyncClient(base_url=address, timeout=60, transport=transport)
+        self.number, self.component, self.bundle, self.seen = number, component, bundle, seen
+        self.random = random.Random(number)
+        self.generator = torch.Generator().manual_seed(number)
+
+    async def live(self, end: float) -> None:
+        """Do one thing after another until the end."""
+        await asyncio.sleep(self.random.uniform(0, 4))
+        while time.perf_counter() < end and not self.seen.over:
+            await self.random.choice([self.drag, self.drag, self.click, self.click, self.samples, self.upload])()
+            await asyncio.sleep(self.random.uniform(1, 4))
+        await self.client.aclose()
+
+    async def ask(self, kind: str, path: str, **request: Any) -> Any:
+        """One request's answer; None if it was refused or failed."""
+        began = time.perf_counter()
+        try:
+            response = await self.client.post(path, **request)
+        except httpx.HTTPError as error:
+            if not self.seen.over:
+                self.seen.errors.append(f"{kind}: {type(error).__name__}")
+            return None
+        self.seen.waits[kind].append(1000 * (time.perf_counter() - began))
+        if response.status_code in (413, 429, 503):
+            self.seen.refused[response.status_code] += 1
+            return None
+        answer = response.json() if response.status_code == 200 else {"error": f"status {response.status_code}"}
+        if "error" in answer:
+            self.seen.errors.append(f"{kind}: {answer['error']}")
+            return None
+        return answer
+
+    async def call(self, kind: str, name: str, **data: Any) -> Any:
+        """What a server function of the page answers."""
+        data = {"model": self.bundle.name, **data}
+        body = {"session_hash": f"v{self.number}", "component_id": self.component[name], "fn_name": name, "data": data}
+        return await self.ask(kind, "/gradio_api/component_server", json=body)
+
+    def compare(self, answer: Any, expected: torch.Tensor) -> None:
+        """Whether the pixels that came are those (n, C, H, W)."""
+        if answer is not None:
+            came = np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8).astype(int)
+            drawn = expected.permute(0, 2, 3, 1).flatten().numpy()
+            self.seen.crossed += came.shape != drawn.shape or bool((np.abs(came - drawn) > 2).any())
+
+    async def drag(self) -> None:
+        latents = self.bundle.vae.prior.latents
+        start = torch.randn(latents, generator=self.generator)
+        direction = torch.nn.functional.normalize(torch.randn(latents, generator=self.generator), dim=0)
+        end, step = time.perf_counter() + DRAG, 0
+        while (began := time.perf_counter()) < end and not self.seen.over:
+            z = start + 0.05 * step * direction
+            self.compare(await self.call("drag", "decode_points", z=[z.tolist()]), decode(self.bundle, z[None]))
+            step += 1
+            await asyncio.sleep(max(0.0, began + 1 / RATE - time.perf_counter()))
+
+    async def click(self) -> None:
+        gallery, chart = self.bundle.gallery, self.bundle.map
+        assert gallery is not None
+        assert chart is not None
+        index = self.random.randrange(len(gallery))
+        if self.random.random() < 0.5:
+            answer = await self.call("click", "decode_image", index=index)
+            self.compare(answer, decode(self.bundle, gallery.mean[index][None]))
+        else:
+            xy = gallery.xy[index] + 0.3 * torch.randn(2, generator=self.generator)
+            answer = await self.call("click", "decode_place", x=xy[0].item(), y=xy[1].item())
+            self.compare(answer, decode(self.bundle, chart.lift(xy[None])))
+
+    async def samples(self) -> None:
+        seed = self.random.randrange(2**31)
+        answer = await self.call("samples", "draw_samples", seed=seed, temperature=1.0, count=16)
+        z = self.bundle.vae.prior.sample(16, torch.Generator().manual_seed(seed))
+        self.compare(answer, decode(self.bundle, z))
+
+    async def upload(self) -> None:
+        gallery = self.bundle.gallery
+        assert gallery is not None
+        image = gallery.images[self.random.randrange(len(gallery))]
+        files = {"files": (f"{self.number}.png", to_png(image), "image/png")}
+        answer = await self.ask("upload", "/gradio_api/upload", files=files)
+        if answer is None:
+            return
+        answer = await self.call("encode", "encode_upload", path=answer[0], polarity="keep", trim=False)
+        if answer is not None:
+            expected = describe(self.bundle, image[None])[0]["mean"]
+            self.seen.crossed += not np.allclose(answer["mean"], expected, rtol=1e-3, atol=1e-3)
+
+
+async def components(address: str) -> dict[str, int]:
+    """The page's server functions → the component that has them."""
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        config = (await client.get("/config")).json()
+    return {name: part["id"] for part in config["components"] for name in part["props"].get("server_fns") or []}
+
+
+async def crowd(address: str, pid: int, bundle: core.Bundle, visitors: int, seconds: float, seen: Seen) -> list[float]:
+    """Let them all in, and kill the server at the end while they are at it; the server's memory every ten seconds."""
+    component = await components(address)
+    memory, end = [], time.perf_counter() + seconds
+    tasks = [asyncio.create_task(Visitor(i, address, component, bundle, seen).live(end + 60)) for i in range(visitors)]
+    while time.perf_counter() < end:
+        await asyncio.sleep(10)
+        memory.append(resident(pid))
+    seen.over = True
+    os.kill(pid, signal.SIGKILL)
+    await asyncio.gather(*tasks)
+    return memory
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", nargs="?", default="fashion-mnist")
+    parser.add_argument("--visitors", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    bundle, seen = core.load(arguments.bundle), Seen()
+    hashes = (locate(arguments.bundle) / "manifest.json").read_bytes()
+    with serve(*explorer(arguments.bundle, "none")) as server:
+        memory = asyncio.run(crowd(server.address, server.pid, bundle, arguments.visitors, 60 * arguments.minutes, seen))
+    core.load(arguments.bundle)  # every file's size and hash is checked against the manifest
+    intact = (locate(arguments.bundle) / "manifest.json").read_bytes() == hashes
+    with serve(*explorer(arguments.bundle, "none")) as server:
+        again = httpx.get(f"{server.address}/health").status_code
+    requests = sum(map(len, seen.waits.values()))
+    result = {
+        "requests": requests,
+        "per_second": requests / (60 * arguments.minutes),
+        "errors": len(seen.errors),
+        "refused": dict(seen.refused),
+        "crossed": seen.crossed,
+        "all_p95_ms": percentile([wait for waits in seen.waits.values() for wait in waits], 95),
+        "p95_ms": {kind: percentile(waits, 95) for kind, waits in seen.waits.items()},
+        "median_ms": {kind: statistics.median(waits) for kind, waits in seen.waits.items()},
+        "resident_mb": {"second_minute": statistics.median(memory[6:12]), "last_minute": statistics.median(memory[-6:])},
+        "bundle_intact_after_kill": intact,
+        "started_again": again,
+        "first_errors": sorted(set(seen.errors))[:10],
+    }
+    print(json.dumps(result)) if arguments.json else show(result)
+
+
+if __name__ == "__main__":
+    main()
