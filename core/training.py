@@ -104,13 +104,7 @@ def _run(
                 x, noise, seen = drawn(images, index, mine, settings, vae.prior.latents, generator, device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     terms = step(x, noise, seen)
-                done = clock.fraction
-                optimizer.param_groups[0]["lr"] = state.scale * settings.learning_rate * schedule(done, settings.warm_up)
-                optimizer.zero_grad(set_to_none=True)
-                loss = kl_weight(done, settings.kl_warm_up) * terms.kl - terms.log_likelihood
-                (loss.sum() * (counts * ranks.count / n)).backward()  # gradients are averaged over the processes
-                torch.nn.utils.clip_grad_norm_(vae.parameters(), settings.clip)
-                optimizer.step()
+                descend(terms, counts * ranks.count / n, vae, optimizer, settings, clock.fraction, state.scale)
                 averaged.update_parameters(vae)
 
                 clock.move(clock.seen + n, clock.steps + 1)
@@ -133,6 +127,19 @@ def _run(
     finally:
         vae.load_state_dict(best.weights)
         vae.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
+
+
+def descend(
+    terms: Elbo, share: float, vae: VAE, optimizer: torch.optim.Optimizer, settings: Settings, done: float, scale: float
+) -> None:
+    """One step down the gradient, when a fraction `done` of the run is over. `share` is the weight of an image's loss: in the
+    mean over the batch, and, gradients being averaged over the processes, times their number; `scale` that of the step size."""
+    optimizer.param_groups[0]["lr"] = scale * settings.learning_rate * schedule(done, settings.warm_up)
+    optimizer.zero_grad(set_to_none=True)
+    loss = kl_weight(done, settings.kl_warm_up) * terms.kl - terms.log_likelihood
+    (loss.sum() * share).backward()
+    torch.nn.utils.clip_grad_norm_(vae.parameters(), settings.clip)
+    optimizer.step()
 
 
 def drawn(

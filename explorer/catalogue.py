@@ -206,8 +206,8 @@ class Catalogue:
 
     def __getitem__(self, name: str) -> Exhibit:
         """The model of this name, opened if need be; ValueError if there is none."""
-        if name not in self.paths:
-            raise ValueError(f"model must be one of {', '.join(self.paths)}; got {name!r}.")
+        if not isinstance(name, str) or name not in self.paths:
+            raise ValueError(f"model must be one of {', '.join(self.paths)}; got {name!r:.100}.")
         with self._lock:
             if name not in self._open:
                 # A name is a stranger's text; the position is a safe name for a folder.

@@ -116,7 +116,7 @@ def decode_image(catalogue: Catalogue, request: Request) -> Answer:
     """{model, index} → the picture at the posterior mean of a gallery image."""
     exhibit = catalogue[request["model"]]
     gallery, index = exhibit.bundle.gallery, request["index"]
-    if gallery is None or not isinstance(index, int) or not 0 <= index < len(gallery):
+    if gallery is None or type(index) is not int or not 0 <= index < len(gallery):
         raise ValueError(f"index must be from 0 to {len(gallery) - 1 if gallery else 0}; got {index!r}.")
     answer = picture_at(exhibit, gallery.mean[index][None])
     # A gallery image lies where the map was fitted, and nothing real is nearer to its mean than itself.

@@ -14,6 +14,7 @@ from rich.progress import TextColumn
 import core
 from core.anomaly import FEWEST, MOST
 from core.architecture import check_choice
+from core.binarization import Binarization
 from core.folders import check_name, check_target
 from core.images import Images
 from core.objectives import OBJECTIVES
@@ -53,10 +54,10 @@ def rename_labels(data: core.Data, names: list[str]) -> core.Data:
 
 
 def read(
-    source: str, options: Options, label_names: list[str] | None, console: Console
+    source: str, options: Options, label_names: list[str] | None, binarization: Binarization, console: Console
 ) -> tuple[core.Data, core.Data, core.Preprocessing, Reading | None]:
-    """Training and test images of a data set, what later pictures go through to look like them, and, where they are pictures,
-    how they were read, which is also printed."""
+    """Training and test images of a data set, the latter in the view they are scored in, what later pictures go through to look
+    like them, and, where they are pictures, how they were read, which is also printed."""
     counter = TextColumn("Reading pictures: {task.completed:,.0f} files")
     with Bar(counter, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
@@ -65,8 +66,9 @@ def read(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     # Arrays were never fitted; a later picture of another shape is padded rather than cut.
     preprocessing = core.Preprocessing.measure(data.train.images, options.fit if data.reading else "pad")
+    preprocessing = replace(preprocessing, paper=options.paper, binarization=binarization)
     test = rename_labels(data.test, label_names) if label_names else data.test
-    return data.train, test, replace(preprocessing, paper=options.paper), data.reading
+    return data.train, replace(test, images=preprocessing.view(test.images)), preprocessing, data.reading
 
 
 def paper(colour: str) -> tuple[int, int, int] | None:
@@ -137,14 +139,9 @@ def fit(
     model, settings = given(model or {}, settings, begun_with(saved, out) if resume else {})
     where = ranks.device or choose_device(device)
     pictures = replace(pictures or Options(), largest=choice.largest_side(choice.Machine.here(where)))
-    train_data, test_data, preprocessing, reading = read(source, pictures, label_names, console)
-    preprocessing = replace(preprocessing, binarization=settings.get("binarization", "none"))
-    test_data = replace(test_data, images=preprocessing.view(test_data.images))
-    before = core.load(start) if start else None
-    if before:
-        before.preprocessing.check(train_data.images[:1])
-        # The KL counts from the first step, and the held-out images stay those that no weight has seen.
-        settings = {**settings, "kl_warm_up": 0.0, "seed": before.config["training"]["settings"]["seed"]}
+    view = settings.get("binarization", "none")
+    train_data, test_data, preprocessing, reading = read(source, pictures, label_names, view, console)
+    before, settings = going_on(start, train_data.images, settings)
     architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, ranks)
     tell(choices, train_data.images, reading, pictures, console)
     vae = built(architecture, chosen.seed, before)
@@ -154,15 +151,9 @@ def fit(
     )
     training, held_out = split(len(train_data.images), chosen.validation, chosen.seed)
     about = {"architecture": architecture.as_dict(), "objective": list(objective), "start": start}
-    progress = core.train(
-        vae,
-        train_data.images,
-        chosen,
-        OBJECTIVES[objective[0]](objective[1], len(training)),
-        device=where,
-        checkpoint=core.Checkpoint(saved, checkpoint_every, resume, about),
-        ranks=ranks,
-    )
+    maximized = OBJECTIVES[objective[0]](objective[1], len(training))
+    checkpoint = core.Checkpoint(saved, checkpoint_every, resume, about)
+    progress = core.train(vae, train_data.images, chosen, maximized, where, checkpoint=checkpoint, ranks=ranks)
     log = Log(beside(out, "log.jsonl"), resume) if ranks.main else None
     last = follow(progress, console, objective[0], log, command(resume=True))
     stopped = last is None or last.fraction < 1
@@ -173,10 +164,24 @@ def fit(
     told |= record(last, len(training), len(held_out), where, ranks, reading, before)
     made = architecture, preprocessing, test_data, told
     bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=chosen.seed, device=where, ranks=ranks)
-    if not ranks.main:
-        return bundle
-    if len(held_out) >= FEWEST:
-        bundle = calibrate(bundle, train_data)
+    return finished(bundle, train_data, len(held_out), out, saved, stopped) if ranks.main else bundle
+
+
+def going_on(start: str | None, images: Images, settings: dict[str, Any]) -> tuple[core.Bundle | None, dict[str, Any]]:
+    """The bundle whose weights are taken over, if one is named, and the settings that this leaves."""
+    if not start:
+        return None, settings
+    before = core.load(start)
+    before.preprocessing.check(images[:1])
+    # The KL counts from the first step, and the held-out images stay those that no weight has seen.
+    return before, {**settings, "kl_warm_up": 0.0, "seed": before.config["training"]["settings"]["seed"]}
+
+
+def finished(bundle: core.Bundle, data: core.Data, held_out: int, out: Path, saved: Path, stopped: bool) -> core.Bundle:
+    """The bundle calibrated, where enough images were held out for it, and saved; a run that came to its end leaves no
+    checkpoint."""
+    if held_out >= FEWEST:
+        bundle = calibrate(bundle, data)
     save(bundle, out, saved)
     if not stopped:
         saved.unlink()

@@ -23,6 +23,11 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 CLOSED = ("/monitoring", "/gradio_api/dev", "/gradio_api/vibe", "/gradio_api/undo-vibe", "/gradio_api/run", "/gradio_api/proxy")
 OPEN = ("/gradio_api/run/",)
 """Paths that begin with one of CLOSED and none of OPEN are not there: reloading, editing, recording and proxying."""
+WORDLESS = b'{"error":null}'
+"""What Gradio says of values that it could not make anything of, as of a file that nobody uploaded."""
+MISREAD = (LookupError, TypeError, ValueError)
+"""What reading a request raises where it is none; past that, the explorer's own functions let none of these through."""
+UNREADABLE = "the request could not be read; /gradio_api/info says what the endpoints take"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -64,18 +69,27 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        number, began = uuid.uuid4().hex[:12], time.perf_counter()
-        started = False
+        number, began, path = uuid.uuid4().hex[:12], time.perf_counter(), scope["path"]
+        started, held = False, None
 
         async def tell(message: Message) -> None:
-            nonlocal started
+            nonlocal started, held
             if message["type"] == "http.response.start":
-                started = True
                 added = {**HEADERS, "X-Request-Id": number}
                 message = {**message, "headers": [*message["headers"], *((k.encode(), v.encode()) for k, v in added.items())]}
+                started = True
+                if message["status"] == 500:
+                    held = message
+                    return
+            if held is not None:
+                start, held = held, None
+                if message.get("body") == WORDLESS:
+                    log(number, path, 422, began, UNREADABLE)
+                    await answer(tell, 422, UNREADABLE, number)
+                    return
+                await send(start)
             await send(message)
 
-        path = scope["path"]
         refused = self._refuse(scope)
         if refused is not None:
             log(number, path, refused[0], began, refused[1])
@@ -92,6 +106,10 @@ class Guard:
             log(number, path, 413, began, str(error))
             if not started:
                 await answer(tell, 413, str(error), number)
+        except MISREAD:
+            log(number, path, 400, began, traceback.format_exc())
+            if not started:
+                await answer(tell, 400, UNREADABLE, number)
         except Exception:
             # The visitor gets a number, the log what happened.
             log(number, path, 500, began, traceback.format_exc())

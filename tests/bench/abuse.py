@@ -10,10 +10,10 @@ one at a time, the other arguments being good: wrong types, numbers that are not
 paths. Requests (`broken`) are wrong as HTTP: bad JSON, deep nesting, bodies over the limit, paths out of the folders that are
 handed out.
 
-A leak is a traceback, or a path of the server other than Gradio's handle to a file that it made for the caller, in any
-answer. A crash is an answer of 500, a connection that ends, or a server that no longer runs. Memory is the server's resident
-set after a first pass of the same corpus (what is loaded once is loaded then) and after the second, which is counted. The
-normal time is the median of 50 good requests, before and after.
+A leak is a traceback, or a path of the server that was not sent and is not Gradio's handle to a file that it made for the
+caller, in any answer. A crash is an answer of 500 without words of ours, a connection that ends, or a server that no longer
+runs. All of it is sent `--passes` times after a first time, in which whatever is loaded once is loaded: the server's resident
+set, and the median of 50 good requests, after each time, the first included.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 import numpy as np
@@ -223,7 +224,8 @@ class Visitor:
     def send(self, what: str, method: str, path: str, **request: Any) -> httpx.Response | None:
         """One request, of any kind; its answer is looked over."""
         try:
-            response = self.client.request(method, path, **request)
+            url = self.client.base_url.copy_with(raw_path=path.encode())  # "//x" is a path here, and no host
+            response = self.client.request(method, url, **request)
         except httpx.HTTPError as error:
             self.crashes.append(f"{what}: {type(error).__name__}")
             return None
@@ -231,8 +233,8 @@ class Visitor:
         if response.status_code >= 500 and not self.said(response):
             self.crashes.append(f"{what}: {response.status_code} {response.text[:200]}")
         if response.headers.get("content-type", "").startswith(("application/json", "text/plain", "text/event-stream")):
-            sent = str(request)
-            self.leaks += [f"{what}: {found}" for found in self.found(response.text) if found not in sent]
+            sent = unescaped(f"{unquote(path)} {request}")
+            self.leaks += [f"{what}: {found}" for word, found in self.found(unescaped(response.text)) if word not in sent]
         return response
 
     @staticmethod
@@ -244,9 +246,9 @@ class Visitor:
             return False
 
     @staticmethod
-    def found(text: str) -> list[str]:
-        """What must not be there, with a little around it."""
-        return [text[max(0, m.start() - 20) : m.end() + 40] for m in LEAK.finditer(text)]
+    def found(text: str) -> list[tuple[str, str]]:
+        """What must not be there, alone and with a little around it."""
+        return [(m.group(), text[max(0, m.start() - 20) : m.end() + 40]) for m in LEAK.finditer(text)]
 
     def upload(self, name: str, data: bytes) -> str | None:
         """The server's handle to an uploaded file."""
@@ -261,6 +263,11 @@ class Visitor:
     def endpoint(self, name: str, *arguments: Any) -> None:
         """Call a named endpoint."""
         self.send("endpoint", "POST", f"/gradio_api/run/{name}", content=dump({"data": arguments}), headers=JSON)
+
+
+def unescaped(text: str) -> str:
+    """Text in which a backslash is one, however often it was quoted."""
+    return re.sub(r"\\\\+", r"\\", text)
 
 
 JSON = {"content-type": "application/json"}
@@ -365,11 +372,11 @@ def broken(visitor: Visitor) -> int:
             for kind in ("application/json", "text/plain", "multipart/form-data; boundary=x", "multipart/form-data"):
                 calls.append(("POST", f"/gradio_api/{door}", {"content": body, "headers": {"content-type": kind}}))
     for target in PATHS:
-        safe = httpx.URL("http://x").copy_with(path="/" + target.replace("\x00", "%00")).raw_path.decode()[:5000]
+        safe = quote(target.encode("utf-8", "surrogatepass"), safe="/.%~:")[:5000]
         for door in ("file=", "file/", "static/", "assets/", "proxy=", "stream/", "component/", "custom_component/"):
             calls.append(("GET", f"/gradio_api/{door}{safe.lstrip('/')}", {}))
             calls.append(("GET", f"/gradio_api/{door}/{safe.lstrip('/')}", {}))
-        calls.append(("GET", safe, {}))
+        calls.append(("GET", f"/{safe}", {}))
     for fake in (
         {"fn_name": "__init__"},
         {"component_id": -1},
@@ -410,32 +417,34 @@ def normal(visitor: Visitor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=1500)
+    parser.add_argument("--passes", type=int, default=2, help="after the one that warms up")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     pictures = list(damaged(random.Random(arguments.seed), arguments.pictures))
+    crashes: list[str] = []
+    leaks: list[str] = []
     with serve("-m", "explorer", "explore", "--no-browser", "--runtime", "none") as server:
-        warm = Visitor(server.address)
-        show_pictures(warm, pictures[:300])
-        hostile(warm)
-        broken(warm)
-        visitor = Visitor(server.address)
-        before, took_before = resident(server.pid), normal(visitor)
-        began = time.perf_counter()
-        sent = {"pictures": show_pictures(visitor, pictures), "hostile": hostile(visitor), "broken": broken(visitor)}
-        seconds = time.perf_counter() - began
-        took_after, after = normal(visitor), resident(server.pid)
+        memory, took, seconds, sent = [], [], [], {}
+        for _ in range(1 + arguments.passes):  # the first only warms up
+            visitor, began = Visitor(server.address), time.perf_counter()
+            sent = {"pictures": show_pictures(visitor, pictures), "hostile": hostile(visitor), "broken": broken(visitor)}
+            seconds.append(time.perf_counter() - began)
+            took.append(normal(visitor))
+            memory.append(resident(server.pid))
+            crashes += visitor.crashes
+            leaks += visitor.leaks
         health = visitor.client.get("/health").status_code
     result = {
         **sent,
-        "seconds": seconds,
-        "crashes": len(visitor.crashes),
-        "leaks": len(visitor.leaks),
+        "seconds": statistics.median(seconds),
+        "crashes": len(crashes),
+        "leaks": len(leaks),
         "health": health,
-        "resident_mb": {"before": before, "after": after},
-        "good_request_ms": {"before": took_before, "after": took_after},
+        "resident_mb": [round(mb) for mb in memory],
+        "good_request_ms": [round(ms, 1) for ms in took],
         "answers": dict(sorted(visitor.statuses.items())),
-        "first": {"crashes": sorted(set(visitor.crashes))[:20], "leaks": sorted(set(visitor.leaks))[:20]},
+        "first": {"crashes": sorted(set(crashes))[:20], "leaks": sorted(set(leaks))[:20]},
     }
     print(json.dumps(result)) if arguments.json else show(result)
 

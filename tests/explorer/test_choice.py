@@ -131,6 +131,6 @@ def test_images_on_disk_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path / "cache"))
     screen, options = io.StringIO(), Options(memory=0)
     console = Console(file=screen, width=200)
-    train, _, _, reading = read(str(fill(tmp_path / "pictures", 6)), options, None, console)
+    train, _, _, reading = read(str(fill(tmp_path / "pictures", 6)), options, None, "none", console)
     tell({}, train.images, reading, options, console)
     assert "images       on disk (0 MiB, more than they may take of the memory" in screen.getvalue()

@@ -127,7 +127,7 @@ Z = [0.0] * 4
     [
         (explore.open_model, {"model": "huge"}, "model must be one of tiny; got 'huge'"),
         (explore.open_model, {"model": None}, "model must be one of tiny; got None"),
-        (explore.open_model, {"model": ["tiny"]}, ""),
+        (explore.open_model, {"model": ["tiny"]}, "model must be one of tiny; got ['tiny']"),
         (explore.open_model, {}, "model is missing."),
         (explore.open_model, [], "a request must be an object."),
         (explore.open_model, None, "a request must be an object."),
@@ -143,6 +143,7 @@ Z = [0.0] * 4
         (explore.decode_image, {"model": "tiny", "index": 300}, "index must be from 0 to 299; got 300"),
         (explore.decode_image, {"model": "tiny", "index": -1}, "index must be from 0 to 299; got -1"),
         (explore.decode_image, {"model": "tiny", "index": 1.5}, "index must be from 0 to 299; got 1.5"),
+        (explore.decode_image, {"model": "tiny", "index": True}, "index must be from 0 to 299; got True"),
         (explore.decode_image, {"model": "tiny", "index": "0"}, "index must be from 0 to 299; got '0'"),
         (explore.decode_place, {"model": "tiny", "x": 0.0}, "y is missing."),
         (explore.decode_place, {"model": "tiny", "x": 0.0, "y": math.inf}, "x and y must be finite"),

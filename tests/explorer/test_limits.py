@@ -29,6 +29,17 @@ class Desk:
         self.reached += 1
         if scope["path"] == "/break":
             raise RuntimeError("/home/ada/secret.py is broken")
+        if scope["path"] == "/misread":
+            raise KeyError("component_id")
+        if scope["path"] in ("/wordless", "/worded"):
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send(
+                {
+                    "type": "http.response.body",
+                    "body": b'{"error":%s}' % (b"null" if scope["path"] == "/wordless" else b'"z must be"'),
+                }
+            )
+            return
         body, more = b"", True
         while more:
             message = await receive()
@@ -164,3 +175,15 @@ def test_a_login_is_a_name_and_a_password() -> None:
     for wrong in ("ada", "ada:", ":x", ":"):
         with pytest.raises(ValueError, match="must be NAME:PASSWORD"):
             parse_auth(wrong)
+
+
+def test_what_could_not_be_read_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both where reading raises and where Gradio answers without a word; an error in words passes."""
+    for path, expected in (("/misread", 400), ("/wordless", 422)):
+        status, headers, body = ask(Desk(), path)
+        assert status == expected
+        assert "/gradio_api/info" in json.loads(body)["error"]
+        assert (
+            headers[b"X-Request-Id"].decode() == json.loads(body)["request"] == json.loads(capsys.readouterr().err)["request"]
+        )
+    assert ask(Desk(), "/worded")[::2] == (500, b'{"error":"z must be"}')
