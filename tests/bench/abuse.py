@@ -425,7 +425,7 @@ def main() -> None:
     crashes: list[str] = []
     leaks: list[str] = []
     with serve("-m", "explorer", "explore", "--no-browser", "--runtime", "none") as server:
-        memory, took, seconds, sent = [], [], [], {}
+        memory, took, seconds, sent, visitor = [], [], [], {}, Visitor(server.address)
         for _ in range(1 + arguments.passes):  # the first only warms up
             visitor, began = Visitor(server.address), time.perf_counter()
             sent = {"pictures": show_pictures(visitor, pictures), "hostile": hostile(visitor), "broken": broken(visitor)}
