@@ -105,9 +105,8 @@ class Gallery:
             *(n for n, kind in kinds.items() if pa.types.is_floating(kind)),
         ]
         texts = [name for name, kind in kinds.items() if pa.types.is_string(kind)]
-        pq.write_table(
-            table, path, compression="zstd", compression_level=19, use_dictionary=texts, use_byte_stream_split=floats
-        )
+        kept = {"use_dictionary": texts, "use_byte_stream_split": floats}
+        pq.write_table(table, path, compression="zstd", compression_level=19, **kept)  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def read(cls, path: Path) -> "Gallery":
