@@ -98,6 +98,7 @@ def plan(options: dict[str, Any]) -> dict[str, Any]:
             memory=None if options["memory"] is None else int(options["memory"] * 2**30),
         ),
         "label_names": [part.strip() for part in names.split(",")] if names else None,
+        "align": [part.strip() for part in options["align"].split(",") if part.strip()],
         **{key: options[key] for key in ("device", "notes", "start", "gallery", "resume", "checkpoint_every")},
     }
 
@@ -114,6 +115,7 @@ def fit(
     device: str = "auto",
     notes: str = "",
     start: str | None = None,
+    align: list[str] | None = None,
     gallery: int = 10_000,
     resume: bool = False,
     checkpoint_every: float = 60.0,
@@ -124,7 +126,7 @@ def fit(
     `settings` are those of `core.Settings`, `model` those of `core.Architecture`, the shape apart; what is not given is
     chosen and told: see `explorer.choice`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
     with its strength. With `start`, training goes on from the weights of that bundle, whose architecture and held-out images
-    are kept; only the prior may be another kind, which starts afresh.
+    are kept; only the prior may be another kind, which starts afresh. `align` names labels that the latents are turned to.
 
     The run saves itself beside the bundle every `checkpoint_every` seconds, and `resume` goes on with it; what is not given is
     then as it was. The checkpoint goes when the bundle of the whole run is there. Ctrl-C ends training early and saves the best
@@ -145,12 +147,14 @@ def fit(
     architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, ranks)
     tell(choices, train_data.images, reading, pictures, console)
     vae = built(architecture, chosen.seed, before)
+    aligned = aligned_to(align, vae, before, train_data, console) if align else None
     console.print(
         f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture}; "
         f"{sum(p.numel() for p in vae.parameters()):,} weights; on {where}{f' and {ranks.count - 1} more' * (ranks.count > 1)}."
     )
     training, held_out = split(len(train_data.images), chosen.validation, chosen.seed)
     about = {"architecture": architecture.as_dict(), "objective": list(objective), "start": start}
+    about |= {"aligned": aligned} if aligned else {}
     maximized = OBJECTIVES[objective[0]](objective[1], len(training))
     checkpoint = core.Checkpoint(saved, checkpoint_every, resume, about)
     progress = core.train(vae, train_data.images, chosen, maximized, where, checkpoint=checkpoint, ranks=ranks)
@@ -161,6 +165,7 @@ def fit(
         raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
     console.print("Scoring the test images, drawing the map and learning what is normal…")
     told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(chosen), "notes": notes}
+    told |= {"aligned": aligned} if aligned else {}
     told |= record(last, len(training), len(held_out), where, ranks, reading, before)
     made = architecture, preprocessing, test_data, told
     bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=chosen.seed, device=where, ranks=ranks)
@@ -204,6 +209,20 @@ def built(architecture: core.Architecture, seed: int, before: core.Bundle | None
     if before:
         adopt(vae, before.vae)
     return vae
+
+
+def aligned_to(
+    names: list[str], vae: core.VAE, before: core.Bundle | None, data: core.Data, console: Console
+) -> dict[str, int]:
+    """Turn the latents that training goes on from towards these labels; the latent of each, which is also printed."""
+    if before is None:
+        raise ValueError("--align turns the latents of a trained model; name it with --start.")
+    numbers = {name: column for name, column in data.labels.items() if column.dtype.kind in "iufb"}
+    if unknown := [name for name in names if name not in numbers]:
+        raise ValueError(f"--align takes labels that are numbers ({', '.join(numbers) or 'there are none'}); got {unknown[0]}.")
+    latents = core.align(vae, data.images, {name: torch.from_numpy(numbers[name]) for name in names})
+    console.print("Latents turned: " + ", ".join(f"{name} is z{latent}" for name, latent in latents.items()) + ".")
+    return latents
 
 
 def settle(

@@ -49,6 +49,10 @@ def train(
     name: Annotated[str | None, typer.Option(help="What to call the model; the folder's name if not given.")] = None,
     label_names: Annotated[str | None, typer.Option(help="Names of the classes 0, 1, 2…, separated by commas.")] = None,
     start: Annotated[str | None, typer.Option(help="A bundle to go on from; its architecture is kept.")] = None,
+    align: Annotated[
+        str,
+        typer.Option(help="Labels that are numbers, separated by commas: --start's latents are turned to give each its own."),
+    ] = "",
     gallery: Annotated[int, typer.Option(help="Most test images to keep in the bundle; 0 for none.", min=0)] = 10_000,
     notes: Annotated[str, typer.Option(help="A paragraph for the model card.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",

@@ -38,6 +38,8 @@ SPRITES = {
     "batch_size": 128,
     "prior": "normal",
     "latents": 10,
+    "objective": "beta-tc",
+    "strength": 6.0,
 }
 
 RECIPES: dict[str, Recipe] = {
@@ -101,31 +103,18 @@ RECIPES: dict[str, Recipe] = {
         took="28 minutes on one of two busy cores",
         score="test ELBO -59.60 nats, pixels read as probabilities; 98.5 % of reconstructed letters read rightly",
     ),
-    "dsprites-axes": Recipe(
-        about="dSprites, the first minutes: a KL so dear that position x, position y and scale get one latent each.",
-        data="dsprites",
-        options={
-            **SPRITES,
-            "objective": "beta",
-            "strength": 40.0,
-            "kl_warm_up": 0.0,
-            "epochs": 0.15,
-            "gallery": 0,
-        },
-        took="TOOK",
-        score="SCORE",
-    ),
     "dsprites": Recipe(
-        about="The rest of it, with beta-TC: the three keep their sliders, and others learn shape and turn.",
+        about="dSprites with beta-TC: the first part, after which position y is split over two latents.",
         data="dsprites",
-        options={
-            **SPRITES,
-            "start": "runs/dsprites-axes",
-            "objective": "beta-tc",
-            "strength": 6.0,
-            "epochs": 1.5,
-            "gallery": 2500,
-        },
+        options={**SPRITES, "epochs": 3.5, "precision": "bfloat16", "gallery": 2500},
+        took="64 minutes on one of two busy cores",
+        score="test ELBO -71.45 nats, FactorVAE score 0.848 on 10,000 held-out images",
+    ),
+    "dsprites-aligned": Recipe(
+        about="The rest of it: latents turned to position x, position y and scale, and trained on.",
+        data="dsprites",
+        options={**SPRITES, "start": "runs/dsprites", "align": "posX,posY,scale", "learning_rate": 1e-3, "epochs": 0.5}
+        | {"gallery": 2500},
         took="TOOK",
         score="SCORE",
     ),
