@@ -130,7 +130,7 @@ def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
         hub.environment(tmp_path / "home", token=None),
         tmp_path,
         ["pull", "ada/tiny", "--out", "got"],
-        ["encode", "hf:ada/tiny", "--json", str(ROOT / ".github" / "explorer.png")],
+        ["encode", "hf:ada/tiny", "--json", str(ROOT / ".github" / "explorer.gif")],
         ["pull", "ada/tiny@main", "--out", "taken"],
         ["pull", "ada/nothing"],
         ["pull", "ada/secret"],
