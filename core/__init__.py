@@ -1,6 +1,5 @@
 """Latentscape's model package: variational autoencoders, and everything measured about them."""
 
-from core.alignment import align
 from core.anomaly import Anomaly
 from core.architecture import Architecture
 from core.binarization import binarize
@@ -36,7 +35,6 @@ __all__ = [
     "Progress",
     "Ranks",
     "Settings",
-    "align",
     "binarize",
     "encode",
     "evaluate",

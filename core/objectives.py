@@ -44,13 +44,17 @@ def beta(weight: float) -> Objective:
 
 
 def free_bits(nats: float) -> Objective:
-    """log-likelihood - max(KL, nats): the batch's mean KL costs nothing up to so many nats, so that no latent is switched off
-    before it has found a use (Kingma et al., 2016, arXiv 1606.04934, with all latents as one group)."""
+    """log-likelihood - sum_j max(KL_j, nats): of each latent the batch's mean KL costs nothing up to so many nats, so that none
+    is switched off before it has found a use, and one that was comes back (Kingma et al., 2016, arXiv 1606.04934, each latent
+    being a group). Under a learned prior, whose KL is of all latents at once, they share what is free."""
 
     @batchwise
     def objective(vae: VAE, x: Tensor, noise: Tensor, seen: Tensor | None = None) -> Elbo:
-        log_likelihood, kl = vae.elbo(x, noise, seen)
-        return Elbo(log_likelihood, kl + (nats - kl.mean()).clamp_min(0))
+        posterior = vae.posterior(x if seen is None else seen)
+        z = posterior.mean + posterior.stddev * noise
+        terms = vae.prior.kl_terms(posterior, z)
+        free = nats * vae.prior.latents / terms.shape[-1]
+        return Elbo(vae.decode(z).log_prob(x), terms.sum(-1) + (free - terms.mean(0)).clamp_min(0).sum())
 
     return objective
 

@@ -13,7 +13,7 @@ class Prior(nn.Module):
     """A distribution over latents.
 
     A prior that has no closed-form divergence overrides only `log_prob` and `sample`; its `kl` is then the one-sample
-    Monte Carlo estimate log q(z|x) - log p(z), unbiased.
+    Monte Carlo estimate log q(z|x) - log p(z), unbiased, and a single term.
     """
 
     def __init__(self, latents: int) -> None:
@@ -30,7 +30,11 @@ class Prior(nn.Module):
 
     def kl(self, posterior: Normal, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch"]:
         """KL(posterior || prior) per example, in nats; z is a draw from the posterior."""
-        return posterior.log_prob(z).sum(-1) - self.log_prob(z)
+        return self.kl_terms(posterior, z).sum(-1)
+
+    def kl_terms(self, posterior: Normal, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch terms"]:
+        """The terms that the KL is the sum of: one for each latent where the prior takes them one by one, else one for all."""
+        return (posterior.log_prob(z).sum(-1) - self.log_prob(z))[..., None]
 
 
 def noise(n: int, latents: int, generator: torch.Generator | None) -> Float[Tensor, "{n} {latents}"]:
@@ -61,8 +65,8 @@ class StandardNormal(Prior):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "{n} latents"]:
         return noise(n, self.latents, generator).to(self.zero)
 
-    def kl(self, posterior: Normal, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch"]:
-        return kl_divergence(posterior, self.distribution).sum(-1)
+    def kl_terms(self, posterior: Normal, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch latents"]:
+        return kl_divergence(posterior, self.distribution)
 
 
 class VampPrior(Prior):

@@ -98,8 +98,7 @@ def plan(options: dict[str, Any]) -> dict[str, Any]:
             memory=None if options["memory"] is None else int(options["memory"] * 2**30),
         ),
         "label_names": [part.strip() for part in names.split(",")] if names else None,
-        "align": [part.strip() for part in options["align"].split(",") if part.strip()],
-        **{key: options[key] for key in ("device", "notes", "start", "gallery", "resume", "checkpoint_every")},
+        **{key: options[key] for key in ("device", "notes", "start", "gallery", "calibrate", "resume", "checkpoint_every")},
     }
 
 
@@ -115,8 +114,8 @@ def fit(
     device: str = "auto",
     notes: str = "",
     start: str | None = None,
-    align: list[str] | None = None,
     gallery: int = 10_000,
+    calibrate: bool = True,
     resume: bool = False,
     checkpoint_every: float = 60.0,
     ranks: core.Ranks = ALONE,
@@ -126,7 +125,8 @@ def fit(
     `settings` are those of `core.Settings`, `model` those of `core.Architecture`, the shape apart; what is not given is
     chosen and told: see `explorer.choice`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
     with its strength. With `start`, training goes on from the weights of that bundle, whose architecture and held-out images
-    are kept; only the prior may be another kind, which starts afresh. `align` names labels that the latents are turned to.
+    are kept; only the prior may be another kind, which starts afresh. Without `calibrate` the bundle has no anomaly
+    detector and no classifier: enough for one that another run starts from.
 
     The run saves itself beside the bundle every `checkpoint_every` seconds, and `resume` goes on with it; what is not given is
     then as it was. The checkpoint goes when the bundle of the whole run is there. Ctrl-C ends training early and saves the best
@@ -147,14 +147,12 @@ def fit(
     architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, ranks)
     tell(choices, train_data.images, reading, pictures, console)
     vae = built(architecture, chosen.seed, before)
-    aligned = aligned_to(align, vae, before, train_data, console) if align else None
     console.print(
         f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture}; "
         f"{sum(p.numel() for p in vae.parameters()):,} weights; on {where}{f' and {ranks.count - 1} more' * (ranks.count > 1)}."
     )
     training, held_out = split(len(train_data.images), chosen.validation, chosen.seed)
     about = {"architecture": architecture.as_dict(), "objective": list(objective), "start": start}
-    about |= {"aligned": aligned} if aligned else {}
     maximized = OBJECTIVES[objective[0]](objective[1], len(training))
     checkpoint = core.Checkpoint(saved, checkpoint_every, resume, about)
     progress = core.train(vae, train_data.images, chosen, maximized, where, checkpoint=checkpoint, ranks=ranks)
@@ -165,11 +163,17 @@ def fit(
         raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
     console.print("Scoring the test images, drawing the map and learning what is normal…")
     told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(chosen), "notes": notes}
-    told |= {"aligned": aligned} if aligned else {}
     told |= record(last, len(training), len(held_out), where, ranks, reading, before)
     made = architecture, preprocessing, test_data, told
     bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=chosen.seed, device=where, ranks=ranks)
-    return finished(bundle, train_data, len(held_out), out, saved, stopped) if ranks.main else bundle
+    if not ranks.main:
+        return bundle
+    if calibrate and len(held_out) >= FEWEST:
+        bundle = calibrated(bundle, train_data)
+    save(bundle, out, saved)
+    if not stopped:  # a run that came to its end leaves no checkpoint
+        saved.unlink()
+    return bundle
 
 
 def going_on(start: str | None, images: Images, settings: dict[str, Any]) -> tuple[core.Bundle | None, dict[str, Any]]:
@@ -180,17 +184,6 @@ def going_on(start: str | None, images: Images, settings: dict[str, Any]) -> tup
     before.preprocessing.check(images[:1])
     # The KL counts from the first step, and the held-out images stay those that no weight has seen.
     return before, {**settings, "kl_warm_up": 0.0, "seed": before.config["training"]["settings"]["seed"]}
-
-
-def finished(bundle: core.Bundle, data: core.Data, held_out: int, out: Path, saved: Path, stopped: bool) -> core.Bundle:
-    """The bundle calibrated, where enough images were held out for it, and saved; a run that came to its end leaves no
-    checkpoint."""
-    if held_out >= FEWEST:
-        bundle = calibrate(bundle, data)
-    save(bundle, out, saved)
-    if not stopped:
-        saved.unlink()
-    return bundle
 
 
 def given(model: dict[str, Any], settings: dict[str, Any], begun: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -209,20 +202,6 @@ def built(architecture: core.Architecture, seed: int, before: core.Bundle | None
     if before:
         adopt(vae, before.vae)
     return vae
-
-
-def aligned_to(
-    names: list[str], vae: core.VAE, before: core.Bundle | None, data: core.Data, console: Console
-) -> dict[str, int]:
-    """Turn the latents that training goes on from towards these labels; the latent of each, which is also printed."""
-    if before is None:
-        raise ValueError("--align turns the latents of a trained model; name it with --start.")
-    numbers = {name: column for name, column in data.labels.items() if column.dtype.kind in "iufb"}
-    if unknown := [name for name in names if name not in numbers]:
-        raise ValueError(f"--align takes labels that are numbers ({', '.join(numbers) or 'there are none'}); got {unknown[0]}.")
-    latents = core.align(vae, data.images, {name: torch.from_numpy(numbers[name]) for name in names})
-    console.print("Latents turned: " + ", ".join(f"{name} is z{latent}" for name, latent in latents.items()) + ".")
-    return latents
 
 
 def settle(
@@ -268,7 +247,7 @@ def tell(
         console.print(choice.line(name, made), markup=False, highlight=False, soft_wrap=True)
 
 
-def calibrate(bundle: core.Bundle, data: core.Data) -> core.Bundle:
+def calibrated(bundle: core.Bundle, data: core.Data) -> core.Bundle:
     """The bundle with an anomaly detector and a classifier, from the training split it was trained on: fitted to the images
     that its weights were fitted to, calibrated and scored on those held out. Raises ValueError for too few of either."""
     settings = {"validation": core.Settings.validation, "seed": 0, **bundle.config["training"]["settings"]}

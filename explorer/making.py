@@ -49,11 +49,10 @@ def train(
     name: Annotated[str | None, typer.Option(help="What to call the model; the folder's name if not given.")] = None,
     label_names: Annotated[str | None, typer.Option(help="Names of the classes 0, 1, 2…, separated by commas.")] = None,
     start: Annotated[str | None, typer.Option(help="A bundle to go on from; its architecture is kept.")] = None,
-    align: Annotated[
-        str,
-        typer.Option(help="Labels that are numbers, separated by commas: --start's latents are turned to give each its own."),
-    ] = "",
     gallery: Annotated[int, typer.Option(help="Most test images to keep in the bundle; 0 for none.", min=0)] = 10_000,
+    calibrate: Annotated[
+        bool, typer.Option(help="Learn what is normal, and the labels' looks, at the end; a mere first stage needs neither.")
+    ] = True,
     notes: Annotated[str, typer.Option(help="A paragraph for the model card.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",
     recipe: Annotated[str | None, typer.Option(help="Settings known to work: see `latentscape recipes`.")] = None,
@@ -149,7 +148,7 @@ def calibrate(
     from explorer import fit
 
     model, target = core.load(bundle), out or locate(bundle)
-    calibrated = fit.calibrate(model, core.load_data(data, "train", model.preprocessing))
+    calibrated = fit.calibrated(model, core.load_data(data, "train", model.preprocessing))
     calibrated.save(target)
     assert calibrated.detector is not None
     print(f"Calibrated on {len(calibrated.detector.calibration):,} held-out images; saved in {target}.")

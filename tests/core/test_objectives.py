@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from core import VAE, Architecture
 from core.objectives import Objective, beta, beta_tc, elbo, free_bits, iwae, total_correlation
@@ -47,15 +47,30 @@ def test_each_objective_is_the_elbo_at_its_neutral_strength(objective: Objective
     torch.testing.assert_close(got.kl, expected.kl, atol=1e-4, rtol=1e-5)
 
 
-def test_beta_and_free_bits_weigh_the_kl_as_they_say() -> None:
+def test_beta_weighs_the_kl() -> None:
     model, eps = vae(), noise(6, 3)
-    kl = elbo(model, X, eps).kl
-    torch.testing.assert_close(beta(4.0)(model, X, eps, None).kl, 4 * kl)
-    target = kl.mean().item() + 1
-    assert free_bits(target)(model, X, eps, None).kl.mean().item() == pytest.approx(target, rel=1e-5)
-    free = gradients(model, free_bits(target), eps)
-    kl_only = gradients(model, beta(0.0), eps)
-    assert all(torch.allclose(free[name], kl_only[name], atol=1e-7) for name in kl_only)
+    torch.testing.assert_close(beta(4.0)(model, X, eps, None).kl, 4 * elbo(model, X, eps).kl)
+
+
+def test_free_nats_are_each_latents_own() -> None:
+    """With 0.4 nats free, the KL of the first latent is above, and those of the two others are below."""
+    model, eps = vae(), noise(6, 3)
+    kl = kl_divergence(model.posterior(X), Normal(torch.zeros(3), torch.ones(3))).mean(0)
+    assert (kl > 0.4).tolist() == [True, False, False]
+    assert free_bits(0.4)(model, X, eps, None).kl.mean().item() == pytest.approx(kl[0].item() + 0.8, rel=1e-5)
+    free = gradients(model, free_bits(0.4), eps)["encoder.layers.3.bias"]  # means, then log-variances
+    unpriced, priced = (gradients(model, beta(weight), eps)["encoder.layers.3.bias"] for weight in (0.0, 1.0))
+    torch.testing.assert_close(free[[0, 3]], priced[[0, 3]])
+    torch.testing.assert_close(free[[1, 2, 4, 5]], unpriced[[1, 2, 4, 5]])
+
+
+@pytest.mark.parametrize("prior", ["flow", "vamp"])
+def test_under_a_learned_prior_all_latents_share_the_free_nats(prior: str) -> None:
+    model, eps = vae(prior), noise(6, 3)
+    free = elbo(model, X, eps).kl.mean().item() / 3 + 1
+    assert free_bits(free)(model, X, eps, None).kl.mean().item() == pytest.approx(3 * free, rel=1e-5)
+    costless, unpriced = gradients(model, free_bits(free), eps), gradients(model, beta(0.0), eps)
+    assert all(torch.allclose(costless[name], unpriced[name], atol=1e-6) for name in unpriced)
 
 
 @pytest.mark.parametrize("prior", ["normal", "flow", "vamp"])

@@ -16,7 +16,7 @@ from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
 from core.training import split
 from explorer import making
 from explorer.cli import main
-from explorer.fit import aligned_to, choose_device, fit, paper, rename_labels
+from explorer.fit import choose_device, fit, paper, rename_labels
 from explorer.log import follow
 from explorer.recipes import RECIPES
 
@@ -97,22 +97,12 @@ def test_training_goes_on_only_with_images_of_the_same_shape(tiny_bundle: Path, 
         fit(str(tmp_path / "data.npz"), tmp_path / "more", "more", {"epochs": 1.0}, start=str(tiny_bundle))
 
 
-def test_latents_are_turned_to_labels_that_are_numbers(tiny_bundle: Path, digits: Data) -> None:
-    before, screen = core.load(tiny_bundle), io.StringIO()
-    ink = digits.images.float().mean((1, 2, 3)).numpy()
-    data = Data(digits.images, {"ink": ink, "label": digits.labels["label"]})
-    latents = aligned_to(["ink"], before.vae, before, data, Console(file=screen, width=200))
-    assert f"Latents turned: ink is z{latents['ink']}." in screen.getvalue()
-    with torch.no_grad():
-        means = before.vae.posterior(digits.images / 255).mean.numpy()
-    moved = np.abs((ink - ink.mean()) @ (means - means.mean(0)))
-    assert moved[latents["ink"]] > 100 * np.delete(moved, latents["ink"]).max()
-    for names, start, rule in (
-        (["ink"], None, "--align turns the latents of a trained model; name it with --start."),
-        (["ink", "label"], before, r"--align takes labels that are numbers \(ink\); got label."),
-    ):
-        with pytest.raises(ValueError, match=rule):
-            aligned_to(names, before.vae, start, data, Console(file=screen))
+def test_a_first_stage_learns_neither_what_is_normal_nor_what_labels_look_like(tmp_path: Path) -> None:
+    stage = fit("digits", tmp_path / "stage", "stage", {"epochs": 1.0}, gallery=0, calibrate=False)
+    assert (stage.detector, stage.reader, stage.gallery) == (None, None, None)
+    whole = fit("digits", tmp_path / "whole", "whole", {"epochs": 1.0}, start=str(tmp_path / "stage"))
+    assert whole.detector is not None
+    assert whole.reader is not None
 
 
 def test_a_recipe_is_options_that_the_command_line_overrides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
