@@ -29,6 +29,8 @@ class Progress:
     """Of the averaged weights, on the held-out images; the latest (NaN before the first)."""
     best_validation_elbo: float
     active_latents: int
+    kl_per_latent: tuple[float, ...] = ()
+    """Of the averaged weights, on the held-out images, in nats; none before the first validation."""
     note: str = ""
     """What else happened since the last report: a step size that had to be lowered, a checkpoint that could not be written."""
 
@@ -109,5 +111,6 @@ class Tally:
             validation_elbo=best.latest,
             best_validation_elbo=best.elbo,
             active_latents=best.active,
+            kl_per_latent=best.kl_per_latent,
             note=note,
         )

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from core.evaluation import encode
+from core.evaluation import encode, kl_per_latent
 from core.images import to_unit
 from core.objectives import Objective, elbo
 from core.ranks import Ranks
@@ -33,6 +33,7 @@ class Best:
         self.images, self.settings, self.objective, self.ranks = images, settings, objective, ranks
         self.looked = 0
         self.latest, self.elbo, self.active = math.nan, -math.inf, 0
+        self.kl_per_latent: tuple[float, ...] = ()
         self.value = -math.inf
         self.weights = copy.deepcopy(vae.state_dict())
 
@@ -44,6 +45,7 @@ class Best:
         self.looked = due
         encodings = encode(vae, self.images, device=device, ranks=self.ranks)
         self.latest, self.active = encodings.elbo.double().mean().item(), encodings.active_units
+        self.kl_per_latent = tuple(kl_per_latent(encodings.mean, encodings.log_variance).mean(0).tolist())
         value = self.latest if self.objective is elbo else self._score(vae, device)
         if value > self.value:
             self.value, self.elbo, self.weights = value, self.latest, copy.deepcopy(vae.state_dict())

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 
 # Before Gradio is imported: nothing is reported to anybody.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -15,19 +16,20 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
-from explorer import api, encode, explore, header
+from explorer import api, encode, explore, header, train
 from explorer.catalogue import Catalogue
 from explorer.explore import STATIC, plotly_script
 from explorer.limits import Guard, Limits, parse_auth
 from explorer.runtime import Runtime
+from explorer.workshop import Workshop
 
 FIRST_PORT = 7860
 SWEEP, AGE = 600, 3600
 """Uploaded files are looked over this often, and deleted at this age, in seconds."""
 
 
-def build(catalogue: Catalogue, runtime: Runtime) -> gr.Blocks:
-    """The page for these models, which decodes with this runtime."""
+def build(catalogue: Catalogue, runtime: Runtime, workshop: Workshop | None = None) -> gr.Blocks:
+    """The page for these models, which decodes with this runtime, and trains where there is a workshop."""
     with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True, delete_cache=(SWEEP, AGE)) as page:
         header.build(catalogue)
         with gr.Tabs(elem_id="tabs"):
@@ -35,6 +37,9 @@ def build(catalogue: Catalogue, runtime: Runtime) -> gr.Blocks:
                 explore.build(catalogue, runtime)
             with gr.Tab("Encode", id="encode"):
                 encode.build(catalogue)
+            if workshop is not None:
+                with gr.Tab("Train", id="train"):
+                    train.build(workshop)
         api.build(catalogue)
     return page
 
@@ -67,12 +72,14 @@ def serve(
     auth: str | None = None,
     limits: Limits | None = None,
     mcp: bool = False,
+    runs: Path | None = None,
 ) -> None:
     """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted.
 
     `runtime` is a folder with ONNX Runtime Web, "none", or None for the public CDN; `auth` is NAME:PASSWORD, which
     visitors then must give. With `mcp`, the named endpoints are tools of a Model Context Protocol server, too.
-    Raises ValueError for whatever the user can put right.
+    Where `runs` names a folder, visitors may train models of their own pictures, which are saved there. Raises ValueError
+    for whatever the user can put right.
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs one more package: pip install "latentscape[mcp]".')
@@ -80,7 +87,8 @@ def serve(
     torch.set_num_threads(1)
     limits, login = limits or Limits(), parse_auth(auth)
     catalogue, source = Catalogue.of(bundles), Runtime.of(runtime)
-    page = build(catalogue, source)
+    workshop = Workshop(runs, catalogue) if runs is not None else None
+    page = build(catalogue, source, workshop)
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
     threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
     # What is there by now stays. A full collection would look through all of it: a third of a second, every few of a crowd.
@@ -89,20 +97,25 @@ def serve(
     # A polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gr.set_static_paths([STATIC, plotly_script(), *source.files, *source.graphics])
-    page.launch(
-        server_name=host,
-        server_port=choose_port(host, port),
-        share=share,
-        inbrowser=browser,
-        css_paths=STATIC / "style.css",
-        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        allowed_paths=[str(catalogue.folder)],
-        show_error=False,
-        max_file_size=limits.upload,
-        auth=login,
-        app_kwargs={"middleware": [Middleware(Guard, limits=limits)]},
-        run_history=False,
-        footer_links=[],
-        ssr_mode=False,
-        mcp_server=mcp,
-    )
+    theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    try:
+        page.launch(
+            server_name=host,
+            server_port=choose_port(host, port),
+            share=share,
+            inbrowser=browser,
+            css_paths=STATIC / "style.css",
+            theme=theme,
+            allowed_paths=[str(catalogue.folder)],
+            show_error=False,
+            max_file_size=limits.upload,
+            auth=login,
+            app_kwargs={"middleware": [Middleware(Guard, limits=limits)]},
+            run_history=False,
+            footer_links=[],
+            ssr_mode=False,
+            mcp_server=mcp,
+        )
+    finally:
+        if workshop is not None:
+            workshop.close()

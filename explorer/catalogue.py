@@ -1,5 +1,6 @@
 """The catalogue: the models on offer, opened when first asked for, with the files their maps are drawn from."""
 
+import itertools
 import shutil
 import tempfile
 import threading
@@ -169,6 +170,7 @@ class Catalogue:
         self._open: dict[str, Exhibit] = {}
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="latentscape-")
+        self._folders = itertools.count()
 
     @classmethod
     def of(cls, bundles: list[str]) -> "Catalogue":
@@ -182,13 +184,23 @@ class Catalogue:
                 raise ValueError("there is no pretrained model to show; train one (latentscape train) and name its folder.")
             # The one made for show comes first.
             bundles.sort(key=lambda name: (name != "fashion-mnist", name))
-        paths: dict[str, Path] = {}
+        catalogue = cls({})
         for bundle in bundles:
-            path = locate(bundle)
-            name = read_config(path)["name"]
-            unique = next(n for n in [name, *(f"{name} ({i})" for i in range(2, 1000))] if n not in paths)
-            paths[unique] = path
-        return cls(paths)
+            catalogue.add(locate(bundle))
+        return catalogue
+
+    def add(self, path: Path) -> str:
+        """Offer a bundle, or what has taken the place of one that is offered already; the name it goes by."""
+        name = read_config(path)["name"]
+        with self._lock:
+            for offered, known in self.paths.items():
+                if known == path:
+                    self._open.pop(offered, None)
+                    return offered
+            names = itertools.chain([name], (f"{name} ({i})" for i in itertools.count(2)))
+            unique = next(candidate for candidate in names if candidate not in self.paths)
+            self.paths = {**self.paths, unique: path}
+            return unique
 
     @property
     def names(self) -> list[str]:
@@ -210,9 +222,9 @@ class Catalogue:
             raise ValueError(f"model must be one of {', '.join(self.paths)}; got {name!r:.100}.")
         with self._lock:
             if name not in self._open:
-                # A name is a stranger's text; the position is a safe name for a folder.
-                folder = self.folder / str(self.names.index(name))
-                folder.mkdir(exist_ok=True)
+                # A name is a stranger's text; a number is a safe name for a folder.
+                folder = self.folder / str(next(self._folders))
+                folder.mkdir()
                 self._open[name] = Exhibit(name, core.load(self.paths[name]), folder, self._decoder(name, folder))
             return self._open[name]
 

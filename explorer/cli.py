@@ -1,6 +1,7 @@
 """The command line: `latentscape`, with one function per command. Heavy imports wait until a command needs them."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -23,6 +24,11 @@ app = typer.Typer(
     help="Train variational autoencoders and walk through their latent spaces. Without a command: explore.",
 )
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def is_private(host: str, share: bool) -> bool:
+    """Whether nobody but the people at this machine can reach a server."""
+    return host in ("127.0.0.1", "localhost", "::1") and not share and "SPACE_ID" not in os.environ
 
 
 def example(text: str) -> str:
@@ -52,13 +58,30 @@ def explore(
         ),
     ] = None,
     mcp: Annotated[bool, typer.Option("--mcp", help="Offer the endpoints to language models as tools, too.")] = False,
+    allow_training: Annotated[
+        bool | None,
+        typer.Option(help="Let visitors train on their own pictures; if not said, only where none but this machine can ask."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder for what is trained on the page.")] = Path("runs"),
 ) -> None:
     """Open the explorer in the browser."""
     # Half of the start is torch reading its libraries: it does so beside Gradio's own imports.
     threading.Thread(target=import_module, args=("torch",)).start()
     from explorer.app import serve
 
-    serve(bundles or [], host=host, port=port, share=share, browser=not no_browser, runtime=runtime, auth=auth, mcp=mcp)
+    if allow_training is None:
+        allow_training = is_private(host, share)
+    serve(
+        bundles or [],
+        host=host,
+        port=port,
+        share=share,
+        browser=not no_browser,
+        runtime=runtime,
+        auth=auth,
+        mcp=mcp,
+        runs=runs if allow_training else None,
+    )
 
 
 @app.command("list", epilog=example("latentscape list"))

@@ -34,14 +34,14 @@ busy = threading.BoundedSemaphore(4)
 """At most this many server functions compute at once; Gradio's own queue does not limit them."""
 
 
-def safe(function: Callable[[Catalogue, Request], Answer]) -> Callable[[Catalogue, Request], Answer]:
+def safe(function: Callable[[Any, Request], Answer]) -> Callable[[Any, Request], Answer]:
     """Bound the load, and turn what a visitor did wrong into an answer."""
 
     @functools.wraps(function)
-    def answer(catalogue: Catalogue, request: Request) -> Answer:
+    def answer(held: Any, request: Request) -> Answer:
         try:
             with busy:
-                return function(catalogue, an_object(request))
+                return function(held, an_object(request))
         except WRONG as error:
             return told(error)
 
@@ -162,15 +162,15 @@ def colour(catalogue: Catalogue, request: Request) -> Answer:
     return catalogue[request["model"]].column(request["by"])
 
 
-def server_functions(catalogue: Catalogue, *functions: Callable[[Catalogue, Request], Any]) -> list[Callable[..., Any]]:
-    """The functions as Gradio wants them: named, of one JSON argument."""
+def server_functions(held: Any, *functions: Callable[[Any, Request], Any]) -> list[Callable[..., Any]]:
+    """The functions as Gradio wants them: named, of one JSON argument; `held` is their first: the catalogue, the workshop."""
 
-    def bind(function: Callable[[Catalogue, Request], Any]) -> Callable[..., Any]:
+    def bind(function: Callable[[Any, Request], Any]) -> Callable[..., Any]:
         def call(request: Request) -> Answer:
-            return function(catalogue, request)
+            return function(held, request)
 
         async def wait(request: Request) -> Answer:
-            return await function(catalogue, request)
+            return await function(held, request)
 
         bound = wait if inspect.iscoroutinefunction(function) else call
         bound.__name__ = function.__name__

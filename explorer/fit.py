@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from core.reading import Options, Reading
 from core.training import split
 from explorer import choice, pace
 from explorer.log import Log, follow
+from explorer.preview import COLUMNS, Preview
 from explorer.record import begun_with, beside, command, record, save
 
 MODEL = ("network", "network_width", "likelihood", "prior", "latents")
@@ -134,9 +135,76 @@ def fit(
     user can put right.
     """
     check_choice("objective", objective[0], OBJECTIVES)
-    console = Console(stderr=True, quiet=not ranks.main)
-    check_target(out)  # before hours are spent
     check_name(name)
+    console = Console(stderr=True, quiet=not ranks.main)
+    ready = prepare(source, out, settings, model, pictures, label_names, device, start, resume, ranks, console)
+    vae = built(ready.architecture, ready.settings.seed, ready.before)
+    training, held_out = split(len(ready.train.images), ready.settings.validation, ready.settings.seed)
+    about = {"architecture": ready.architecture.as_dict(), "objective": list(objective), "start": start}
+    maximized = OBJECTIVES[objective[0]](objective[1], len(training))
+    checkpoint = core.Checkpoint(ready.saved, checkpoint_every, resume, about)
+    progress = core.train(vae, ready.train.images, ready.settings, maximized, ready.device, checkpoint=checkpoint, ranks=ranks)
+    log = Log(beside(out, "log.jsonl"), resume) if ranks.main else None
+    preview = Preview(beside(out, "preview.png"), vae, ready.train.images[held_out[:COLUMNS]]) if ranks.main else None
+    last = follow(progress, console, objective[0], log, command(resume=True), preview)
+    stopped = last is None or last.fraction < 1
+    if stopped and ranks.count > 1:
+        raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
+    console.print("Scoring the test images, drawing the map and learning what is normal…")
+    told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(ready.settings), "notes": notes}
+    told |= record(last, len(training), len(held_out), ready.device, ranks, ready.reading, ready.before)
+    made = ready.architecture, ready.preprocessing, ready.test, told
+    seed = ready.settings.seed
+    bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=seed, device=ready.device, ranks=ranks)
+    if not ranks.main:
+        return bundle
+    if calibrate and len(held_out) >= FEWEST:
+        bundle = calibrated(bundle, ready.train)
+    save(bundle, out, ready.saved)
+    beside(out, "preview.png").unlink(missing_ok=True)
+    if not stopped:  # a run that came to its end leaves no checkpoint
+        ready.saved.unlink()
+    return bundle
+
+
+def rehearse(options: dict[str, Any], ranks: core.Ranks) -> None:
+    """Read the data and tell what would be chosen, for arguments of `fit`."""
+    needed = ("source", "out", "settings", "model", "pictures", "label_names", "device", "start", "resume")
+    prepare(**{key: options[key] for key in needed}, ranks=ranks, console=Console(stderr=True, quiet=not ranks.main))
+
+
+class Ready(NamedTuple):
+    """All that is settled before the first step."""
+
+    train: core.Data
+    test: core.Data
+    """In the view it is scored in."""
+    preprocessing: core.Preprocessing
+    reading: Reading | None
+    architecture: core.Architecture
+    settings: core.Settings
+    before: core.Bundle | None
+    """What the run starts from."""
+    device: torch.device
+    saved: Path
+    """The checkpoint."""
+
+
+def prepare(
+    source: str,
+    out: Path,
+    settings: dict[str, Any],
+    model: dict[str, Any] | None,
+    pictures: Options | None,
+    label_names: list[str] | None,
+    device: str,
+    start: str | None,
+    resume: bool,
+    ranks: core.Ranks,
+    console: Console,
+) -> Ready:
+    """Read the data and choose what was not given, and tell both: see `fit`."""
+    check_target(out)  # before hours are spent
     saved = beside(out, "checkpoint")
     model, settings = given(model or {}, settings, begun_with(saved, out) if resume else {})
     where = ranks.device or choose_device(device)
@@ -146,34 +214,15 @@ def fit(
     before, settings = going_on(start, train_data.images, settings)
     architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, ranks)
     tell(choices, train_data.images, reading, pictures, console)
-    vae = built(architecture, chosen.seed, before)
+    weights = sum(weight.numel() for weight in architecture.build().parameters())
+    others = f" and {ranks.count - 1} more" * (ranks.count > 1)
     console.print(
-        f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture}; "
-        f"{sum(p.numel() for p in vae.parameters()):,} weights; on {where}{f' and {ranks.count - 1} more' * (ranks.count > 1)}."
+        f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture.network} of {weights:,} "
+        f"weights, {architecture.latents} latents, {architecture.likelihood} likelihood, {architecture.prior} prior; "
+        f"on {where}{others}.",
+        soft_wrap=True,
     )
-    training, held_out = split(len(train_data.images), chosen.validation, chosen.seed)
-    about = {"architecture": architecture.as_dict(), "objective": list(objective), "start": start}
-    maximized = OBJECTIVES[objective[0]](objective[1], len(training))
-    checkpoint = core.Checkpoint(saved, checkpoint_every, resume, about)
-    progress = core.train(vae, train_data.images, chosen, maximized, where, checkpoint=checkpoint, ranks=ranks)
-    log = Log(beside(out, "log.jsonl"), resume) if ranks.main else None
-    last = follow(progress, console, objective[0], log, command(resume=True))
-    stopped = last is None or last.fraction < 1
-    if stopped and ranks.count > 1:
-        raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
-    console.print("Scoring the test images, drawing the map and learning what is normal…")
-    told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(chosen), "notes": notes}
-    told |= record(last, len(training), len(held_out), where, ranks, reading, before)
-    made = architecture, preprocessing, test_data, told
-    bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=chosen.seed, device=where, ranks=ranks)
-    if not ranks.main:
-        return bundle
-    if calibrate and len(held_out) >= FEWEST:
-        bundle = calibrated(bundle, train_data)
-    save(bundle, out, saved)
-    if not stopped:  # a run that came to its end leaves no checkpoint
-        saved.unlink()
-    return bundle
+    return Ready(train_data, test_data, preprocessing, reading, architecture, chosen, before, where, saved)
 
 
 def going_on(start: str | None, images: Images, settings: dict[str, Any]) -> tuple[core.Bundle | None, dict[str, Any]]:

@@ -14,10 +14,12 @@ from rich.progress import Progress as Bar
 
 import core
 from core.training import Run
+from explorer.preview import Preview
 
 
 class Log:
-    """A file with one JSON object per report: the fields of `core.Progress`, null for what is not yet known.
+    """A file with one JSON object per report: the fields of `core.Progress`, null for what is not yet known; the KL of each
+    latent only where it is new.
 
     A run that goes on with another drops what that one had reported beyond the checkpoint. A file that cannot be written never
     ends a run.
@@ -25,12 +27,15 @@ class Log:
 
     def __init__(self, path: Path, resume: bool = False) -> None:
         self.path, self.resume, self.begun = path, resume, False
+        self.kl_per_latent: tuple[float, ...] = ()
 
     def add(self, report: core.Progress) -> None:
         """Write one report."""
-        values = {
-            key: value if isinstance(value, str) or math.isfinite(value) else None for key, value in asdict(report).items()
-        }
+        unknown = {key for key, value in asdict(report).items() if isinstance(value, float) and not math.isfinite(value)}
+        values = {**asdict(report), **dict.fromkeys(unknown)}
+        is_new = report.kl_per_latent != self.kl_per_latent
+        values["kl_per_latent"] = [round(kl, 4) for kl in report.kl_per_latent] if is_new else []
+        self.kl_per_latent = report.kl_per_latent
         try:
             if not self.begun:
                 self._begin(report.epoch)
@@ -56,7 +61,12 @@ class Log:
 
 
 def follow(
-    progress: Run, console: Console, objective: str = "elbo", log: Log | None = None, go_on: str = ""
+    progress: Run,
+    console: Console,
+    objective: str = "elbo",
+    log: Log | None = None,
+    go_on: str = "",
+    preview: Preview | None = None,
 ) -> core.Progress | None:
     """Show a run's progress until it ends, or until Ctrl-C or a polite kill ends it early; returns the last report.
 
@@ -73,6 +83,8 @@ def follow(
                 last = report
                 if log:
                     log.add(report)
+                if preview:
+                    preview.look()
                 if report.note:
                     console.print(report.note, soft_wrap=True, markup=False)
                 bar.update(task, completed=report.fraction, description=line(report, objective))

@@ -56,6 +56,9 @@ def train(
     notes: Annotated[str, typer.Option(help="A paragraph for the model card.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",
     recipe: Annotated[str | None, typer.Option(help="Settings known to work: see `latentscape recipes`.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the data, say what would be chosen, and stop there.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was saved beside --out.")] = False,
     checkpoint_every: Annotated[float, typer.Option(help="Seconds between two times that the run saves itself.", min=0)] = 60,
 ) -> None:
@@ -65,11 +68,15 @@ def train(
     """
     from core.ranks import Ranks, launched, launched_precision
     from explorer.fit import fit as fit_bundle
-    from explorer.fit import plan
+    from explorer.fit import plan, rehearse
 
     ranks, asked = Ranks(launched()), launched_precision()
     half = {"precision": asked} if asked else {}
-    bundle = fit_bundle(**plan({**context.params, **recipe_options(context), **half}), ranks=ranks)
+    options = plan({**context.params, **recipe_options(context), **half})
+    if dry_run:
+        rehearse(options, ranks)
+        return
+    bundle = fit_bundle(**options, ranks=ranks)
     if not ranks.main:
         return
     figures = bundle.config["evaluation"]

@@ -81,7 +81,7 @@ class Encode {
     this.#say("Taking the picture in…");
     this.frame.setAttribute("aria-busy", "true");
     try {
-      const { path } = await this.upload(new File([blob], name, { type: blob.type }));
+      const [path] = await this.upload([new File([blob], name, { type: blob.type })]);
       if (turn !== this.turn) return;
       this.picture = path;
       this.cropped = show;

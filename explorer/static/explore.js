@@ -102,7 +102,7 @@ class Explore {
     this.morph.open(shape);
     this.samples.open(description);
     session.emit("open", description);
-    await this.go({ z: linked(latents.length) ?? description.start });
+    await this.go({ z: linked(description) ?? description.start });
     session.emit("shown", model);
     if (turn === this.#opening) await this.#openMap(this.model);
     // 14 MB of runtime wait until the page is usable.

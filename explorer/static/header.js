@@ -2,12 +2,17 @@
 import { session } from "./session.js";
 import { Strip } from "./strip.js";
 
-export function mount({ element, props, server }) {
+export async function mount({ element, props, server }) {
   const picker = element.querySelector("#model");
   for (const name of props.models) picker.add(new Option(name, name));
   const asked = new URLSearchParams(location.search).get("model");
   if (props.models.includes(asked)) picker.value = asked;
   const strip = new Strip(element.querySelector("#strip"), props.models, server, (model) => session.open(model));
+  // A model that was trained since the page was built.
+  session.on("offer", (model) => {
+    if (![...picker.options].some(({ value }) => value === model)) picker.add(new Option(model, model));
+    strip.add(model);
+  });
   picker.addEventListener("change", () => session.open(picker.value));
   session.on("model", (model) => {
     picker.value = model;
@@ -18,6 +23,10 @@ export function mount({ element, props, server }) {
   session.on("open", (description) => {
     element.querySelector("#facts").replaceChildren(...facts(description));
   });
+  if (asked && !props.models.includes(asked) && (await server?.cover({ model: asked }))?.pixels) {
+    session.emit("offer", asked);
+    picker.value = asked;
+  }
   session.open(picker.value);
 }
 

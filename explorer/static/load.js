@@ -1,4 +1,12 @@
 // Runs when Gradio has put a component on the page: hands it to its module.
 const { root, api_prefix } = window.gradio_config;
 const file = (path) => `${root}${api_prefix}/file=${encodeURI(path)}`;
-import(file(props.module)).then((module) => module.mount({ element, props, server, upload, file }));
+/** Files to the server; gives the path of each there. */
+const send = async (files) => {
+  const form = new FormData();
+  for (const one of files) form.append("files", one);
+  const answer = await fetch(`${root}${api_prefix}/upload`, { method: "POST", body: form });
+  if (!answer.ok) throw new Error(`the server did not take it (${answer.status})`);
+  return answer.json();
+};
+import(file(props.module)).then((module) => module.mount({ element, props, server, upload: send, file }));

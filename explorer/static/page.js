@@ -18,6 +18,6 @@ choice(document.querySelector(".ls-tabs"), "tab", (chosen) => {
   for (const id of ["explore", "encode"]) part(id).hidden = id !== chosen;
 });
 explore.mount({ element: part("explore"), props: baked, server, file, own: standalone, words: WORDS });
-// A picture that is given to the page is its own path: there is nowhere to send it.
-encode.mount({ element: part("encode"), server, upload: async (picture) => ({ path: picture }), file });
+// Pictures that are given to the page are their own paths: there is nowhere to send them.
+encode.mount({ element: part("encode"), server, upload: async (pictures) => pictures, file });
 header.mount({ element: document, props: { models: [baked.description.model] } });

@@ -40,8 +40,9 @@ export function link(model, z) {
   return address;
 }
 
-/** The point in the address, if it has as many finite numbers as the model has latents. */
-export function linked(latents) {
-  const z = (new URLSearchParams(location.search).get("z") ?? "").split(",").map(Number);
-  return z.length === latents && z.every(Number.isFinite) ? z : null;
+/** The point in the address, if it is one of this model's: as many finite numbers as it has latents, and no other model named. */
+export function linked({ model, latents }) {
+  const query = new URLSearchParams(location.search);
+  const z = (query.get("z") ?? "").split(",").map(Number);
+  return (query.get("model") ?? model) === model && z.length === latents.length && z.every(Number.isFinite) ? z : null;
 }

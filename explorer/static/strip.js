@@ -10,9 +10,21 @@ export class Strip {
 
   /** `open(model)` is called with the name of the chosen one. */
   constructor(element, models, server, open) {
-    Object.assign(this, { element, server });
-    element.hidden = models.length < 2;
-    this.buttons = models.slice(0, MOST).map((model) => {
+    Object.assign(this, { element, server, open });
+    this.#fill(models.slice(0, MOST));
+  }
+
+  /** One more model, or one that was made anew. */
+  add(model) {
+    const others = this.buttons.map(({ dataset }) => dataset.model).filter((name) => name !== model);
+    this.#fill([...others.slice(0, MOST - 1), model]);
+    this.#asked = false;
+    this.fill();
+  }
+
+  #fill(models) {
+    this.element.hidden = models.length < 2;
+    this.buttons = models.map((model) => {
       const button = Object.assign(document.createElement("button"), { type: "button", title: model });
       button.setAttribute("role", "radio");
       button.setAttribute("aria-label", model);
@@ -20,8 +32,8 @@ export class Strip {
       button.append(Object.assign(new Image(), { alt: "" }));
       return button;
     });
-    element.replaceChildren(...this.buttons);
-    this.mark = choice(element, "model", open);
+    this.element.replaceChildren(...this.buttons);
+    this.mark = choice(this.element, "model", this.open);
   }
 
   /** Ask for the pictures, one after another and once: each makes the server open a model, which then opens at once. */

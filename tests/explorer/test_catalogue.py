@@ -25,8 +25,19 @@ def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:
 def test_two_models_of_one_name_are_told_apart(tiny_bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_bundle, tmp_path / "other")
     catalogue = Catalogue.of([str(tiny_bundle), str(tmp_path / "other"), str(tiny_bundle)])
-    assert catalogue.names == ["tiny", "tiny (2)", "tiny (3)"]
+    assert catalogue.names == ["tiny", "tiny (2)"]
     assert catalogue["tiny (2)"].name == "tiny (2)"
+
+
+def test_a_bundle_that_was_made_anew_is_opened_anew(tiny_bundle: Path, tmp_path: Path) -> None:
+    catalogue, later = Catalogue.of([str(tiny_bundle)]), tmp_path / "later"
+    shutil.copytree(tiny_bundle, later)
+    name = catalogue.add(later)
+    before = catalogue[name]
+    assert (name, catalogue.add(later)) == ("tiny (2)", name)
+    after = catalogue[name]
+    assert after is not before
+    assert after.points != before.points
 
 
 def test_unknown_models_are_refused_with_the_choice(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""The Train tab: pictures from the visitor's disk, what would be made of them, and a run to watch."""
+
+from typing import Any
+
+import gradio as gr
+
+from explorer.encode import uploaded
+from explorer.explore import STATIC, Answer, Request, plotly_script, safe, server_functions
+from explorer.workshop import Workshop
+
+
+@safe
+def begin_run(workshop: Workshop, request: Request) -> Answer:
+    """{} → the token of a new run."""
+    return {"run": workshop.begin()}
+
+
+@safe
+def add_pictures(workshop: Workshop, request: Request) -> Answer:
+    """{run, pieces: [[name, path], …]} → how many files and bytes there are now. Pieces of one name are one file."""
+    pieces = [(name, uploaded(path)) for name, path in request["pieces"]]
+    workshop.add(request["run"], pieces)
+    return counts(workshop, request)
+
+
+@safe
+def look_at_pictures(workshop: Workshop, request: Request) -> Answer:
+    """{run, options} → nothing; the pictures are being read, and `watch_run` tells what was found."""
+    workshop.look(request["run"], options(request))
+    return counts(workshop, request)
+
+
+@safe
+def train_run(workshop: Workshop, request: Request) -> Answer:
+    """{run, options} → nothing; training has begun, or goes on. The options are name, minutes, size and latents."""
+    workshop.train(request["run"], options(request))
+    return counts(workshop, request)
+
+
+@safe
+def watch_run(workshop: Workshop, request: Request) -> Answer:
+    """{run, after} → `Workshop.status`."""
+    return workshop.status(request["run"], max(0, int(request.get("after", 0))))
+
+
+@safe
+def stop_run(workshop: Workshop, request: Request) -> Answer:
+    """{run} → nothing; the run is ending."""
+    workshop.stop(request["run"])
+    return counts(workshop, request)
+
+
+@safe
+def discard_run(workshop: Workshop, request: Request) -> Answer:
+    """{run} → nothing; the run and its pictures are gone."""
+    workshop.discard(request["run"])
+    return {}
+
+
+def counts(workshop: Workshop, request: Request) -> Answer:
+    """What a run has."""
+    run = workshop[request["run"]]
+    return {"files": run.files, "bytes": run.size}
+
+
+def options(request: Request) -> dict[str, Any]:
+    """What a visitor may choose; ValueError where it is no object."""
+    given = request.get("options") or {}
+    if not isinstance(given, dict):
+        raise ValueError("options must be an object.")
+    return given
+
+
+def build(workshop: Workshop) -> None:
+    """Lay the tab out."""
+    bounds = workshop.bounds
+    gr.HTML(
+        html_template=(STATIC / "train.html").read_text(encoding="utf-8"),
+        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
+        server_functions=server_functions(
+            workshop, begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run
+        ),
+        apply_default_css=False,
+        module=str(STATIC / "train.js"),
+        plotly=str(plotly_script()),
+        bounds={"files": bounds.files, "bytes": bounds.bytes, "minutes": bounds.minutes},
+    )
