@@ -1,5 +1,6 @@
 """The app: header and tabs put together, and the server that shows them."""
 
+import ctypes
 import gc
 import os
 import signal
@@ -62,6 +63,14 @@ def choose_port(host: str, port: int | None) -> int:
     raise ValueError(f"no port from {FIRST_PORT} to {FIRST_PORT + 99} is free on {host}; choose one with --port.")
 
 
+def share_arenas() -> None:
+    """Have glibc's allocator serve all threads from two arenas. Of itself it makes up to sixteen on two cores, and a crowd's
+    requests fill one after another with what is never given back: memory then grows for as long as they come."""
+    m_arena_max = -8
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(m_arena_max, 2)
+
+
 def serve(
     bundles: list[str],
     host: str = "127.0.0.1",
@@ -83,6 +92,7 @@ def serve(
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs one more package: pip install "latentscape[mcp]".')
+    share_arenas()
     # One picture is too little work to be shared: the processor's cores are for different visitors.
     torch.set_num_threads(1)
     limits, login = limits or Limits(), parse_auth(auth)

@@ -108,22 +108,22 @@ RECIPES: dict[str, Recipe] = {
         data="dsprites",
         options={**SPRITES, **STAGE, "objective": "beta", "strength": 40.0, "kl_warm_up": 0.0, "epochs": 0.15},
         took="5 minutes on one of two busy cores",
-        score="",
+        score="test ELBO -236.16 nats (-235.14 in another run); a latent each tells 94 % of x, 93 % of y, 83 % of scale",
     ),
     "dsprites-awake": Recipe(
         about="Second stage: a free nat in each latent wakes the other seven, which learn what is left.",
         data="dsprites",
         options={**SPRITES, **STAGE, "start": "runs/dsprites-axes", "objective": "free-bits", "strength": 1.0, "epochs": 0.15},
-        took="5 minutes on one of two busy cores",
-        score="",
+        took="8 minutes on one of two busy cores",
+        score="test ELBO -112.75 nats (-113.30 in another run), 10 of 10 latents active",
     ),
     "dsprites": Recipe(
         about="Third stage: beta-TC, which keeps the latents apart and lets those sleep that are not needed.",
         data="dsprites",
         options={**SPRITES, "start": "runs/dsprites-awake", "objective": "beta-tc", "strength": 4.0, "epochs": 2.0}
         | {"gallery": 2500},
-        took="",
-        score="",
+        took="58 minutes on one of two busy cores",
+        score="test ELBO -57.88 nats; a latent each tells 99 % of position x, 99 % of position y, 93 % of scale",
     ),
     "fashion-mnist-binarized": Recipe(
         about="Fashion-MNIST dynamically binarized, the protocol of published figures: convolutions, 40 latents, flow prior.",

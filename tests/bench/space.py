@@ -144,7 +144,11 @@ def resident(pid: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", nargs="?", default="fashion-mnist")
-    parser.add_argument("--runtime", default=os.environ.get("LATENTSCAPE_RUNTIME", "none"))
+    parser.add_argument(
+        "--runtime",
+        default=os.environ.get("LATENTSCAPE_RUNTIME", "none"),
+        type=lambda named: named if named == "none" else str(Path(named).resolve()),  # the Space runs in another folder
+    )
     parser.add_argument("--environment", type=Path, help="a virtual environment, made if it is not there")
     parser.add_argument("--without-index", action="store_true")
     parser.add_argument("--json", action="store_true")

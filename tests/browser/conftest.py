@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -57,6 +58,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
 
 
+def free_port() -> int:
+    """A port that nobody uses; the explorer's own search could meet that of another one which starts just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextmanager
 def explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
     """The address of an explorer that runs with these arguments, on the pretrained models."""
@@ -64,7 +72,7 @@ def explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
     if runtime is not None:
         arguments = (*arguments, "--runtime", runtime)
     process = subprocess.Popen(
-        [sys.executable, "-m", "explorer", "explore", "--no-browser", *arguments],
+        [sys.executable, "-m", "explorer", "explore", "--no-browser", "--port", str(free_port()), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
