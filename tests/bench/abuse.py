@@ -305,6 +305,13 @@ def hostile(visitor: Visitor) -> int:
         "draw_samples": {"model": "digits", "seed": 0, "temperature": 1.0, "count": 4},
         "draw_again": {"model": "digits", "mean": z, "log_variance": z, "seed": 0},
         "encode_upload": {"model": "digits", "path": path, "polarity": "auto", "trim": True, "crop": [0, 0, 1, 1]},
+        "begin_run": {},
+        "add_pictures": {"run": "none", "pieces": [["a.png", path]]},
+        "look_at_pictures": {"run": "none", "options": {}},
+        "train_run": {"run": "none", "options": {}},
+        "watch_run": {"run": "none", "after": 0},
+        "stop_run": {"run": "none"},
+        "discard_run": {"run": "none"},
     }
     endpoints: dict[str, list[Any]] = {
         "models": [],
