@@ -63,6 +63,11 @@ class Run:
     """What the finished bundle is called in the catalogue."""
 
     @property
+    def place(self) -> str:
+        """Where its bundle is, or will be: the last two parts of the path, which are all that a visitor gets to see."""
+        return "" if self.out is None else f"{self.out.parent.name}/{self.out.name}"
+
+    @property
     def pictures(self) -> Path:
         """Where the pictures are gathered."""
         return self.folder / "pictures"
@@ -96,7 +101,7 @@ class Run:
         """What the command has printed, without the server's paths."""
         file = self.folder / "console.txt"
         text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-        for path, words in ((self.source, "the pictures"), (self.pictures, "the pictures"), (self.out, f"runs/{self.name}")):
+        for path, words in ((self.source, "the pictures"), (self.pictures, "the pictures"), (self.out, self.place)):
             text = text.replace(str(path), words) if path is not None else text
         return text.splitlines()
 
@@ -205,6 +210,7 @@ class Workshop:
             "files": run.files,
             "bytes": run.size,
             "name": run.name,
+            "place": run.place,
             "model": run.model,
             "console": run.console,
             "from": min(after, len(reports)),

@@ -220,7 +220,7 @@ class Train {
 }
 
 /** A sentence for where a run is. */
-function said({ phase, console, name, model }, reports) {
+function said({ phase, console, place, model }, reports) {
   const last = console.findLast((line) => line.trim()) ?? "";
   if (phase === "looking") return "Reading the pictures…";
   if (phase === "training") {
@@ -228,8 +228,8 @@ function said({ phase, console, name, model }, reports) {
     return reports ? "" : "Getting ready…";
   }
   if (phase === "looked") return "Nothing is trained yet: look over what was read, and start.";
-  if (phase === "stopped") return model ? `Stopped. The model so far is saved in runs/${name}; it can be trained on.` : "Stopped before there was a model.";
-  if (phase === "done") return `Done. The model is saved in runs/${name}.`;
+  if (phase === "stopped") return model ? `Stopped. The model so far is saved in ${place}; it can be trained on.` : "Stopped before there was a model.";
+  if (phase === "done") return `Done. The model is saved in ${place}.`;
   if (phase === "failed") return last.replace(/^latentscape: /, "") || "The run ended without a word.";
   return "";
 }

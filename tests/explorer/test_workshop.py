@@ -156,6 +156,8 @@ def test_pictures_are_looked_at_then_trained_on_stopped_and_trained_on(workshop:
     assert not [line for line in further["console"] if str(workshop.folder) in line or "latentscape-workshop" in line]
     workshop.discard(token)
     assert core.load(workshop.folder / "numbers").name == "numbers"
+    workshop.look(other, {"name": "numbers", "minutes": 0.4})
+    assert workshop.status(other)["place"] == "runs/numbers-2"  # nothing takes its place
 
 
 def test_a_zip_file_is_read_as_it_is_and_what_holds_no_picture_fails_in_words(workshop: Workshop, bring, pictures) -> None:
