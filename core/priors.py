@@ -1,10 +1,12 @@
 """Priors p(z): the distribution over the latent space that new images are drawn from."""
 
+import math
+
 import torch
 import zuko
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
+from torch.distributions import Normal, kl_divergence
 
 from core.posterior import posterior
 
@@ -87,15 +89,16 @@ class VampPrior(Prior):
         """The posteriors of the pseudo-inputs, (K, latents)."""
         return posterior(self._encoder[0], self.pseudo_inputs.sigmoid())
 
-    @property
-    def distribution(self) -> MixtureSameFamily:
-        """The mixture, over (latents,)."""
-        q = self.components
-        uniform = Categorical(logits=q.mean.new_zeros(len(q.mean)), validate_args=False)
-        return MixtureSameFamily(uniform, Independent(q, 1, validate_args=False), validate_args=False)
-
     def log_prob(self, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch"]:
-        return self.distribution.log_prob(z)
+        # ((z - m) / s)^2 multiplied out: three matrix products, where the difference itself would be K numbers for each of z's.
+        # They cancel, and so are taken in double precision where the device has it.
+        precise = torch.float32 if z.device.type == "mps" else torch.float64
+        q = self.components
+        mean, stddev, at = q.mean.to(precise), q.stddev.to(precise), z.to(precise)
+        inverse = stddev**-2
+        squares = at.square() @ inverse.T - 2 * at @ (mean * inverse).T + (mean.square() * inverse).sum(-1)
+        scale = stddev.log().sum(-1) + self.latents / 2 * math.log(2 * math.pi) + math.log(len(mean))
+        return (-squares / 2 - scale).logsumexp(-1).to(z.dtype)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "{n} latents"]:
         q = self.components

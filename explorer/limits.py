@@ -4,6 +4,7 @@ An ASGI layer around Gradio's app. It answers /health itself, closes the doors o
 gives each request a number, which the visitor sees in a header and in an error, and which the log names.
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -25,6 +26,8 @@ OPEN = ("/gradio_api/run/",)
 """Paths that begin with one of CLOSED and none of OPEN are not there: reloading, editing, recording and proxying."""
 WORDLESS = b'{"error":null}'
 """What Gradio says of values that it could not make anything of, as of a file that nobody uploaded."""
+LINGER_BYTES, LINGER_SECONDS = 64 << 20, 10.0
+"""So much of a refused body is heard out, and for so long: a sender whose line is cut while he speaks never reads why."""
 MISREAD = (LookupError, TypeError, ValueError)
 """What reading a request raises where it is none; past that, the explorer's own functions let none of these through."""
 UNREADABLE = "the request could not be read; /gradio_api/info says what the endpoints take"
@@ -93,6 +96,7 @@ class Guard:
         refused = self._refuse(scope)
         if refused is not None:
             log(number, path, refused[0], began, refused[1])
+            await hear_out(scope, receive)
             await answer(tell, *refused, number)
             return
         if path == "/health":
@@ -105,6 +109,8 @@ class Guard:
         except TooLargeError as error:
             log(number, path, 413, began, str(error))
             if not started:
+                if error.more:
+                    await hear_out(scope, receive)
                 await answer(tell, 413, str(error), number)
         except MISREAD:
             log(number, path, 400, began, traceback.format_exc())
@@ -158,14 +164,18 @@ class Guard:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > largest:
-                raise TooLargeError(f"a request may have {largest:,} bytes here")
+                raise TooLargeError(f"a request may have {largest:,} bytes here", message.get("more_body", False))
             return message
 
         return take
 
 
 class TooLargeError(Exception):
-    """A body turned out larger than it may be."""
+    """A body turned out larger than it may be, and whether there is more of it."""
+
+    def __init__(self, words: str, more: bool) -> None:
+        super().__init__(words)
+        self.more = more
 
 
 def visitor(scope: Message) -> str:
@@ -174,6 +184,20 @@ def visitor(scope: Message) -> str:
     if forwarded and "SPACE_ID" in os.environ:
         return forwarded.rpartition(",")[2].strip()
     return scope["client"][0] if scope.get("client") else ""
+
+
+async def hear_out(scope: Message, receive: Receive) -> None:
+    """Take what is still being sent of a body, and drop it (nginx's lingering close), unless the sender asked before he sends."""
+    if b"expect" in dict(scope["headers"]):
+        return
+    heard, more = 0, True
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while more and heard < LINGER_BYTES:
+                message = await receive()
+                heard, more = heard + len(message.get("body", b"")), message.get("more_body", False)
+    except TimeoutError:
+        pass
 
 
 async def answer(send: Send, status: int, text: str, number: str) -> None:

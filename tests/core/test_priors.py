@@ -11,7 +11,7 @@ from torch.distributions import Normal
 
 from core import VAE, Architecture, Bundle, load
 from core.architecture import PRIORS
-from core.priors import Prior, StandardNormal
+from core.priors import Prior, StandardNormal, VampPrior
 
 
 def vae(name: str) -> VAE:
@@ -87,6 +87,18 @@ def test_the_vamp_prior_is_the_mean_posterior_of_its_pseudo_inputs() -> None:
     posterior = model.posterior(model.prior.pseudo_inputs.sigmoid())
     expected = posterior.log_prob(z[:, None]).sum(-1).exp().mean(1).log()
     torch.testing.assert_close(model.prior.log_prob(z), expected)
+
+
+def test_the_vamp_prior_is_exact_in_single_precision_where_posteriors_are_sharp() -> None:
+    """Squares of a thousandth of the latents' scale, multiplied out, would leave nothing of float32's digits."""
+    torch.manual_seed(0)
+    mean = torch.randn(16, 40)
+    encoder = torch.nn.Module()
+    encoder.forward = lambda _: torch.cat([mean, torch.full_like(mean, -2 * math.log(1000))], -1)
+    prior = VampPrior(40, encoder, (1, 8, 8), 16)
+    z = mean[:5] + 0.001 * torch.randn(5, 40)
+    exact = Normal(mean.double(), 0.001).log_prob(z[:, None].double()).sum(-1).logsumexp(-1)
+    torch.testing.assert_close(prior.log_prob(z), (exact - math.log(16)).float(), rtol=1e-6, atol=1e-4)
 
 
 def test_the_vamp_prior_shares_the_encoder_without_owning_it() -> None:

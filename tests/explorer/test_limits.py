@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from loop import run
 
+from explorer import limits
 from explorer.limits import CLOSED, Guard, Limits, Message, Receive, Send, parse_auth, visitor
 
 LIMITS = Limits(upload=100_000, body=1000, rate=10, burst=50, visitors=100, concurrent=3)
@@ -100,6 +101,40 @@ def test_a_body_of_the_limit_passes_and_one_byte_more_does_not(path: str, most: 
     assert desk.reached == 2
     assert ask(desk, path, bytes(most), b"x")[0] == 413
     assert ask(desk, path, b"", content_length="-1")[0] == 413
+
+
+def test_a_refused_sender_is_heard_out_before_he_is_answered_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off while he still sends, he would read of a broken pipe and not of the limit."""
+    heard = 0
+
+    def refused(parts: int, **headers: bytes) -> tuple[int, int]:
+        """The status, and how much had been heard by then."""
+        nonlocal heard
+        heard = 0
+        at = []
+
+        async def receive() -> Message:
+            nonlocal heard
+            if heard == parts:
+                await asyncio.sleep(60)
+            heard += 1
+            return {"type": "http.request", "body": bytes(1000), "more_body": heard < 10}
+
+        async def send(message: Message) -> None:
+            at.append((message.get("status"), heard))
+
+        length = {"content_length": b"10000", **headers}
+        given = [(name.replace("_", "-").encode(), value) for name, value in length.items()]
+        run(Desk().guard({"type": "http", "method": "POST", "path": "/x", "headers": given, "client": ("1", 1)}, receive, send))
+        return at[0]
+
+    assert refused(10) == (413, 10)
+    assert refused(10, expect=b"100-continue") == (413, 0)
+    assert refused(10, content_length=b"", transfer_encoding=b"chunked") == (413, 10)
+    monkeypatch.setattr(limits, "LINGER_SECONDS", 0.1)
+    assert refused(4) == (413, 4)
+    monkeypatch.setattr(limits, "LINGER_BYTES", 3000)
+    assert refused(10) == (413, 3)
 
 
 def test_in_any_stretch_no_visitor_gets_more_than_the_burst_and_the_rate() -> None:
