@@ -187,7 +187,7 @@ def visitor(scope: Message) -> str:
 
 
 async def hear_out(scope: Message, receive: Receive) -> None:
-    """Take what is still being sent of a body, and drop it (nginx's lingering close), unless the sender asked before he sends."""
+    """Take what is still being sent of a body, and drop it (nginx's lingering close); not where the sender asked first."""
     if b"expect" in dict(scope["headers"]):
         return
     heard, more = 0, True
