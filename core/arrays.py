@@ -2,16 +2,32 @@
 
 import gzip
 import json
+import math
 import re
+import struct
 import zipfile
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.lib.format as npy
 import torch
 from torch import Tensor
 
-from core.splits import Data, Split, join, part
+from core.splits import Data, Split, alike, join, part
+from core.store import Stored
+
+
+def _images(array: np.ndarray, arranged: Callable[[np.ndarray], np.ndarray]) -> Tensor | Stored:
+    """The images in an array, once they are arranged as (N, C, H, W): left on disk if the array is."""
+    if not isinstance(array, np.memmap):
+        return torch.from_numpy(np.ascontiguousarray(arranged(array)))
+    path, offset, shape = str(array.filename), array.offset, array.shape
+    return Stored(lambda: arranged(np.memmap(path, np.uint8, "r", offset, shape)))
+
 
 # --- IDX -------------------------------------------------------------------------------------------------------------
 
@@ -23,8 +39,15 @@ def idx_files(folder: Path) -> list[Path]:
 
 def load_idx(folder: Path, split: Split) -> Data:
     """The data set in a folder of IDX files: train-images-idx3-ubyte and t10k-…, gzipped or not, with labels-idx1 beside."""
-    if split == "all":
-        return join(folder, load_idx(folder, "train"), load_idx(folder, "test"))
+    return join(idx_parts(folder)) if split == "all" else _idx(folder, split)
+
+
+def idx_parts(folder: Path, stay: bool = False) -> list[Data]:
+    """Training and test set of a folder of IDX files; with `stay`, images that are not packed stay on disk."""
+    return alike(folder, _idx(folder, "train", stay), _idx(folder, "test", stay))
+
+
+def _idx(folder: Path, split: Split, stay: bool = False) -> Data:
     found = [p for p in idx_files(folder) if bool(re.search("t10k|test", p.name)) == (split == "test")]
     # The same file twice, packed and unpacked, is one.
     found = list({p.name.removesuffix(".gz"): p for p in found}.values())
@@ -33,10 +56,10 @@ def load_idx(folder: Path, split: Split) -> Data:
             f"{folder} must hold one IDX file of {split} images (train- or t10k-images-idx3-ubyte, .gz or not); "
             f"found {len(found)}: {', '.join(p.name for p in found) or 'none'}."
         )
-    array = read_idx(found[0])
+    array = read_idx(found[0], stay)
     if array.ndim != 3 or len(array) == 0:
         raise ValueError(f"{found[0]} must hold images, (N, height, width); got {array.shape}.")
-    images = torch.from_numpy(array[:, None])
+    images = _images(array, lambda array: array[:, None])
     labels_file = found[0].with_name(found[0].name.replace("images", "labels").replace("idx3", "idx1"))
     twins = [labels_file, labels_file.with_suffix(""), labels_file.with_name(labels_file.name + ".gz")]
     labels_file = next((p for p in twins if p.is_file()), None)
@@ -48,24 +71,36 @@ def load_idx(folder: Path, split: Split) -> Data:
     return Data(images, {"label": labels.astype(str)})
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """The array of bytes in an IDX file, gzipped or not (format: yann.lecun.com/exdb/mnist).
+def read_idx(path: Path, stay: bool = False) -> np.ndarray:
+    """The array of bytes in an IDX file, gzipped or not (format: yann.lecun.com/exdb/mnist). With `stay`, a file that is not
+    packed is mapped, not read.
 
     Raises ValueError when the header is not that of unsigned bytes or the length does not match it.
     """
-    raw = path.read_bytes()
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
     try:
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        raw = _gunzip(path) if packed else np.fromfile(path, np.uint8, 4 + 4 * 255 if stay else -1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is a damaged gzip file: {error}.") from error
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
-        raise ValueError(f"{path} is not an IDX file of unsigned bytes: it starts with {raw[:4].hex(' ') or 'nothing'}.")
-    dimensions = raw[3]
-    shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", dimensions, offset=4))
-    body = raw[4 + 4 * dimensions :]
-    if len(body) != int(np.prod(shape)):
-        raise ValueError(f"{path} is cut short or too long: its header promises {shape}, it holds {len(body):,} bytes.")
-    return np.frombuffer(body, np.uint8).reshape(shape).copy()
+    start = raw[:4].tobytes()
+    if len(start) < 4 or start[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * start[3]:
+        raise ValueError(f"{path} is not an IDX file of unsigned bytes: it starts with {start.hex(' ') or 'nothing'}.")
+    head = 4 + 4 * start[3]
+    shape = tuple(int(n) for n in raw[4:head].view(">u4"))
+    size = (len(raw) if packed else path.stat().st_size) - head
+    if size != math.prod(shape):
+        raise ValueError(f"{path} is cut short or too long: its header promises {shape}, it holds {size:,} bytes.")
+    return np.memmap(path, np.uint8, "r", head, shape) if stay and size and not packed else raw[head:].reshape(shape)
+
+
+def _gunzip(path: Path) -> np.ndarray:
+    """What a gzip file holds, in one array that grows: whole copies of it would fill the memory."""
+    raw = bytearray()
+    with gzip.open(path, "rb") as file:
+        while block := file.read(2**22):
+            raw += block
+    return np.frombuffer(raw, np.uint8)
 
 
 # --- .npz ------------------------------------------------------------------------------------------------------------
@@ -77,39 +112,72 @@ def load_npz(path: Path, split: Split) -> Data:
     Beside `images`, `NAME_index` with `NAME_names` is a label of that name, and `split`, "train" or "test" for each image, is
     the official split: what belongs together (a font's letters, a person's pictures) can so be kept on one side of it.
     """
+    if split == "all":
+        return join(npz_parts(path))
+    parts, splits = _npz(path)
+    if len(parts) > 1:
+        return parts[split == "test"]
+    return part(parts[0], split) if splits is None else parts[0].take(torch.from_numpy(np.flatnonzero(splits == split)))
+
+
+def npz_parts(path: Path, stay: bool = False) -> list[Data]:
+    """All of an .npz file in its own order, `x_train` and `x_test` apart; with `stay`, images that are not packed stay on
+    disk."""
+    parts, _ = _npz(path, stay)
+    return alike(path, *parts) if len(parts) > 1 else parts
+
+
+def _npz(path: Path, stay: bool = False) -> tuple[list[Data], np.ndarray | None]:
+    """The parts of an .npz file and, if there is one and the file says it, each image's place in the official split."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: _member(path, file, name, stay) for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not an .npz file that can be read without pickle: {error}.") from error
-    if "images" in arrays:
-        whole = Data(_channels_first(path, arrays["images"]), _npz_labels(path, arrays, ""))
-        return _official(path, whole, arrays["split"], split) if "split" in arrays else part(whole, split)
-    if "x_train" not in arrays:
+    if "images" not in arrays and "x_train" not in arrays:
         raise ValueError(f"{path} must hold `images`, or `x_train` (and `x_test`); it holds {', '.join(arrays) or 'nothing'}.")
-    parts = {
-        name: Data(_channels_first(path, arrays[f"x_{name}"]), _npz_labels(path, arrays, f"_{name}"))
-        for name in ("train", "test")
-        if f"x_{name}" in arrays
-    }
-    if "test" not in parts:
-        return part(parts["train"], split)
-    if split != "all":
-        return parts[split]
-    return join(path, parts["train"], parts["test"])
+    names = {"images": ""} if "images" in arrays else {"x_train": "_train", "x_test": "_test"}
+    parts = [
+        Data(_images(arrays[name], partial(_channels_first, path)), _npz_labels(path, arrays, suffix))
+        for name, suffix in names.items()
+        if name in arrays
+    ]
+    official = "images" in arrays and "split" in arrays
+    return parts, _official(path, arrays["split"], len(parts[0].images)) if official else None
 
 
-def _official(path: Path, whole: Data, splits: np.ndarray, split: Split) -> Data:
-    """The images of this split, each image's being said."""
-    if splits.shape != (len(whole.images),) or set(splits.astype(str)) != {"train", "test"}:
+def _member(path: Path, file: Any, name: str, stay: bool) -> np.ndarray:
+    """An array of an .npz file; with `stay`, bytes of images are mapped where they lie, if they are not packed."""
+    entry = file.zip.NameToInfo.get(f"{name}.npy") if stay and name in ("images", "x_train", "x_test") else None
+    if entry is None or entry.compress_type != zipfile.ZIP_STORED:
+        return file[name]
+    with file.zip.open(entry) as member:
+        if npy.read_magic(member) != (1, 0):  # as numpy writes all arrays but those of structures
+            return file[name]
+        shape, by_columns, dtype = npy.read_array_header_1_0(member)
+        head = member.tell()
+        while member.read(2**22):  # to its end, where zipfile compares the checksum
+            pass
+    if by_columns or dtype != np.uint8 or not math.prod(shape):
+        return file[name]
+    with path.open("rb") as raw:
+        raw.seek(entry.header_offset + 26)
+        start = entry.header_offset + 30 + sum(struct.unpack("<HH", raw.read(4)))
+    return np.memmap(path, np.uint8, "r", start + head, shape)
+
+
+def _official(path: Path, splits: np.ndarray, images: int) -> np.ndarray:
+    """Each image's part of the official split."""
+    said = splits.astype(str)
+    if said.shape != (images,) or set(said) != {"train", "test"}:
         raise ValueError(
-            f'{path}: split must say "train" or "test" for each of the {len(whole.images)} images, and each of some; '
-            f"got {splits.shape}, {', '.join(np.unique(splits.astype(str))[:5])}."
+            f'{path}: split must say "train" or "test" for each of the {images} images, and each of some; '
+            f"got {said.shape}, {', '.join(np.unique(said)[:5])}."
         )
-    return whole if split == "all" else whole.take(torch.from_numpy(np.flatnonzero(splits.astype(str) == split)))
+    return said
 
 
-def _channels_first(path: Path, images: np.ndarray) -> Tensor:
+def _channels_first(path: Path, images: np.ndarray) -> np.ndarray:
     """(N, H, W), (N, H, W, C) or (N, C, H, W) of bytes or booleans → (N, C, H, W) of bytes."""
     if images.dtype == bool:
         images = images.astype(np.uint8) * 255
@@ -124,7 +192,7 @@ def _channels_first(path: Path, images: np.ndarray) -> Tensor:
         images = images.transpose(0, 3, 1, 2)
     if images.shape[1] not in (1, 3):
         raise ValueError(f"{path}: images must have 1 or 3 channels; got {images.shape}.")
-    return torch.from_numpy(np.ascontiguousarray(images))
+    return images
 
 
 def _npz_labels(path: Path, arrays: dict[str, np.ndarray], suffix: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from core.arrays import idx_files, load_idx, load_npz
+from core.arrays import idx_files, idx_parts, load_idx, load_npz, npz_parts
 from core.dsprites import DSprites, held_out
 from core.images import Fit, Preprocessing
 from core.reading import Options, Reading, read
@@ -70,6 +70,19 @@ def load_data(
     if pictures is None:
         return _arrays(source, split, preprocessing)
     return _part(source, _read(source, pictures, Options(size=size, fit=fit), preprocessing), split)
+
+
+def array_parts(source: str | Path, preprocessing: Preprocessing) -> list[Data]:
+    """All of a data set whose images are arrays of a bundle's shape, in its own order, one part after another.
+
+    What does not have to be read as a whole stays on disk. Raises ValueError as `load_data` does.
+    """
+    path = Path(source)
+    if not path.exists():
+        return [_arrays(source, "all", preprocessing)]
+    parts = idx_parts(path, stay=True) if path.is_dir() else npz_parts(path, stay=True)
+    preprocessing.check(parts[0].images[:1])
+    return parts
 
 
 def find_pictures(source: str | Path) -> Source | None:

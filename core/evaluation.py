@@ -92,26 +92,69 @@ def encode(
     all get the whole.
     """
     noise = draws(len(images), vae.prior.latents, seed)
+    is_mass = len(images) > 0
+
+    def terms(x: Tensor, rows: slice) -> tuple[Tensor, ...]:
+        nonlocal is_mass
+        posterior = vae.posterior(x)
+        z = posterior.mean + posterior.stddev * noise[rows].to(x.device)
+        log_likelihood, kl = vae.decode(z).log_prob(x), vae.prior.kl(posterior, z)
+        is_mass = is_mass and vae.likelihood.is_mass_on(x)
+        return posterior.mean, log_variance(posterior), log_likelihood, kl
+
+    mean, variance, log_likelihood, kl = _over(vae, images, terms, batch_size, device, advance, ranks)
+    return Encodings(mean, variance, log_likelihood, kl, ranks.every(is_mass))
+
+
+@torch.no_grad()
+def posteriors(
+    vae: VAE,
+    images: Images,
+    batch_size: int = 512,
+    device: torch.device | str | None = None,
+    advance: Callable[[int], None] = lambda images: None,
+    ranks: Ranks = ALONE,
+) -> tuple[Float[Tensor, "n latents"], Float[Tensor, "n latents"]]:
+    """The mean and log-variance of each image's posterior, as `encode` has them, without the decoder's work."""
+
+    def terms(x: Tensor, rows: slice) -> tuple[Tensor, ...]:
+        posterior = vae.posterior(x)
+        return posterior.mean, log_variance(posterior)
+
+    mean, variance = _over(vae, images, terms, batch_size, device, advance, ranks)
+    return mean, variance
+
+
+def log_variance(posterior: Normal) -> Tensor:
+    """2 log sigma."""
+    return 2 * posterior.stddev.log()
+
+
+def _over(
+    vae: VAE,
+    images: Images,
+    terms: Callable[[Tensor, slice], tuple[Tensor, ...]],
+    batch_size: int,
+    device: torch.device | str | None,
+    advance: Callable[[int], None],
+    ranks: Ranks,
+) -> tuple[Tensor, ...]:
+    """What `terms` finds for images in [0, 1] and the rows that they are, a batch at a time, of all of them, on the CPU."""
     vae = vae if device is None else vae.to(device)
     device, training = next(vae.parameters()).device, vae.training
     vae.eval()
+    if device.type == "cpu":
+        # glibc gives each batch's memory back to the system and gets it anew, page by page, for up to a quarter of the time,
+        # unless it has seen a large piece freed: it then keeps twice as much. The largest that it minds are of 32 MiB.
+        torch.empty(31 * 2**20, dtype=torch.uint8)
     parts: list[tuple[Tensor, ...]] = []
-    is_mass = len(images) > 0
     mine, counts = ranks.turn(len(images))
     for rows in batches(mine, batch_size):
-        batch, draw = images[rows], noise[rows]
-        x = to_unit(batch.to(device))
-        posterior = vae.posterior(x)
-        z = posterior.mean + posterior.stddev * draw.to(device)
-        log_likelihood, kl = vae.decode(z).log_prob(x), vae.prior.kl(posterior, z)
-        parts.append((posterior.mean, 2 * posterior.stddev.log(), log_likelihood, kl))
-        is_mass = is_mass and vae.likelihood.is_mass_on(x)
+        batch = images[rows]
+        parts.append(terms(to_unit(batch.to(device)), rows))
         advance(len(batch))
     vae.train(training)
-    mean, log_variance, log_likelihood, kl = (
-        ranks.join(torch.cat(part).cpu()[: None if counts else 0]) for part in zip(*parts, strict=True)
-    )
-    return Encodings(mean, log_variance, log_likelihood, kl, ranks.every(is_mass))
+    return tuple(ranks.join(torch.cat(part).cpu()[: None if counts else 0]) for part in zip(*parts, strict=True))
 
 
 def batches(rows: slice, size: int) -> Iterator[slice]:

@@ -51,10 +51,16 @@ def part(data: Data, split: Split) -> Data:
     return data.take(train if split == "train" else test)
 
 
-def join(source: Path, train: Data, test: Data) -> Data:
-    """Both splits, with the labels that both have."""
+def alike(source: Path, train: Data, test: Data) -> list[Data]:
+    """Both splits, with the labels that both have. Raises ValueError when their images differ in shape."""
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = " and ".join(str(tuple(part.images.shape[1:])) for part in (train, test))
         raise ValueError(f"{source}: training and test images must be of one shape; got {sizes}.")
-    labels = {name: np.concatenate([train.labels[name], test.labels[name]]) for name in train.labels if name in test.labels}
-    return Data(torch.cat([train.images, test.images]), labels)
+    both = [name for name in train.labels if name in test.labels]
+    return [Data(part.images, {name: part.labels[name] for name in both}) for part in (train, test)]
+
+
+def join(parts: list[Data]) -> Data:
+    """All images of parts that are alike, in memory."""
+    labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels}
+    return Data(torch.cat([part.images for part in parts]), labels) if len(parts) > 1 else parts[0]

@@ -3,6 +3,8 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -16,12 +18,14 @@ class Stored:
     """8-bit images (N, C, H, W) in a file on disk, indexed as a tensor: with a tensor of positions, a slice or a number.
 
     Nothing is held in memory: a batch is read when it is asked for, in any order, and what the system keeps of the file it
-    gives back when others need the room. The file has no name and is gone with the process.
+    gives back when others need the room. `mapped` maps the file: pages that were read count as this process's memory for as
+    long as they are mapped, so that it is mapped anew each time.
     """
 
-    def __init__(self, file: IO[bytes], shape: tuple[int, ...], positions: Int[Tensor, " n"] | None = None) -> None:
-        self._file, self._whole = file, shape
-        self.positions = torch.arange(shape[0]) if positions is None else positions
+    def __init__(self, mapped: Callable[[], np.ndarray], positions: Int[Tensor, " n"] | None = None) -> None:
+        self._mapped = mapped
+        self._whole = mapped().shape
+        self.positions = torch.arange(self._whole[0]) if positions is None else positions
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -38,13 +42,11 @@ class Stored:
 
     def __getitem__(self, index: Tensor | slice | int) -> UInt8[Tensor, "*n _ _ _"]:
         """Read the images at these indices."""
-        # Mapped anew each time: pages that were read count as this process's memory for as long as they are mapped.
-        images = np.memmap(self._file, np.uint8, "r", shape=self._whole)
-        return torch.from_numpy(np.array(images[self.positions[index].numpy()]))
+        return torch.from_numpy(np.array(self._mapped()[self.positions[index].numpy()], order="C"))
 
     def at(self, index: Tensor) -> "Stored":
         """The images at these indices, still on disk."""
-        return Stored(self._file, self._whole, self.positions[index])
+        return Stored(self._mapped, self.positions[index])
 
 
 class Sheet:
@@ -84,7 +86,8 @@ class Sheet:
         if self._file is None:
             return torch.from_numpy(self._array[: self.count])
         self._file.flush()
-        return Stored(self._file, (self.count, *self.shape))
+        # The file has no name and is gone with the process.
+        return Stored(partial(np.memmap, self._file, np.uint8, "r", shape=(self.count, *self.shape)))
 
     def _open(self, needed: int) -> IO[bytes]:
         """A file with no name, if there is room for so many bytes."""

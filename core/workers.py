@@ -30,21 +30,29 @@ def mapped(function: Callable[[Task], Result], jobs: Iterable[tuple[Job, Task]],
         for job, task in jobs:
             yield job, function(task)
         return
-    pool = start(workers)
-    waiting: deque[tuple[Job, Future[Result]]] = deque()
     try:
-        for job, task in jobs:
-            waiting.append((job, pool.submit(function, task)))
-            if len(waiting) > 3 * workers:
-                job, future = waiting.popleft()
-                yield job, future.result()
-        for job, future in waiting:
-            yield job, future.result()
+        yield from in_order(start(workers), function, jobs, ahead=3 * workers)
     except BrokenProcessPool as error:
         raise ValueError(
             "a process that reads pictures was ended from outside, or by a picture that no decoder survives. If memory ran "
             "out, use fewer workers."
         ) from error
+
+
+def in_order(
+    pool: Executor, function: Callable[[Task], Result], jobs: Iterable[tuple[Job, Task]], ahead: int
+) -> Iterator[tuple[Job, Result]]:
+    """Each job with the function's result for its task, in order, from a pool that ends with them. The jobs are taken here, and
+    only so many before their turn."""
+    waiting: deque[tuple[Job, Future[Result]]] = deque()
+    try:
+        for job, task in jobs:
+            waiting.append((job, pool.submit(function, task)))
+            if len(waiting) > ahead:
+                job, future = waiting.popleft()
+                yield job, future.result()
+        for job, future in waiting:
+            yield job, future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -92,13 +92,14 @@ def serve(
     limits: Limits | None = None,
     mcp: bool = False,
     runs: Path | None = None,
+    encodings: Path | None = None,
 ) -> None:
     """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted.
 
     `runtime` is a folder with ONNX Runtime Web, "none", or None for the public CDN; `auth` is NAME:PASSWORD, which
     visitors then must give. With `mcp`, the named endpoints are tools of a Model Context Protocol server, too.
-    Where `runs` names a folder, visitors may train models of their own pictures, which are saved there. Raises ValueError
-    for whatever the user can put right.
+    Where `runs` names a folder, visitors may train models of their own pictures, which are saved there. `encodings` is a file
+    of those of the one bundle, all of which its map then shows. Raises ValueError for whatever the user can put right.
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs one more package: pip install "latentscape[mcp]".')
@@ -106,7 +107,7 @@ def serve(
     # One picture is too little work to be shared: the processor's cores are for different visitors.
     torch.set_num_threads(1)
     limits, login = limits or Limits(), parse_auth(auth)
-    catalogue, source = Catalogue.of(bundles), Runtime.of(runtime)
+    catalogue, source = Catalogue.of(bundles, encodings), Runtime.of(runtime)
     workshop = Workshop(runs, catalogue) if runs is not None else None
     page = build(catalogue, source, workshop)
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.

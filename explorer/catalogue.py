@@ -18,7 +18,9 @@ from core.evaluation import kl_per_latent
 from core.folders import PRETRAINED, locate, read_config
 from core.images import to_pil
 from core.sheets import tile
+from explorer.columns import Amounts, Classes, Column, kind
 from explorer.describe import decode
+from explorer.encoded import Encoded
 from explorer.together import Together
 
 DEAD_KL = 0.01
@@ -30,15 +32,20 @@ REACH = 4
 class Exhibit:
     """One open model: its bundle, and what the page needs to draw its gallery."""
 
-    def __init__(self, name: str, bundle: core.Bundle, folder: Path, decoder: Path | None = None) -> None:
+    def __init__(
+        self, name: str, bundle: core.Bundle, folder: Path, decoder: Path | None = None, encoded: Encoded | None = None
+    ) -> None:
         self.name = name
         self.bundle = bundle
         self.folder = folder
         self.decoder = decoder
         """decoder.onnx among the files the page may fetch; None for a bundle that has none."""
+        self.encoded = encoded
+        """The points of the map, where they are not the gallery's."""
         self.together = Together(partial(decode, bundle))
         """Draws what several visitors ask for at once."""
-        self._drawing = threading.Lock()
+        self._drawing, self._columning = threading.Lock(), threading.Lock()
+        self._columns: dict[tuple[str, bool], dict[str, Any]] = {}
 
     @cached_property
     def kl(self) -> np.ndarray:
@@ -82,12 +89,19 @@ class Exhibit:
             "latents": [self._latent(int(i)) for i in order],
             "images": 0 if gallery is None else len(gallery),
             "map": None if bundle.map is None else config["map"],
-            "labels": {} if gallery is None else {name: _kind(values) for name, values in gallery.labels.items()},
+            "labels": {name: kind(column) for name, column in self.gallery_labels.items()},
+            "encoded": self._describe_encoded(),
             "points": None if bundle.map is None else str(self.points),
             "means": None if gallery is None else str(self.means),
             "sprite": None if gallery is None else {"file": str(self.sprite), "columns": self.sprite_columns},
             "start": self.middle.tolist() if gallery is None else gallery.mean[0].tolist(),
         }
+
+    def _describe_encoded(self) -> dict[str, Any] | None:
+        if self.encoded is None:
+            return None
+        labels = {name: kind(column) for name, column in self.encoded.labels.items()}
+        return {"rows": len(self.encoded), "points": str(self.rows), "labels": labels}
 
     def _latent(self, i: int) -> dict[str, Any]:
         gallery = self.bundle.gallery
@@ -99,24 +113,59 @@ class Exhibit:
         dead = bool(self.kl[i] < DEAD_KL)
         return {"index": i, "kl": float(self.kl[i]), "dead": dead, "centre": centre, "sd": sd, "histogram": histogram}
 
-    def column(self, name: str) -> dict[str, Any]:
-        """The gallery's values to colour the map by: a label, "posterior width", or "z0", "z1"…"""
+    @cached_property
+    def gallery_labels(self) -> dict[str, Column]:
+        """The gallery's labels: strings are classes, numbers amounts."""
         gallery = self.bundle.gallery
-        if gallery is None:
+        labels = {} if gallery is None else gallery.labels
+        return {
+            name: Classes.of(values) if values.dtype.kind == "U" else Amounts(values.astype(float))
+            for name, values in labels.items()
+        }
+
+    def column(self, name: str, of: str = "map") -> dict[str, Any]:
+        """What to colour the points of the map, or those "of" the gallery, by: a label, "posterior width", or "z0", "z1"…
+
+        The numbers are in a file for the page. ValueError where there is no such column.
+        """
+        if of not in ("map", "gallery"):
+            raise ValueError(f"of must be map or gallery; got {of!r:.100}.")
+        if self.bundle.gallery is None:
             raise ValueError(f"{self.name} has no gallery to colour.")
-        if name in gallery.labels:
-            values = gallery.labels[name]
-            if values.dtype.kind == "U":
-                classes, codes = np.unique(values, return_inverse=True)
-                return {"classes": classes.tolist(), "codes": codes.tolist()}
-            return {"values": np.round(values.astype(float), 4).tolist()}
+        encoded = self.encoded if of == "map" else None
+        with self._columning:
+            known = self._columns.get((name, encoded is None))
+            if known is None:
+                column = self._column(name, encoded)
+                known = column.describe(self.folder / f"column-{len(self._columns)}")
+                self._columns[name, encoded is None] = known
+            return known
+
+    def _column(self, name: str, encoded: Encoded | None) -> Column:
+        gallery = self.bundle.gallery
+        assert gallery is not None
+        labels = self.gallery_labels if encoded is None else encoded.labels
+        if name in labels:
+            return labels[name]
         if name == "posterior width":
             # The geometric mean of sigma over the latents that are alive: dead ones stay at 1 and say nothing.
-            alive = torch.from_numpy(self.kl >= DEAD_KL)
-            return {"values": (0.5 * gallery.log_variance[:, alive].mean(1)).exp().numpy().round(4).tolist()}
+            alive = self.kl >= DEAD_KL
+            if encoded is not None:
+                return encoded.width(alive)
+            return Amounts((0.5 * gallery.log_variance[:, torch.from_numpy(alive)].mean(1)).exp().numpy())
         if name in {f"z{i}" for i in range(gallery.mean.shape[1])}:
-            return {"values": gallery.mean[:, int(name[1:])].numpy().round(4).tolist()}
-        raise ValueError(f"colour must be one of {', '.join(gallery.labels)}, posterior width, z0, z1…; got {name!r}.")
+            i = int(name[1:])
+            return Amounts(gallery.mean[:, i].numpy()) if encoded is None else encoded.latent(i)
+        raise ValueError(f"colour must be one of {', '.join(labels)}, posterior width, z0, z1…; got {name!r:.100}.")
+
+    def find(self, text: str) -> np.ndarray:
+        """Which points of the map have a label, or are a picture of a name, that contains the text, whatever its capitals."""
+        if self.bundle.gallery is None:
+            raise ValueError(f"{self.name} has no gallery to search.")
+        if self.encoded is not None:
+            return self.encoded.find(text)
+        hits = [column.matching(text) for column in self.gallery_labels.values() if isinstance(column, Classes)]
+        return np.logical_or.reduce(hits) if hits else np.zeros(len(self.bundle.gallery), bool)
 
     @property
     def sprite_columns(self) -> int:
@@ -130,6 +179,14 @@ class Exhibit:
         assert self.bundle.gallery is not None
         path = self.folder / "points"
         path.write_bytes(self.bundle.gallery.xy.numpy().astype("<f4").tobytes())
+        return path
+
+    @cached_property
+    def rows(self) -> Path:
+        """The same of what is shown in the gallery's place."""
+        assert self.encoded is not None
+        path = self.folder / "rows"
+        path.write_bytes(self.encoded.places.astype("<f4").tobytes())
         return path
 
     @cached_property
@@ -156,10 +213,6 @@ class Exhibit:
             return path
 
 
-def _kind(values: np.ndarray) -> str:
-    return "classes" if values.dtype.kind == "U" else "amount"
-
-
 @dataclass
 class Catalogue:
     """Names of models and the folders they are opened from; one copy of each serves every visitor."""
@@ -168,16 +221,20 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         self._open: dict[str, Exhibit] = {}
+        self._encodings: dict[str, Path] = {}
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="latentscape-")
         self._folders = itertools.count()
 
     @classmethod
-    def of(cls, bundles: list[str]) -> "Catalogue":
+    def of(cls, bundles: list[str], encodings: Path | None = None) -> "Catalogue":
         """A catalogue of these names and folders; of all pretrained models with a gallery if there are none.
 
-        Raises ValueError for a bundle that cannot be opened, or when there is nothing to show.
+        `encodings` is a file of them of the one model that is named, whose map then shows them: see `Encoded`. Raises
+        ValueError for a bundle or file that cannot be opened, or when there is nothing to show.
         """
+        if encodings is not None and len(bundles) != 1:
+            raise ValueError(f"--encodings belong to one model; name it, and it alone: got {len(bundles)}.")
         if not bundles:
             bundles = [name for name in core.pretrained() if (PRETRAINED / name / "gallery.parquet").exists()]
             if not bundles:
@@ -187,6 +244,10 @@ class Catalogue:
         catalogue = cls({})
         for bundle in bundles:
             catalogue.add(locate(bundle))
+        if encodings is not None:
+            (name,) = catalogue.names
+            catalogue._encodings[name] = encodings
+            catalogue[name]  # what is wrong with the file is said at once
         return catalogue
 
     def add(self, path: Path) -> str:
@@ -225,7 +286,9 @@ class Catalogue:
                 # A name is a stranger's text; a number is a safe name for a folder.
                 folder = self.folder / str(next(self._folders))
                 folder.mkdir()
-                self._open[name] = Exhibit(name, core.load(self.paths[name]), folder, self._decoder(name, folder))
+                bundle, encodings = core.load(self.paths[name]), self._encodings.get(name)
+                encoded = Encoded(encodings, bundle) if encodings is not None else None
+                self._open[name] = Exhibit(name, bundle, folder, self._decoder(name, folder), encoded)
             return self._open[name]
 
     def _decoder(self, name: str, folder: Path) -> Path | None:

@@ -63,6 +63,9 @@ def explore(
         typer.Option(help="Let visitors train on their own pictures; if not said, only where none but this machine can ask."),
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder for what is trained on the page.")] = Path("runs"),
+    encodings: Annotated[
+        Path | None, typer.Option(help="A file that `encode --data` wrote with this model: the map shows all of its images.")
+    ] = None,
 ) -> None:
     """Open the explorer in the browser."""
     # Half of the start is torch reading its libraries: it does so beside Gradio's own imports.
@@ -81,6 +84,7 @@ def explore(
         auth=auth,
         mcp=mcp,
         runs=runs if allow_training else None,
+        encodings=encodings,
     )
 
 
@@ -158,6 +162,9 @@ def encode(
     polarity: Annotated[str, typer.Option(help="auto, keep or invert light and dark.")] = "auto",
     data: Annotated[str | None, typer.Option(help="Encode a whole data set instead, as for train; needs --out.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…; for --data.")] = "auto",
+    scores: Annotated[
+        bool, typer.Option(help="With each image's log-likelihood, KL and ELBO, which takes several times as long; for --data.")
+    ] = True,
     as_json: JSON = False,
 ) -> None:
     """Encode pictures: posterior, ELBO and place on the map of each."""
@@ -166,7 +173,7 @@ def encode(
     if bool(images) == (data is not None):
         raise ValueError("name the pictures to encode, or a data set with --data, one of the two.")
     if data is not None:
-        encode_data(bundle, data, out, device)
+        encode_data(bundle, data, out, device, scores)
         return
     assert images is not None
     import torch
@@ -193,21 +200,26 @@ def encode(
             print("  sigma " + "  ".join(f"{2.718281828459045 ** (value / 2):5.2f}" for value in record["log_variance"]))
 
 
-def encode_data(bundle: str, data: str, out: Path | None, device: str) -> None:
+def encode_data(bundle: str, data: str, out: Path | None, device: str, scores: bool) -> None:
     """Encode a data set into a parquet file."""
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
     import core
+    from core.ranks import Ranks, launched
     from explorer.encodings import write
     from explorer.fit import choose_device
 
     if out is None:
         raise ValueError("--data writes a parquet file; name it with --out.")
-    with Progress(TextColumn("{task.completed:,.0f} images"), console=Console(stderr=True), transient=True) as bar:
+    ranks = Ranks(launched())
+    console = Console(stderr=True, quiet=not ranks.main)
+    with Progress(TextColumn("{task.completed:,.0f} images"), console=console, transient=True) as bar:
         task = bar.add_task("encoding", total=None)
-        count = write(core.load(bundle), data, out, choose_device(device), lambda done: bar.advance(task, done))
-    print(f"{count:,} images in {out}")
+        where = ranks.device or choose_device(device)
+        count = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, ranks)
+    if ranks.main:
+        print(f"{count:,} images in {out}")
 
 
 @app.command(epilog=example('latentscape decode digits --z "0,0,1.5,0,0,0,0,0" --out digit.png'))

@@ -1,8 +1,11 @@
 """Encodings: what a model makes of a whole data set, written to a parquet file as it goes, so that memory stays flat."""
 
+import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,48 +14,85 @@ import torch
 from torch import Tensor
 
 import core
-from core.data import find_pictures
-from core.images import Images
+from core.data import array_parts, find_pictures
+from core.evaluation import posteriors
+from core.ranks import ALONE, Ranks
 from core.reading import decode, paired
-from core.workers import cores, mapped
+from core.sources import Files, Source
+from core.workers import cores, in_order, mapped
 
 ROWS = 8192
 """Images in a row group."""
 
-Block = tuple[list[str], Tensor]
-"""Names and images."""
+BATCH = 256
+"""Images that go through the encoder at once."""
+
+OWN = ("file", "mean", "log_variance", "log_likelihood", "kl", "elbo", "x", "y")
+"""Columns that are the file's own; a label of such a name is called `NAME (given)` there."""
+
+Block = tuple[Tensor, pa.Table]
+"""Images, with a column `file` of their names and one for each label."""
 
 
-def blocks(source: str, preprocessing: core.Preprocessing) -> Iterator[Block]:
-    """The images of a data set, in order, some at a time; pictures that cannot be read are left out."""
+def blocks(source: str, preprocessing: core.Preprocessing, most: int) -> Iterator[Block]:
+    """The images of a data set, in order, at most so many at a time; pictures that cannot be read are left out."""
     pictures = find_pictures(source)
-    if pictures is None:
-        images = core.load_data(source, "all", preprocessing).images
-        for start in range(0, len(images), ROWS):
-            block = images[start : start + ROWS]
-            yield [f"row {start + i}" for i in range(len(block))], block
-        return
+    return _arrays(source, preprocessing, most) if pictures is None else _pictures(pictures, preprocessing)
+
+
+def _arrays(source: str, preprocessing: core.Preprocessing, most: int) -> Iterator[Block]:
+    row = 0
+    for part in array_parts(source, preprocessing):
+        for start in range(0, len(part.images), most):
+            images = part.images[start : start + most]
+            names = [f"row {row + i}" for i in range(len(images))]
+            yield images, _labelled(names, {name: column[start : start + most] for name, column in part.labels.items()})
+            row += len(images)
+
+
+def _pictures(pictures: Source, preprocessing: core.Preprocessing) -> Iterator[Block]:
     # One process suffices for few pictures, and starts at once.
     workers = 1 if len(pictures) < 1000 else cores()
+    # A folder may have pictures for a long time before the first subfolder, or none.
+    flat = isinstance(pictures, Files) and not any(entry.labels["label"] for entry in pictures)
     for entries, decoded in mapped(partial(decode, target=preprocessing.plain), paired(pictures), workers):
-        read = [entry.name for entry, outcome in zip(entries, decoded.outcomes, strict=True) if not isinstance(outcome, str)]
+        read = [entry for entry, outcome in zip(entries, decoded.outcomes, strict=True) if not isinstance(outcome, str)]
         if read:
-            yield read, torch.from_numpy(np.ascontiguousarray(decoded.images))
+            labels = {} if flat else {name: [entry.labels[name] for entry in read] for name in read[0].labels}
+            yield torch.from_numpy(np.ascontiguousarray(decoded.images)), _labelled([entry.name for entry in read], labels)
+
+
+def _labelled(names: list[str], labels: dict[str, Any]) -> pa.Table:
+    given = {f"{name} (given)" if name in OWN else name: pa.array(values) for name, values in labels.items()}
+    return pa.table({"file": pa.array(names), **given})
 
 
 def gathered(parts: Iterator[Block], rows: int) -> Iterator[Block]:
-    """The same in blocks of so many images, the last one apart."""
-    names: list[str] = []
-    waiting: list[Tensor] = []
-    for more, images in parts:
-        names += more
-        waiting.append(images)
-        if len(names) >= rows:
-            whole = torch.cat(waiting)
-            yield names[:rows], whole[:rows]
-            names, waiting = names[rows:], [whole[rows:]]
-    if names:
-        yield names, torch.cat(waiting)
+    """The same in blocks of so many images, the last one apart, whose columns are of the kinds that the first one's are."""
+    waiting: list[Block] = []
+    count, schema = 0, pa.schema([])
+    for part in parts:
+        waiting.append(part)
+        count += len(part[0])
+        if count >= rows:
+            images, table = _joined(waiting)
+            schema = schema if len(schema) else _settled(table.schema)
+            yield images[:rows], table[:rows].cast(schema)
+            waiting, count = [(images[rows:], table[rows:])], count - rows
+    if count:
+        images, table = _joined(waiting)
+        yield images, table.cast(schema if len(schema) else _settled(table.schema))
+
+
+def _joined(parts: list[Block]) -> Block:
+    tables = pa.concat_tables([table for _, table in parts], promote_options="permissive")
+    return torch.cat([images for images, _ in parts]), tables
+
+
+def _settled(schema: pa.Schema) -> pa.Schema:
+    """Numbers stay numbers, all else is text: what comes later fits in."""
+    number = (pa.types.is_integer, pa.types.is_floating)
+    return pa.schema([(each.name, each.type if any(kind(each.type) for kind in number) else pa.string()) for each in schema])
 
 
 def write(
@@ -61,42 +101,68 @@ def write(
     out: Path,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
+    scores: bool = True,
+    ranks: Ranks = ALONE,
 ) -> int:
     """Encode a data set into a parquet file, a row group at a time; returns how many images.
 
-    A row has the picture's name, posterior mean and log-variance, log-likelihood, KL and ELBO in nats (one draw of z), and its
-    place on the map, if there is one. Pictures are fitted to the model's size and otherwise left as they are, as in training.
-    The file is complete or not there. Raises ValueError when nothing can be read.
+    A row has the picture's name (`file`), posterior `mean` and `log_variance`, a float32 for each latent, with `scores` its
+    `log_likelihood`, `kl` and `elbo` in nats (one draw of z), its place on the map, `x` and `y`, if there is one, and its
+    labels: a column of numbers or of text for each, null where it is missing, under its own name, or as `NAME (given)` where
+    that is one of the above. Pictures are fitted to the model's size and otherwise left as they are, as in training. Without
+    scores nothing is decoded.
+
+    Of several processes each encodes its part of every row group; the first one writes. The file is complete or not there.
+    Raises ValueError when nothing can be read.
     """
+    bundle.vae.to(device)
+    rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
+    jobs = ((None, block) for block in gathered(blocks(source, bundle.preprocessing, rows), rows))
+    threads, alone = torch.get_num_threads(), ranks.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
+    # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if alone else ThreadPoolExecutor(1)
     part, count = out.with_name(out.name + ".part"), 0
     writer: pq.ParquetWriter | None = None
     try:
-        for names, images in gathered(blocks(source, bundle.preprocessing), ROWS):
-            table = _table(bundle, names, bundle.preprocessing.view(images), device)
-            writer = writer or pq.ParquetWriter(part, table.schema, compression="zstd")
-            writer.write_table(table, row_group_size=ROWS)
-            count += len(names)
-            advance(len(names))
-        if writer is None:
+        for _, table in in_order(pool, partial(_encoded, bundle, scores=scores, ranks=ranks), jobs, threads if alone else 1):
+            if ranks.main:
+                # Numbers hardly ever repeat, and names never do.
+                labels = [name for name in table.column_names if name not in OWN]
+                settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": labels}
+                writer = writer or pq.ParquetWriter(part, table.schema, **settings)
+                writer.write_table(table, row_group_size=ROWS)
+            count += len(table)
+            advance(len(table))
+        if not count:
             raise ValueError(f"{source} holds no pictures that can be read.")
-        writer.close()
-        part.replace(out)
-    finally:
-        if writer is not None and writer.is_open:
+        if writer is not None:
             writer.close()
-        part.unlink(missing_ok=True)
+            part.replace(out)
+    finally:
+        torch.set_num_threads(threads)
+        if writer is not None:
+            if writer.is_open:
+                writer.close()
+            part.unlink(missing_ok=True)
     return count
 
 
-def _table(bundle: core.Bundle, names: list[str], images: Images, device: torch.device | str | None) -> pa.Table:
-    found = core.encode(bundle.vae, images, device=device)
-    columns = {"file": pa.array(names), "mean": _lists(found.mean), "log_variance": _lists(found.log_variance)}
-    for name, values in (("log_likelihood", found.log_likelihood), ("kl", found.kl), ("elbo", found.elbo)):
-        columns[name] = pa.array(values.numpy())
+def _encoded(bundle: core.Bundle, block: Block, scores: bool, ranks: Ranks) -> pa.Table:
+    """The rows of a block."""
+    images, given = bundle.preprocessing.view(block[0]), block[1]
+    if scores:
+        found = core.encode(bundle.vae, images, batch_size=BATCH, ranks=ranks)
+        mean, log_variance = found.mean, found.log_variance
+        numbers = {"log_likelihood": found.log_likelihood, "kl": found.kl, "elbo": found.elbo}
+    else:
+        mean, log_variance = posteriors(bundle.vae, images, batch_size=BATCH, ranks=ranks)
+        numbers = {}
     if bundle.map is not None:
-        places = bundle.map.place(found.mean)
-        columns |= {"x": pa.array(places[:, 0].numpy()), "y": pa.array(places[:, 1].numpy())}
-    return pa.table(columns)
+        places = ranks.share(bundle.map.place, mean)
+        numbers |= {"x": places[:, 0], "y": places[:, 1]}
+    columns = {"file": given["file"], "mean": _lists(mean), "log_variance": _lists(log_variance)}
+    columns |= {name: pa.array(values.numpy()) for name, values in numbers.items()}
+    return pa.table({**columns, **{name: given[name] for name in given.column_names[1:]}})
 
 
 def _lists(matrix: Tensor) -> pa.Array:

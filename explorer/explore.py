@@ -8,6 +8,7 @@ import asyncio
 import base64
 import functools
 import inspect
+import re
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from explorer.runtime import Runtime
 STATIC = Path(__file__).parent / "static"
 MOST_SAMPLES = 100
 MOST_POINTS = 64
+LONGEST_SEARCH = 200
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -125,6 +128,17 @@ def decode_image(catalogue: Catalogue, request: Request) -> Answer:
 
 
 @safe
+def decode_row(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, index} → the picture at the posterior mean of an encoded image, and what its file is called."""
+    exhibit = catalogue[request["model"]]
+    if exhibit.encoded is None:
+        raise ValueError(f"{exhibit.name} was opened without --encodings.")
+    name, mean = exhibit.encoded.row(request["index"])
+    x, y = exhibit.encoded.places[request["index"]].tolist()
+    return {**picture_at(exhibit, mean), "x": x, "y": y, "file": name}
+
+
+@safe
 def decode_place(catalogue: Catalogue, request: Request) -> Answer:
     """{model, x, y} → the picture that belongs at this place of the map, and how far the nearest image's place is."""
     exhibit = catalogue[request["model"]]
@@ -158,8 +172,18 @@ def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
 
 @safe
 def colour(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, by} → the gallery's values to colour the map by."""
-    return catalogue[request["model"]].column(request["by"])
+    """{model, by} → where the values lie to colour the map by; those of the gallery, where "of" is "gallery"."""
+    return catalogue[request["model"]].column(str(request["by"]), request.get("of", "map"))
+
+
+@safe
+def find(catalogue: Catalogue, request: Request) -> Answer:
+    """{model, text} → which points of the map have a label or a name that contains the text: a bit for each, in base64."""
+    text = request["text"]
+    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_SEARCH:
+        raise ValueError(f"text must be a string of 1 to {LONGEST_SEARCH} characters.")
+    found = catalogue[request["model"]].find(text)
+    return {"count": int(found.sum()), "found": base64.b64encode(np.packbits(found, bitorder="little").tobytes()).decode()}
 
 
 def server_functions(held: Any, *functions: Callable[[Any, Request], Any]) -> list[Callable[..., Any]]:
@@ -187,13 +211,34 @@ def plotly_script() -> Path:
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 
+IMPORTED = r'from "\./(\w+\.js)"'
+"""What a module mentions of those that it needs at once."""
+
+
+def modules(*first: str, mentioned: str) -> list[str]:
+    """These modules of the page's and all that they mention, by a pattern, directly or not."""
+    found: list[str] = list(first)
+    for name in found:  # grows as it is walked
+        found += [other for other in re.findall(mentioned, (STATIC / name).read_text(encoding="utf-8")) if other not in found]
+    return list(dict.fromkeys(found))
+
+
 def build(catalogue: Catalogue, runtime: Runtime) -> None:
     """Lay the tab out."""
     gr.HTML(
         html_template=(STATIC / "explore.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(
-            catalogue, open_model, decode_point, decode_points, decode_image, decode_place, draw_samples, colour
+            catalogue,
+            open_model,
+            decode_point,
+            decode_points,
+            decode_image,
+            decode_row,
+            decode_place,
+            draw_samples,
+            colour,
+            find,
         ),
         apply_default_css=False,
         elem_id="explore",

@@ -15,7 +15,6 @@ import base64
 import html
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from core.export import score_file
 from core.images import to_png
 from explorer.catalogue import Catalogue, Exhibit
 from explorer.describe import decode
-from explorer.explore import STATIC, picture_at, plotly_script
+from explorer.explore import IMPORTED, STATIC, modules, picture_at, plotly_script
 from explorer.runtime import INSTALL, Runtime
 
 SHEET, SHEETS = 64, 16
@@ -88,7 +87,7 @@ def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> Non
     for file in described["files"]:
         file["at"] = f"runtime/{file['name']}"
     baked = {**bake(exhibit, bundle, folder / "model"), "runtime": described, "plotly": "plotly.min.js"}
-    first = modules("page.js", mentioned=r'from "\./(\w+\.js)"')
+    first = modules("page.js", mentioned=IMPORTED)
     fill = {
         "title": html.escape(exhibit.name),
         # Inside a script element nothing but "</" could end it.
@@ -123,8 +122,9 @@ def bake(exhibit: Exhibit, source: Path, folder: Path) -> dict[str, Any]:
     colours = {}
     if gallery is not None:
         for i, name in enumerate([*gallery.labels, "posterior width"]):
-            content = json.dumps(exhibit.column(name), allow_nan=False, separators=(",", ":")).encode()
-            colours[name] = keep(f"colour-{i}.json", content)
+            column = exhibit.column(name)
+            numbers = "codes" if "codes" in column else "values"
+            colours[name] = {**column, numbers: keep(f"colour-{i}", Path(column[numbers]))}
     draws = torch.cat([bundle.vae.prior.sample(SHEET, torch.Generator().manual_seed(seed)) for seed in range(SHEETS)])
     return {
         "description": description,
@@ -164,14 +164,6 @@ def encoding(bundle: core.Bundle, source: Path, keep: Callable[[str, bytes | Pat
             "log_variance": example.log_variance[0].tolist(),
         },
     }
-
-
-def modules(*first: str, mentioned: str) -> list[str]:
-    """These modules of the page's and all that they mention, by a pattern, directly or not."""
-    found: list[str] = list(first)
-    for name in found:  # grows as it is walked
-        found += [other for other in re.findall(mentioned, (STATIC / name).read_text(encoding="utf-8")) if other not in found]
-    return list(dict.fromkeys(found))
 
 
 def little(values: torch.Tensor, kind: str) -> bytes:

@@ -1,6 +1,6 @@
 """What one process of several, or one alone, makes of a short run; written to a file to be compared.
 
-torchrun --nproc-per-node 2 tests/ranks.py IMAGES.npy RESULT.safetensors
+torchrun --nproc-per-node 2 tests/ranks.py IMAGES.npy RESULT.safetensors IMAGES.npz
 """
 
 import sys
@@ -15,10 +15,11 @@ from torch import Tensor
 import core
 from core.objectives import beta_tc, elbo, iwae
 from core.ranks import launched
+from explorer.encodings import write
 
 
 def main() -> None:
-    """Train, evaluate and place, and save what came out, from the first process."""
+    """Train, evaluate, place and write encodings, and save what came out, from the first process."""
     torch.set_num_threads(1)
     images, ranks = torch.from_numpy(np.load(sys.argv[1])), core.Ranks(launched())
     results: dict[str, Tensor] = {"ranks": torch.tensor(ranks.count)}
@@ -44,6 +45,9 @@ def main() -> None:
     results["place"] = ranks.share(fitted.place, encodings.mean)
     few = core.encode(vae, images[:1], ranks=ranks)  # one process has nothing to do
     results["encode one"] = few.mean
+    bundle = core.Bundle(vae.eval(), None, fitted, {"preprocessing": {"channels": 1, "height": 8, "width": 8}})
+    for kind, scores in (("scores", True), ("lean", False)):
+        write(bundle, sys.argv[3], Path(sys.argv[2]).with_suffix(f".{kind}"), scores=scores, ranks=ranks)
     if ranks.count > 1:
         try:
             core.train(vae, images, settings, beta_tc(2.0, 450), ranks=ranks)

@@ -1,6 +1,8 @@
 // The map with what lies over and under it, lens, manifold, pin and path; and how it is looked at: by mouse, keys or fingers.
 
 import { choice } from "./choice.js";
+import { column } from "./columns.js";
+import { Group } from "./group.js";
 import { Latest } from "./latest.js";
 import { Lens } from "./lens.js";
 import { frame } from "./frame.js";
@@ -8,6 +10,7 @@ import { Manifold } from "./manifold.js";
 import { LatentMap } from "./map.js";
 import { name } from "./model.js";
 import { Overlay } from "./overlay.js";
+import { fetched } from "./projection.js";
 import { Touch } from "./touch.js";
 import { Walk } from "./walk.js";
 
@@ -18,7 +21,7 @@ export class Chart {
    */
   constructor(ui, show, on) {
     Object.assign(this, { ui, on });
-    this.map = new LatentMap(ui.map, ui["map-marker"], {
+    this.map = new LatentMap(ui.map, ui["map-marker"], ui.raster, {
       hover: (at) => this.#hover(at),
       ahead: (at) => this.previews.ask(at, name(at)),
       leave: () => this.#leave(),
@@ -31,6 +34,7 @@ export class Chart {
     this.lens = new Lens(ui["map-tip"]);
     this.manifold = new Manifold(ui.manifold, () => this.map.view());
     this.overlay = new Overlay(ui["map-overlay"], this.map);
+    this.group = new Group(ui, this.map, this.overlay, (text) => this.server.find({ model: this.model.name, text }));
     this.walk = new Walk(this.map, this.overlay);
     this.touch = new Touch(this.map);
     this.previews = new Latest((at) => on.follow(at), (answer, at) => this.#look(answer, at), on.width);
@@ -44,26 +48,35 @@ export class Chart {
   /** Draw a model's map, once Plotly is there. Gives the gallery's {classes, codes}, if its first label has classes. */
   async open(model, server, file, plotly) {
     const { ui } = this;
-    const { map, labels, latents, shape } = model.description;
-    Object.assign(this, { model, server });
+    const { map, labels, latents, shape, encoded } = model.description;
+    Object.assign(this, { model, server, file });
+    this.group.clear();
     ui["map-empty"].hidden = map !== null;
     if (!map) {
       ui["map-empty"].textContent = "This model has no gallery, so it has no map. The sliders work.";
       this.map.close();
       return null;
     }
-    ui["map-note"].textContent = `trustworthiness ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} % of the width`;
+    ui["map-note"].textContent = `trust ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} %`;
+    ui["map-dots"].textContent = encoded ? "Each dot is an encoded image" : "Each dot is an image the model was not trained on";
     ui["map-note"].title =
-      "Trustworthiness: how far neighbours on the map are neighbours in the latent space (1 is best). Round trip: how far a place moves when it is lifted to a latent and placed again.";
-    const names = [...Object.keys(labels), "posterior width", ...latents.filter((l) => !l.dead).map((l) => `z${l.index}`)];
+      "Trustworthiness: how far neighbours on the map are neighbours in the latent space (1 is best). Round trip: how far a place moves, of the map's width, when it is lifted to a latent and placed again.";
+    const names = [...Object.keys(encoded?.labels ?? labels), "posterior width", ...latents.filter((l) => !l.dead).map((l) => `z${l.index}`)];
     ui["colour-by"].replaceChildren(...names.map((by) => new Option(by.replaceAll("_", " "), by)));
-    const [values] = await Promise.all([server.colour({ model: model.name, by: names[0] }), model.openProjection(), plotly]);
+    const own = encoded && Object.keys(labels)[0]; // the gallery's label, where the points of the map are others
+    const [values, gallery, places] = await Promise.all([
+      this.#column(names[0]),
+      own ? this.#column(own, "gallery") : null,
+      encoded ? fetched(file(encoded.points)) : null,
+      model.openProjection(),
+    ]);
     if (model.closed) return null;
-    this.map.open(model, file);
+    this.map.open(model.description, encoded ? new Float32Array(places) : model.projection.points, file, plotly);
     this.lens.open(shape, this.map.sprite);
     this.manifold.open(model);
-    await this.map.colour(values, names[0]);
-    return values.classes ? values : null;
+    await this.#show(values, names[0]);
+    const named = encoded ? gallery : values;
+    return named?.classes ? named : null;
   }
 
   /** Look at nothing any more, and forget what was asked for. */
@@ -72,10 +85,19 @@ export class Chart {
     this.lens.hide();
   }
 
+  #column(by, of = "map") {
+    return this.server.colour({ model: this.model.name, by, of }).then((answer) => column(answer, this.file));
+  }
+
+  #show(values, name) {
+    this.group.colour(values, name);
+    return this.map.colour(values, name);
+  }
+
   async #recolour() {
     const { model, ui } = this;
-    const values = await this.server.colour({ model: model.name, by: ui["colour-by"].value });
-    if (values && !values.error && !model.closed) await this.map.colour(values, ui["colour-by"].selectedOptions[0].textContent);
+    const values = await this.#column(ui["colour-by"].value);
+    if (!model.closed) await this.#show(values, ui["colour-by"].selectedOptions[0].textContent);
   }
 
   #hover(at) {
@@ -86,9 +108,9 @@ export class Chart {
   #look(answer, at) {
     if (answer.error) return;
     const dot = at.index >= 0;
-    const what = dot ? this.map.label(at.index) : `nearest dot ${answer.gap.toFixed(2)} away`;
+    const what = dot ? (this.map.label(at.index) ?? answer.file ?? `image ${at.index}`) : `nearest dot ${answer.gap.toFixed(2)} away`;
     frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : this.model.projection.trust(answer.gap)));
-    this.on.look(answer, dot ? "preview: this dot" : `preview: this place, ${what}`, at);
+    this.on.look(answer, dot ? `preview: this dot${answer.file ? `, ${answer.file}` : ""}` : `preview: this place, ${what}`, at);
   }
 
   #leave() {

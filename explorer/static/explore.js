@@ -102,9 +102,10 @@ class Explore {
     this.morph.open(shape);
     this.samples.open(description);
     session.emit("open", description);
+    const map = this.#openMap(this.model);
     await this.go({ z: linked(description) ?? description.start });
     session.emit("shown", model);
-    if (turn === this.#opening) await this.#openMap(this.model);
+    await map;
     // 14 MB of runtime wait until the page is usable.
     if (turn === this.#opening) await this.#openDecoder(this.model);
   }

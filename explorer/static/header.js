@@ -30,12 +30,14 @@ export async function mount({ element, props, server }) {
   session.open(picker.value);
 }
 
-function facts({ latents, images, evaluation }) {
+function facts({ latents, images, encoded, evaluation }) {
   const alive = latents.filter((latent) => !latent.dead).length;
   const entries = [
     [`${latents.length} latents`, "Coordinates of the space that the model squeezes images into"],
     [`${alive} alive`, "Latents that tell anything about an image (KL of at least 0.01 nats)"],
-    [`${images.toLocaleString("en")} images on the map`, "The gallery: images the model was not trained on"],
+    encoded
+      ? [`${encoded.rows.toLocaleString("en")} images on the map`, `All that were encoded; placed by ${images.toLocaleString("en")} of the gallery's, which the model was not trained on`]
+      : [`${images.toLocaleString("en")} images on the map`, "The gallery: images the model was not trained on"],
     [
       `ELBO ${evaluation.elbo.toFixed(1).replace("-", "−")} nats`,
       `Evidence lower bound per image, on ${evaluation.images.toLocaleString("en")} ${evaluation.split} images. ${evaluation.likelihood}`,

@@ -1,11 +1,23 @@
-// The map: Plotly draws points, axes and legend; pointer, nearest point and marker are ours.
+// The map: Plotly draws axes and legend, and the points of a map of ordinary size; a larger one's are a raster under the same axes.
+// Pointer, nearest point and marker are ours.
 
+import { Cells } from "./cells.js";
+import { ends } from "./columns.js";
 import { Sprite } from "./picture.js";
+import { Raster } from "./raster.js";
 
 // Petroff, 2021, arXiv 2107.02270: ten colours told apart with any colour vision, on light and dark.
 export const CLASSES = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"];
+const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+const UNKNOWN = "#94a4a2"; // where there is no amount
+const SHADES = 256; // of an amount
+const MOST = 20_000; // points that Plotly's WebGL moves at frame rate
 const FEW = 20; // classes that a legend has room for; more are named on the map itself
 const MANY = 150; // classes beyond which names would cover the map
+const MARGIN = { l: 34, r: 8, t: 4, b: 30 }; // CSS pixels around the axes
+const LEGEND = 41; // above them, where there is one, of a single row
+const AIR = 1.14; // the axes' length, by that of what is on them
+const SOME = 500; // members of a class that tell where its name goes
 const COLOUR = /^#[0-9a-f]{6}$/i;
 const NEAR = 9; // pixels within which the pointer is on a point
 const STILL = 5; // pixels a click may travel
@@ -13,7 +25,10 @@ const AXES = { umap: ["UMAP 1", "UMAP 2"], pca: ["first principal direction", "s
 
 export class LatentMap {
   points = new Float32Array(); // x, y pairs
+  lassoing = false; // whether dragging draws a loop
   #classOf = null;
+  #coloured = [];
+  #group = null; // a byte for each point, where some of them stand out
   #down = null;
   #place = null;
   #pointsShown = true;
@@ -24,8 +39,10 @@ export class LatentMap {
    * `at` is {x, y, index, left, top}: index is -1 off the points, left and top are pixels in the map's box; it says
    * `finger` or `walked` where it is no mouse that is there.
    */
-  constructor(element, marker, on) {
+  constructor(element, marker, raster, on) {
     Object.assign(this, { element, marker, on });
+    this.raster = new Raster(raster, () => this.view() ?? this.#early());
+    this.cells = new Cells(this.points);
     // The pointer is heard before Plotly, whose drag layer swallows what it uses. Fingers are for touch.js.
     const listen = (target, name, act, capture) => target.addEventListener(name, (event) => event.pointerType !== "touch" && act(event), capture);
     listen(element, "pointermove", (event) => (event.buttons ? this.#leave() : this.look(event)));
@@ -61,24 +78,29 @@ export class LatentMap {
     return !this.#classOf || this.element.data[this.#classOf[index]].visible !== "legendonly";
   }
 
-  /** What a gallery image is called: its class, where the map is coloured by classes. */
+  /** The class of a point, where the map is coloured by classes. */
   label(index) {
-    return this.#classOf ? this.element.data[this.#classOf[index]].name : `image ${index}`;
+    return this.#classOf ? this.element.data[this.#classOf[index]].name : null;
   }
 
-  /** Take a model's points and thumbnails. */
-  open({ description: { map, sprite, shape, images }, projection }, file) {
+  /** Take a model's thumbnails, and the places (x, y pairs) of the points to show; `plotly` is settled once it is there. */
+  open({ map, sprite, shape }, points, file, plotly) {
+    this.plotly = plotly;
     this.method = map.method;
     this.sprite = new Sprite(file(sprite.file), sprite.columns, shape);
-    this.points = projection.points;
-    this.images = images;
-    this.#classOf = null;
+    this.points = points;
+    this.cells = new Cells(points);
+    this.large = this.cells.size > MOST;
+    this.raster.open(this.large ? this.cells : null);
+    this.#classOf = this.#group = null;
   }
 
   /** No map: a model without a gallery. */
   close() {
     if (this.drawn) window.Plotly.purge(this.element);
     this.points = new Float32Array();
+    this.cells = new Cells(this.points);
+    this.raster.open(null);
     this.sprite = this.#place = null;
     this.followed = false;
     this.marker.hidden = true;
@@ -86,10 +108,16 @@ export class LatentMap {
 
   /** Draw the points in these colours: {classes, codes} or {values}. */
   async colour(by, name) {
+    this.#coloured = [by, name];
     this.#classOf = by.classes ? by.codes : null;
-    this.data = by.classes ? this.#classTraces(by) : [this.#amountTrace(by.values, name)];
-    this.names = by.classes?.length > FEW && by.classes.length <= MANY ? this.data.map((trace) => this.#name(trace)) : [];
-    this.legend = by.classes?.length > 1 && by.classes.length <= FEW;
+    if (this.large) this.data = by.classes ? this.#classRaster(by) : this.#amountRaster(by.values, name);
+    else this.data = by.classes ? this.#classTraces(by) : [this.#amountTrace(by.values, name)];
+    const { classes } = by;
+    this.names = classes?.length > FEW && classes.length <= MANY ? members(by, SOME).map((some, code) => this.#name(classes[code], some)) : [];
+    this.legend = classes?.length > 1 && classes.length <= FEW;
+    // The points need no axes: they are there before Plotly, which takes a second to start.
+    if (this.large) this.raster.redraw((shade) => !this.drawn || !this.#classOf || this.element.data[shade].visible !== "legendonly");
+    await this.plotly;
     await window.Plotly.react(this.element, this.data, this.#layout(), {
       responsive: false,
       scrollZoom: true,
@@ -107,7 +135,23 @@ export class LatentMap {
   /** Show "points", "pictures" or "both"; where the points are hidden, the pointer finds none. */
   show(what) {
     this.#pointsShown = what !== "pictures";
-    this.element.dataset.show = what;
+    this.element.dataset.show = this.raster.canvas.dataset.show = what;
+  }
+
+  /** Which of the visible points lie in a polygon of [x, y] corners: a byte each. */
+  inside(corners) {
+    const mask = this.cells.inside(corners);
+    const shown = this.#classOf && this.element.data.map(({ visible }) => visible !== "legendonly");
+    if (shown?.includes(false)) for (let i = 0; i < mask.length; i++) if (!shown[this.#classOf[i]]) mask[i] = 0;
+    return mask;
+  }
+
+  /** Let a group of points stand out, a byte for each point; null lets none. */
+  async select(group) {
+    if (group === this.#group) return;
+    this.#group = group;
+    if (this.large) this.raster.select(group);
+    else if (this.drawn) await this.colour(...this.#coloured);
   }
 
   /** Where the axes lie in the map's box, in CSS pixels, their upper left corner on the map, and pixels per unit. */
@@ -116,6 +160,23 @@ export class LatentMap {
     const { xaxis, yaxis } = this.element._fullLayout;
     const [left, top, width, height] = [xaxis._offset, yaxis._offset, xaxis._length, yaxis._length];
     return { left, top, width, height, x: xaxis.p2d(0), y: yaxis.p2d(0), scale: width / (xaxis.p2d(width) - xaxis.p2d(0)), ratio: window.devicePixelRatio };
+  }
+
+  /** What `view` will be like, before there are axes. */
+  #early() {
+    const { clientWidth, clientHeight } = this.element;
+    const [left, top] = [MARGIN.l, MARGIN.t + (this.legend ? LEGEND : 0)];
+    const [width, height] = [clientWidth - left - MARGIN.r, clientHeight - top - MARGIN.b];
+    const { x, y } = this.#whole(width, height);
+    return { left, top, width, height, x: x[0], y: y[1], scale: width / (x[1] - x[0]), ratio: window.devicePixelRatio };
+  }
+
+  /** The ranges of axes, so many pixels long, that all points lie on. */
+  #whole(width, height) {
+    const { left, right, low, high } = this.cells;
+    const unit = AIR * Math.max((right - left) / width, (high - low) / height, 1e-12); // a pixel's length
+    const range = (from, to, pixels) => [(from + to - pixels * unit) / 2, (from + to + pixels * unit) / 2];
+    return { x: range(left, right, width), y: range(low, high, height) };
   }
 
   /** Put the marker of the current point. */
@@ -127,25 +188,50 @@ export class LatentMap {
   #trace(index, extra) {
     const x = new Float32Array(index.length);
     const y = new Float32Array(index.length);
+    // Not Plotly's own selection, which is drawn on two canvases more that the browser blends into every frame.
+    const opacity = this.#group ? Float32Array.from(index, (point) => (this.#group[point] ? 0.9 : 0.05)) : 0.75;
     index.forEach((point, i) => {
       x[i] = this.points[2 * point];
       y[i] = this.points[2 * point + 1];
     });
-    const size = Math.max(3, Math.min(9, 340 / Math.sqrt(this.images)));
-    return { type: "scattergl", mode: "markers", x, y, hoverinfo: "skip", ...extra, marker: { size, opacity: 0.75, line: { width: 0 }, ...extra.marker } };
+    const size = Math.max(3, Math.min(9, 340 / Math.sqrt(this.cells.size)));
+    return { type: "scattergl", mode: "markers", x, y, hoverinfo: "skip", ...extra, marker: { size, opacity, line: { width: 0 }, ...extra.marker } };
   }
 
-  #classTraces({ classes, codes }) {
-    const members = classes.map(() => []);
-    codes.forEach((code, i) => members[code].push(i));
-    // Classes that are colours are drawn in them.
-    const colours = classes.every((name) => COLOUR.test(name)) ? classes : CLASSES;
-    return classes.map((name, code) => this.#trace(members[code], { name, marker: { color: colours[code % colours.length] } }));
+  #classTraces(by) {
+    const colours = palette(by.classes);
+    return members(by).map((index, code) => this.#trace(index, { name: by.classes[code], marker: { color: colours[code] } }));
+  }
+
+  #amountTrace(values, name) {
+    return this.#trace(Uint32Array.from(values, (_, i) => i), { showlegend: false, marker: { color: values, ...scale(values, name) } });
+  }
+
+  /** A large map's colours to its raster; gives the traces of a legend, and one, unseen, that spans the axes. */
+  #classRaster(by) {
+    const colours = palette(by.classes);
+    this.raster.colour(by.codes, colours.map(rgb));
+    const legend = by.classes.map((name, code) => ({ type: "scatter", mode: "markers", x: [null], y: [null], name, marker: { color: colours[code], size: 9 } }));
+    return [...legend, this.#frame({})];
+  }
+
+  #amountRaster(values, name) {
+    const shown = scale(values, name);
+    const step = (SHADES - 1) / Math.max(shown.cmax - shown.cmin, 1e-12);
+    const shade = (value) => (Number.isFinite(value) ? Math.max(0, Math.min(SHADES - 1, Math.round((value - shown.cmin) * step))) : SHADES);
+    this.raster.colour(Uint16Array.from(values, shade), [...ramp(), rgb(UNKNOWN)]);
+    return [this.#frame({ color: [shown.cmin, shown.cmax], ...shown })];
+  }
+
+  #frame(marker) {
+    const { left, right, low, high } = this.cells;
+    return { type: "scatter", mode: "markers", x: [left, right], y: [low, high], showlegend: false, hoverinfo: "skip", marker: { ...marker, opacity: 0 } };
   }
 
   /** A class's name, at its member nearest to its median place: over the points, and in the way of none of them. */
-  #name({ name, x, y }) {
-    const middle = (values) => values.toSorted()[values.length >> 1];
+  #name(name, index) {
+    const [x, y] = [0, 1].map((axis) => Array.from(index, (point) => this.points[2 * point + axis]));
+    const middle = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
     const [a, b] = [middle(x), middle(y)];
     let nearest = 0;
     const far = (i) => (x[i] - a) ** 2 + (y[i] - b) ** 2;
@@ -153,24 +239,17 @@ export class LatentMap {
     return { x: x[nearest], y: y[nearest], text: name.replaceAll("<", "&lt;"), showarrow: false, yshift: 10, font: { size: 14, weight: 700, shadow: "auto" } };
   }
 
-  #amountTrace(values, name) {
-    const sorted = [...values].sort((a, b) => a - b);
-    const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
-    const colorbar = { title: { text: name, side: "right" }, thickness: 10, outlinewidth: 0, len: 0.6 };
-    const index = values.map((_, i) => i);
-    // The outer percent on each side shares the end colours, so that a few odd images do not use up the scale.
-    return this.#trace(index, { showlegend: false, marker: { color: values, cmin: at(0.01), cmax: at(0.99), colorscale: "Viridis", showscale: true, colorbar } });
-  }
-
   #layout() {
     const style = getComputedStyle(this.element);
     const colour = (name) => style.getPropertyValue(name).trim();
     const ink = colour("--body-text-color");
     const [first, second] = AXES[this.method];
+    const early = this.large ? this.#early() : null;
+    const { x, y } = early ? this.#whole(early.width, early.height) : {};
     const axis = (text) => ({ title: { text, standoff: 4, font: { size: 11 } }, showticklabels: this.method !== "umap", zeroline: false, showgrid: this.method !== "umap", gridcolor: colour("--border-color-primary"), tickfont: { size: 10 } });
     return {
-      uirevision: `${this.method} ${this.images}`,
-      margin: { l: 34, r: 8, t: 4, b: 30 },
+      uirevision: `${this.method} ${this.cells.size}`,
+      margin: MARGIN,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: style.fontFamily, color: ink, size: 11 },
@@ -179,14 +258,21 @@ export class LatentMap {
       showlegend: this.legend,
       annotations: this.names,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant", font: { size: 11 } },
-      xaxis: axis(first),
+      xaxis: { ...axis(first), ...(early && { range: x }) },
       // One unit is as long on both axes: distances on the map mean the same in every direction.
-      yaxis: { ...axis(second), scaleanchor: "x" },
+      yaxis: { ...axis(second), scaleanchor: "x", ...(early && { range: y }) },
     };
   }
 
   #restyle() {
     if (this.drawn) window.Plotly.react(this.element, this.data, { ...this.element.layout, ...this.#layout(), xaxis: { ...this.element.layout.xaxis, ...this.#layout().xaxis }, yaxis: { ...this.element.layout.yaxis, ...this.#layout().yaxis } });
+  }
+
+  /** The place under a pointer, [x, y], also outside the axes. */
+  where(event) {
+    const { xaxis, yaxis } = this.element._fullLayout;
+    const box = this.element.getBoundingClientRect();
+    return [xaxis.p2d(event.clientX - box.left - xaxis._offset), yaxis.p2d(event.clientY - box.top - yaxis._offset)];
   }
 
   /** Where on the map a pointer is; null outside the axes. */
@@ -197,26 +283,10 @@ export class LatentMap {
     const px = event.clientX - box.left - xaxis._offset;
     const py = event.clientY - box.top - yaxis._offset;
     if (px < 0 || py < 0 || px > xaxis._length || py > yaxis._length) return null;
-    const x = xaxis.p2d(px);
-    const y = yaxis.p2d(py);
-    const index = this.#pointsShown ? this.#nearest(x, y, NEAR / Math.abs(xaxis.d2p(1) - xaxis.d2p(0))) : -1;
+    const [x, y] = this.where(event);
+    const reach = NEAR / Math.abs(xaxis.d2p(1) - xaxis.d2p(0));
+    const index = this.#pointsShown ? this.cells.nearest(x, y, reach, (point) => this.visible(point)) : -1;
     return { x, y, index, left: event.clientX - box.left, top: event.clientY - box.top };
-  }
-
-  /** The visible point nearest to a place, if it is within reach. */
-  #nearest(x, y, reach) {
-    let best = reach * reach;
-    let found = -1;
-    for (let i = 0, n = this.points.length / 2; i < n; i++) {
-      const dx = this.points[2 * i] - x;
-      const dy = this.points[2 * i + 1] - y;
-      const d = dx * dx + dy * dy;
-      if (d < best && this.visible(i)) {
-        best = d;
-        found = i;
-      }
-    }
-    return found;
   }
 
   /** Look at what is under a pointer, which may be a finger. */
@@ -251,6 +321,7 @@ export class LatentMap {
 
   #follow() {
     if (!this.drawn) return;
+    if (this.large) this.raster.redraw();
     this.on.view();
     this.#mark();
   }
@@ -261,4 +332,45 @@ export class LatentMap {
     this.marker.hidden = !inside;
     this.marker.style.transform = `translate(${left}px, ${top}px)`;
   }
+}
+
+/** The members of each class, at most so many of each: evenly spread ones. */
+function members({ classes, codes }, most = Infinity) {
+  const counts = new Uint32Array(classes.length);
+  for (const code of codes) counts[code] += 1;
+  const index = classes.map(() => []);
+  const seen = new Uint32Array(classes.length);
+  for (let i = 0; i < codes.length; i++) {
+    const code = codes[i];
+    if (index[code].length * Math.max(1, counts[code] / most) <= seen[code]) index[code].push(i);
+    seen[code] += 1;
+  }
+  return index;
+}
+
+/** A colour for each class: its own, where classes are colours. */
+function palette(classes) {
+  const colours = classes.every((name) => COLOUR.test(name)) ? classes : CLASSES;
+  return classes.map((_, code) => colours[code % colours.length]);
+}
+
+/** How Plotly shows an amount's colours. */
+function scale(values, name) {
+  const [cmin, cmax] = ends(values);
+  const colorbar = { title: { text: name, side: "right" }, thickness: 10, outlinewidth: 0, len: 0.6 };
+  return { cmin, cmax, colorscale: VIRIDIS.map((colour, i) => [i / (VIRIDIS.length - 1), colour]), showscale: true, colorbar };
+}
+
+/** The same colours, in so many shades. */
+function ramp() {
+  const stops = VIRIDIS.map(rgb);
+  return Array.from({ length: SHADES }, (_, i) => {
+    const at = (i / (SHADES - 1)) * (stops.length - 1);
+    const below = Math.min(stops.length - 2, Math.floor(at));
+    return stops[below].map((level, channel) => level + (at - below) * (stops[below + 1][channel] - level));
+  });
+}
+
+function rgb(colour) {
+  return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 }

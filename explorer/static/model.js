@@ -69,12 +69,14 @@ export class Model {
   }
 
   /**
-   * The picture {z, pixels, x, y, nearest, gap} at {z}, a gallery image {index}, or a place {x, y}: for a moving hand.
+   * The picture {z, pixels, x, y, nearest, gap} at {z}, a point {index} of the map, or a place {x, y}: for a moving hand.
    * Place and nearest image are found here, whoever draws.
    */
   async follow(at) {
     const where = spot(at);
     if (this.projection === null && this.description.map !== null) return this.exact(where);
+    // Of encoded images the page has no posterior means.
+    if ("index" in where && this.description.encoded) return this.exact(where);
     try {
       return await this.#here(where);
     } catch (error) {
@@ -89,8 +91,8 @@ export class Model {
   /** The same from the server, in full precision. */
   async exact(at) {
     const where = spot(at);
-    const { decode_image, decode_point, decode_place } = this.server;
-    const ask = "index" in where ? decode_image : "z" in where ? decode_point : decode_place;
+    const { decode_image, decode_row, decode_point, decode_place } = this.server;
+    const ask = "index" in where ? (this.description.encoded ? decode_row : decode_image) : "z" in where ? decode_point : decode_place;
     const answer = await ask({ model: this.name, ...where, ...(where.z && { z: [...where.z] }) });
     if (answer && !answer.error) answer.pixels = bytes(answer.pixels);
     return answer;

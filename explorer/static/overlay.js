@@ -1,4 +1,4 @@
-// What lies over the map's points: the pin, the path of a morph, and the ring that walks by keyboard.
+// What lies over the map's points: the pin, the path of a morph, the lasso's loop, and the ring that walks by keyboard.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PIN = "M0 0C-3-8-9-12-9-19a9 9 0 1 1 18 0c0 7-6 11-9 19Z";
@@ -7,6 +7,7 @@ export class Overlay {
   #trail = [];
   #pin = null;
   #walker = null;
+  #loop = [];
 
   constructor(svg, map) {
     this.map = map;
@@ -15,9 +16,10 @@ export class Overlay {
     this.line = [make("path", { class: "ls-trail-halo" }), make("path", { class: "ls-trail" }), make("path", { class: "ls-trail-dots" })];
     this.pinned = make("g", { class: "ls-pin" });
     this.pinned.append(make("path", { d: PIN }), make("circle", { cy: -19, r: 3.5 }));
+    this.lasso = make("path", { class: "ls-loop" });
     this.ring = make("circle", { class: "ls-walker", r: 10 });
     clip.append(this.window);
-    trail.append(...this.line);
+    trail.append(this.lasso, ...this.line);
     svg.replaceChildren(clip, trail, this.ring, this.pinned);
     this.draw();
   }
@@ -25,6 +27,12 @@ export class Overlay {
   /** Places [x, y] of a path, from its start to its end; none removes it. */
   trail(places) {
     this.#trail = places;
+    this.draw();
+  }
+
+  /** The corners [x, y] of a loop, or null. */
+  loop(corners) {
+    this.#loop = corners ?? [];
     this.draw();
   }
 
@@ -45,7 +53,8 @@ export class Overlay {
     const box = this.map.view();
     if (box) for (const [name, value] of [["x", box.left], ["y", box.top], ["width", box.width], ["height", box.height]]) this.window.setAttribute(name, value);
     const spots = box ? this.#trail.map((place) => this.map.screen(...place)) : [];
-    const line = spots.map(({ left, top }, i) => `${i ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}`).join("");
+    const line = drawn(spots);
+    this.lasso.setAttribute("d", box && this.#loop.length ? `${drawn(this.#loop.map((place) => this.map.screen(...place)))}Z` : "");
     this.line[0].setAttribute("d", line);
     this.line[1].setAttribute("d", line);
     // Equal steps of the latents: dots crowd where the map stands still and spread where it leaps.
@@ -59,6 +68,10 @@ export class Overlay {
     part.style.display = spot?.inside ? "" : "none";
     if (spot?.inside) part.setAttribute("transform", `translate(${spot.left} ${spot.top})`);
   }
+}
+
+function drawn(spots) {
+  return spots.map(({ left, top }, i) => `${i ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}`).join("");
 }
 
 function make(name, attributes = {}) {

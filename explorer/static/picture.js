@@ -49,25 +49,49 @@ export function resize(canvas, [, height, width]) {
   canvas.style.aspectRatio = `${width} / ${height}`;
 }
 
-/** A sheet of thumbnails, all of one size, row by row. */
+const STRIPS = 8; // rows of thumbnails that are taken over in one turn
+
+/** A sheet of thumbnails, all of one size, row by row. Of it only the channels that the pictures have are kept: as an image the
+ * browser would hold it several times over. */
 export class Sprite {
-  #image = new Image();
+  #bytes = null;
   ready;
 
-  constructor(url, columns, [, height, width]) {
-    Object.assign(this, { columns, height, width });
-    this.#image.src = url;
-    this.ready = this.#image.decode();
+  constructor(url, columns, shape) {
+    Object.assign(this, { columns, shape });
+    this.ready = this.#unpack(url);
+    this.ready.catch(() => {}); // whoever waits for it hears of it, too
+  }
+
+  async #unpack(url) {
+    const answer = await fetch(url);
+    if (!answer.ok) throw new Error(`the thumbnails did not arrive (${answer.status})`);
+    const sheet = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
+    const [channels, height, width] = this.shape;
+    const rows = sheet.height / height;
+    const out = new Uint8Array(rows * this.columns * channels * height * width);
+    const strip = Object.assign(document.createElement("canvas"), { width: sheet.width, height }).getContext("2d", { willReadFrequently: true });
+    for (let row = 0, o = 0; row < rows; row++) {
+      strip.drawImage(sheet, 0, -row * height);
+      const { data } = strip.getImageData(0, 0, sheet.width, height);
+      for (let column = 0; column < this.columns; column++) {
+        for (let y = 0; y < height; y++) {
+          let i = 4 * (y * sheet.width + column * width);
+          for (const end = i + 4 * width; i < end; i += 4) for (let channel = 0; channel < channels; channel++) out[o++] = data[i + channel];
+        }
+      }
+      // In between, the hand is answered.
+      if (row % STRIPS === STRIPS - 1) await new Promise((then) => setTimeout(then));
+    }
+    sheet.close();
+    this.#bytes = out;
   }
 
   /** Draw thumbnail `index`; nothing happens before the sheet has arrived. */
   draw(canvas, index) {
-    resize(canvas, [0, this.height, this.width]);
-    if (!this.#image.complete || !this.#image.naturalWidth) return;
-    const x = (index % this.columns) * this.width;
-    const y = Math.floor(index / this.columns) * this.height;
-    canvas
-      .getContext("2d")
-      .drawImage(this.#image, x, y, this.width, this.height, 0, 0, this.width, this.height);
+    resize(canvas, this.shape);
+    if (!this.#bytes) return;
+    const size = this.shape.reduce((product, side) => product * side);
+    canvas.getContext("2d").putImageData(imageData(this.#bytes.subarray(index * size, (index + 1) * size), this.shape), 0, 0);
   }
 }

@@ -3,10 +3,11 @@
 
 import { opener } from "./decoder.js";
 import { normal } from "./prior.js";
+import { column } from "./columns.js";
 import { fetched, halves, neighbours, Projection } from "./projection.js";
 
 const NEIGHBOURS = 6;
-const CALLS = ["open_model", "decode_point", "decode_points", "decode_image", "decode_place", "draw_samples", "colour", "encode_upload", "draw_again"];
+const CALLS = ["open_model", "decode_point", "decode_points", "decode_image", "decode_place", "draw_samples", "colour", "find", "encode_upload", "draw_again"];
 
 /** The calls that the tabs make of a server, each with an answer, or with {error}. */
 export function calls(standalone) {
@@ -86,8 +87,20 @@ export class Standalone {
   }
 
   async colour({ by }) {
-    if (this.baked.colours[by]) return JSON.parse(new TextDecoder().decode(await this.#file(this.baked.colours[by])));
-    return { values: [...(await this.projection()).values(Number(by.slice(1)))] };
+    return this.baked.colours[by] ?? { values: (await this.projection()).values(Number(by.slice(1))) };
+  }
+
+  /** Which images have a label that contains the text: a bit for each. */
+  async find({ text }) {
+    const found = new Uint8Array(Math.ceil(this.description.images / 8));
+    const word = text.toLowerCase();
+    for (const { classes, ...rest } of Object.values(this.baked.colours)) {
+      if (!classes) continue;
+      const { codes } = await column({ classes, ...rest }, this.file);
+      const hit = classes.map((name) => name.toLowerCase().includes(word));
+      codes.forEach((code, i) => hit[code] && (found[i >> 3] |= 1 << (i & 7)));
+    }
+    return { found };
   }
 
   /** `path` is the picture's own file: it never leaves the page. */
@@ -141,7 +154,8 @@ export class Standalone {
     const { x = null, y = null } = await this.#place(mean);
     const near = await this.#near(mean, NEIGHBOURS);
     if (!near.length) return { x, y };
-    const scores = this.baked.colours.log_likelihood && (await this.colour({ by: "log_likelihood" })).values;
+    const { log_likelihood: known } = this.baked.colours;
+    const scores = known && (await column(known, this.file)).values;
     const rank = scores && { rank: scores.filter((score) => score < log_likelihood).length / scores.length };
     return { x, y, neighbours: near, ...rank };
   }

@@ -25,7 +25,7 @@ export class Touch {
   }
 
   #start(event) {
-    if (!event.target.closest(".draglayer") || !this.map.drawn) return;
+    if (!event.target.closest(".draglayer") || !this.map.drawn || this.map.lassoing) return;
     event.stopPropagation();
     if (event.touches.length === 2) {
       this.#cancel();

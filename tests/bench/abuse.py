@@ -297,10 +297,12 @@ def hostile(visitor: Visitor) -> int:
     functions: dict[str, dict[str, Any]] = {
         "open_model": {"model": "digits"},
         "cover": {"model": "digits"},
-        "colour": {"model": "digits", "by": "label"},
+        "colour": {"model": "digits", "by": "label", "of": "map"},
         "decode_point": {"model": "digits", "z": z},
         "decode_points": {"model": "digits", "z": [z]},
         "decode_image": {"model": "digits", "index": 0},
+        "decode_row": {"model": "digits", "index": 0},
+        "find": {"model": "digits", "text": "3"},
         "decode_place": {"model": "digits", "x": 0.0, "y": 0.0},
         "draw_samples": {"model": "digits", "seed": 0, "temperature": 1.0, "count": 4},
         "draw_again": {"model": "digits", "mean": z, "log_variance": z, "seed": 0},

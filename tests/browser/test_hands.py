@@ -227,7 +227,7 @@ def test_tab_goes_through_the_page_in_reading_order_and_every_stop_shows_a_ring(
         seen.append(name)
         assert ring != "none", name
     morph = ["morph-start", "scrub", "morph-end", "morph-method", "unpin"]
-    order = ["colour-by", "map", *morph, "sample", "reset", "pin", "save", "copy", "sliders tab", first]
+    order = ["colour-by", "lasso", "find", "map", *morph, "sample", "reset", "pin", "save", "copy", "sliders tab", first]
     assert [name for name in seen if name in order] == order
 
 

@@ -15,7 +15,9 @@ from PIL import Image
 
 from core import Data, Preprocessing, load_data
 from core.arrays import read_idx
+from core.data import array_parts
 from core.splits import hold_out
+from core.store import Stored
 
 Writer = Callable[..., Path]
 
@@ -277,6 +279,79 @@ def test_damaged_npz_files_are_named(npz: Writer) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=re.escape(str(path)) + " is not an .npz file that can be read"):
             load_data(path, "all")
+
+
+# --- In parts -------------------------------------------------------------------------------------------------------------
+
+
+def together(parts: list[Data]) -> Data:
+    labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels}
+    return Data(torch.cat([part.images[:] for part in parts]), labels)
+
+
+def assert_same(parts: list[Data], whole: Data) -> None:
+    found = together(parts)
+    assert torch.equal(found.images, whole.images)
+    assert {name: found.labels[name].tolist() for name in found.labels} == {k: v.tolist() for k, v in whole.labels.items()}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_idx_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(idx_folder: Writer, packed: bool) -> None:
+    folder = idx_folder(packed)
+    parts = array_parts(folder, Preprocessing(1, 9, 11))
+    assert_same(parts, load_data(folder, "all"))
+    assert all(isinstance(part.images, Stored) is not packed for part in parts)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize(
+    ("arrays", "shape"),
+    [
+        ({"images": noise(30, 8, 9), "labels": np.arange(30)}, (1, 8, 9)),
+        ({"images": noise(30, 8, 9, 3)}, (3, 8, 9)),
+        ({"images": noise(30, 3, 8, 9)}, (3, 8, 9)),
+        ({"x_train": noise(12, 8, 9), "x_test": noise(5, 8, 9), "y_train": np.arange(12), "y_test": np.arange(5)}, (1, 8, 9)),
+        ({"x_train": noise(12, 8, 9), "y_train": np.arange(12)}, (1, 8, 9)),
+        ({"images": noise(4, 8, 9), "split": np.array(["test", "train"] * 2)}, (1, 8, 9)),
+    ],
+)
+def test_npz_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(
+    tmp_path: Path, save: Callable[..., None], arrays: dict[str, np.ndarray], shape: tuple[int, int, int]
+) -> None:
+    save(tmp_path / "set.npz", **arrays)
+    parts = array_parts(tmp_path / "set.npz", Preprocessing(*shape))
+    assert_same(parts, load_data(tmp_path / "set.npz", "all"))
+    for part in parts:
+        assert isinstance(part.images, Stored) is (save is np.savez)
+        assert torch.equal(part.images[2:4], part.images[:][2:4])
+
+
+@pytest.mark.parametrize("images", [noise(30, 8, 9) > 99, np.asfortranarray(noise(30, 8, 9))])
+def test_arrays_that_are_not_bytes_row_by_row_are_read(tmp_path: Path, images: np.ndarray) -> None:
+    np.savez(tmp_path / "set.npz", images=images)
+    assert_same(array_parts(tmp_path / "set.npz", Preprocessing(1, 8, 9)), load_data(tmp_path / "set.npz", "all"))
+
+
+def test_what_is_wrong_with_files_that_stay_on_disk_is_named(tmp_path: Path, idx_folder: Writer) -> None:
+    """As where they are read: cut short, of another shape, changed."""
+    bundle = Preprocessing(1, 8, 9)
+    np.savez(tmp_path / "set.npz", images=noise(40, 8, 9))
+    whole = (tmp_path / "set.npz").read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:500] + b"\x55" * 300 + whole[800:]):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"bad\.npz is not an \.npz file that can be read"):
+            array_parts(tmp_path / "bad.npz", bundle)
+    with pytest.raises(ValueError, match=r"\(N, 1, 9, 8\), for this model; got \(1, 1, 8, 9\)"):
+        array_parts(tmp_path / "set.npz", Preprocessing(1, 9, 8))
+    np.savez(tmp_path / "floats.npz", images=noise(4, 8, 9) / 255)
+    with pytest.raises(ValueError, match=r"got float64, \(4, 8, 9\)"):
+        array_parts(tmp_path / "floats.npz", bundle)
+    folder = idx_folder(packed=False)
+    file = folder / "t10k-images-idx3-ubyte"
+    for content, message in ((file.read_bytes()[:-1], "cut short or too long"), (b"", "starts with nothing")):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            array_parts(folder, Preprocessing(1, 9, 11))
 
 
 # --- Folders --------------------------------------------------------------------------------------------------------------

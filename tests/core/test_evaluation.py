@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core import VAE, Architecture, Bundle, Data, encode, evaluate
-from core.evaluation import ACTIVE_VARIANCE, draws, kl_per_latent
+from core.evaluation import ACTIVE_VARIANCE, draws, kl_per_latent, posteriors
 from core.images import to_unit
 
 
@@ -47,6 +47,15 @@ def test_every_image_counts_once_the_last_short_batch_included(vae: VAE, images:
     assert figures.elbo == pytest.approx(encodings.elbo.double().mean().item(), rel=1e-9)
     alone = encode(vae, images[-6:])
     torch.testing.assert_close(encodings.mean[-6:], alone.mean, rtol=1e-5, atol=1e-6)
+
+
+def test_posteriors_are_those_of_encode_without_the_decoder(vae: VAE, images: torch.Tensor) -> None:
+    encodings = encode(vae, images)
+    done: list[int] = []
+    mean, log_variance = posteriors(vae, images, advance=done.append)
+    assert torch.equal(mean, encodings.mean)
+    assert torch.equal(log_variance, encodings.log_variance)
+    assert sum(done) == 1030
 
 
 def test_an_images_scores_do_not_depend_on_the_others(vae: VAE, images: torch.Tensor) -> None:

@@ -1,6 +1,7 @@
 """Laws of paths and neighbours."""
 
 import inspect
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
@@ -56,6 +57,43 @@ def test_neighbours_are_those_of_brute_force(d: int, chunk: int) -> None:
     expected = every.sort(dim=1)
     torch.testing.assert_close(distance.double(), expected.values[:, :5], rtol=1e-5, atol=1e-6)
     assert torch.equal(index, expected.indices[:, :5])
+
+
+SETS = {
+    "spread": lambda: torch.randn(3000, 16),
+    "in clumps": lambda: torch.randn(30, 16).repeat(100, 1) + 1e-3 * torch.randn(3000, 16),
+    "far away": lambda: torch.randn(3000, 16) + 1000,
+    "on a grid": lambda: torch.cartesian_prod(torch.arange(60.0), torch.arange(50.0)),
+    "each four times": lambda: torch.randn(750, 16).repeat(4, 1),
+    "forty times": lambda: torch.randn(75, 16).repeat(40, 1),
+    "all in one place": lambda: torch.ones(3000, 3),
+    "as good as in one place": lambda: 1 + 1e-6 * torch.randn(3000, 2),
+    "one far off": lambda: torch.cat([torch.randn(2999, 16), torch.full((1, 16), 1e6)]),
+    "in one dimension": lambda: torch.randn(3000, 1),
+}
+
+
+@pytest.mark.parametrize("points", SETS.values(), ids=SETS)
+@pytest.mark.parametrize("k", [1, 16, 31])
+def test_a_sieve_finds_what_a_search_of_everything_finds(points: Callable[[], torch.Tensor], k: int) -> None:
+    """To the bit in the distances; where two are the same, either point may be named, but none twice."""
+    torch.manual_seed(0)
+    where = points()
+    query = torch.cat([where[:100], where[:100] + 1e-4 * torch.randn(100, where.shape[1]), torch.randn(57, where.shape[1])])
+    distance, index = neighbours(query, where, k)
+    every = torch.cdist(query, where, compute_mode="donot_use_mm_for_euclid_dist")
+    assert torch.equal(distance, every.topk(k, largest=False).values)
+    assert torch.equal(distance, every.gather(1, index))
+    assert (index.sort(1).values.diff(dim=1) > 0).all()
+
+
+def test_queries_that_are_not_numbers_are_searched_for_as_ever() -> None:
+    query = torch.randn(40, 3)
+    query[3], query[5, 1] = float("nan"), float("inf")
+    distance, _ = neighbours(query, torch.randn(2000, 3), 4)
+    assert distance[3].isnan().all()
+    assert distance[5].isinf().all()
+    assert distance.isfinite().sum() == 38 * 4
 
 
 def test_a_point_of_the_set_is_its_own_neighbour_at_distance_zero() -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,10 +23,11 @@ def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tupl
     """What one process and two made of the same run, and what the two said."""
     folder = tmp_path_factory.mktemp("ranks")
     np.save(folder / "images.npy", digits.images[:500].numpy())
+    np.savez(folder / "images.npz", images=digits.images[:1025, 0].numpy(), labels=digits.labels["label"][:1025])
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
     two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29817"]
     for name, launcher in (("one", [sys.executable]), ("two", two)):
-        command = [*launcher, str(TESTS / "ranks.py"), folder / "images.npy", folder / name]
+        command = [*launcher, str(TESTS / "ranks.py"), folder / "images.npy", folder / name, folder / "images.npz"]
         done = subprocess.run(command, env={**environment, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert "compares the images of a batch, which 2 processes do not have in one place" in done.stdout
@@ -33,8 +35,16 @@ def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tupl
     assert (int(one.pop("ranks")), int(two.pop("ranks"))) == (1, 2)
     # Only the first process writes, and the checkpoints are whole.
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("images.npy", "one", "one.conv", "one.mlp", "two", "two.conv", "two.mlp")
+        *("images.npy", "images.npz"),
+        *(f"{name}{part}" for name in ("one", "two") for part in ("", ".conv", ".lean", ".mlp", ".scores")),
     ]
+    for kind in ("lean", "scores"):
+        for name, tensors in (("one", one), ("two", two)):
+            table = pq.read_table(folder / f"{name}.{kind}")
+            assert table["file"].to_pylist() == [f"row {i}" for i in range(1025)]
+            assert table["label"].to_pylist() == digits.labels["label"][:1025].tolist()
+            for column in table.column_names[1:-1]:
+                tensors[f"written {kind} {column}"] = torch.tensor(table[column].to_pylist())
     return one, two
 
 
@@ -58,8 +68,10 @@ def test_two_processes_measure_what_one_measures(results: Results) -> None:
     assert two["encode mean"].shape == (500, 4)
     assert two["place"].shape == (500, 2)
     assert two["encode one"].shape == (1, 4)
+    assert [name.removeprefix("written lean ") for name in two if "written lean" in name] == ["mean", "log_variance", "x", "y"]
+    assert two["written scores elbo"].shape == (1025,)
     for name in one:
-        if name.startswith(("figure", "encode", "place")):
+        if name.startswith(("figure", "encode", "place", "written")):
             assert torch.allclose(one[name], two[name], rtol=1e-5, atol=1e-5), name
     for name in ("figure images", "figure active_units", "figure nll_samples"):
         assert one[name] == two[name]

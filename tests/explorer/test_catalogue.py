@@ -5,6 +5,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,14 @@ from PIL import Image
 
 from core import Bundle, manifest
 from explorer.catalogue import DEAD_KL, Catalogue, Exhibit
+
+
+def unfiled(column: dict[str, Any]) -> dict[str, Any]:
+    """What the page is told to colour a map by, with the numbers in place of their file."""
+    if "codes" in column:
+        codes = np.fromfile(column["codes"], f"<u{column['bytes']}")
+        return {"classes": column["classes"], "codes": codes.tolist()}
+    return {"values": np.fromfile(column["values"], "<f4").tolist()}
 
 
 def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:
@@ -137,16 +146,27 @@ def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
     """Classes come as names and codes; amounts, latents and widths as one number an image."""
     exhibit, gallery = catalogue["tiny"], bundle.gallery
     assert gallery is not None
-    label = exhibit.column("label")
+    label = unfiled(exhibit.column("label"))
     assert [label["classes"][code] for code in label["codes"]] == gallery.labels["label"].tolist()
-    assert exhibit.column("z2")["values"] == pytest.approx(gallery.mean[:, 2].tolist(), abs=1e-4)
-    assert exhibit.column("log_likelihood")["values"] == pytest.approx(gallery.labels["log_likelihood"].tolist(), abs=1e-4)
+    assert unfiled(exhibit.column("z2"))["values"] == pytest.approx(gallery.mean[:, 2].tolist(), abs=1e-4)
+    assert unfiled(exhibit.column("log_likelihood"))["values"] == pytest.approx(
+        gallery.labels["log_likelihood"].tolist(), abs=1e-4
+    )
     alive = exhibit.kl >= DEAD_KL
     sigma = np.exp(0.5 * gallery.log_variance.numpy())[:, alive]
-    assert exhibit.column("posterior width")["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
+    assert unfiled(exhibit.column("posterior width"))["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
     for name in ("z4", "z-1", "mean", ""):
         with pytest.raises(ValueError, match=r"colour must be one of label, log_likelihood, posterior width, z0"):
             exhibit.column(name)
+    assert exhibit.column("label") is exhibit.column("label")
+
+
+def test_a_words_images_are_those_with_a_label_that_holds_it(catalogue: Catalogue, bundle: Bundle) -> None:
+    gallery = bundle.gallery
+    assert gallery is not None
+    labels = gallery.labels["label"]
+    for text, hit in (("3", labels == "3"), ("", labels != ""), ("x", labels == "x")):
+        assert (catalogue["tiny"].find(text) == hit).all()
 
 
 def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path) -> None:

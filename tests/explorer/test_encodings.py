@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -42,6 +43,105 @@ def test_a_folder_is_encoded_without_what_cannot_be_read(bundle: core.Bundle, tm
     assert table["file"].to_pylist() == ["0.png", "1.png", "3.png", "4.png"]
     expected = core.encode(bundle.vae, images[[0, 1, 3, 4]])
     torch.testing.assert_close(torch.tensor(table["mean"].to_pylist()), expected.mean, rtol=1e-4, atol=1e-5)
+
+
+def written(bundle: core.Bundle, source: Path, scores: bool = False) -> pa.Table:
+    out = source.with_name("written.parquet")
+    encodings.write(bundle, str(source), out, scores=scores)
+    return pq.read_table(out)
+
+
+def test_without_scores_only_what_the_encoder_says_is_written(bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "digits.npz", images=core.load_data("digits", "all").images[:, 0].numpy())
+    lean, whole = (written(bundle, tmp_path / "digits.npz", scores) for scores in (False, True))
+    assert lean.column_names == ["file", "mean", "log_variance", "x", "y"]
+    assert whole.column_names == [*encodings.OWN]
+    assert lean.equals(whole.select(lean.column_names))
+    assert lean.schema.field("mean").type == pa.list_(pa.float32(), 4)
+    command = ["encode", str(tiny_bundle), "--data", str(tmp_path / "digits.npz"), "--out", str(tmp_path / "a.parquet")]
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--no-scores"])
+    assert pq.read_table(tmp_path / "a.parquet").equals(lean)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_neither_the_file_nor_what_comes_after(
+    bundle: core.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(encodings, "ROWS", 64)
+    np.savez(tmp_path / "digits.npz", images=core.load_data("digits", "all").images[:, 0].numpy())
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        table = written(bundle, tmp_path / "digits.npz")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert table["file"].to_pylist() == [f"row {i}" for i in range(1797)]
+    mean = torch.from_numpy(np.array(table["mean"].to_pylist(), np.float32))
+    torch.testing.assert_close(mean, core.encode(bundle.vae, core.load_data("digits", "all").images).mean, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_are_written_under_their_names_numbers_as_numbers(bundle: core.Bundle, tmp_path: Path) -> None:
+    digits = core.load_data("digits", "test")
+    arrays = {"factors": np.stack([np.arange(599), np.arange(599) / 2], 1), "factor_names": np.array(["x", "size"])}
+    np.savez(tmp_path / "a.npz", images=digits.images[:, 0].numpy(), labels=digits.labels["label"], **arrays)
+    table = written(bundle, tmp_path / "a.npz")
+    assert table.column_names[5:] == ["label", "x (given)", "size"]
+    assert table["label"].to_pylist() == digits.labels["label"].tolist()
+    assert table["size"].to_pylist() == (np.arange(599) / 2).tolist()
+    assert [str(table.schema.field(name).type) for name in ("label", "x (given)")] == ["string", "double"]
+
+
+def test_parts_of_idx_files_follow_one_another(bundle: core.Bundle, tmp_path: Path) -> None:
+    digits = core.load_data("digits", "all")
+    for name, part in (("train", slice(0, 1000)), ("t10k", slice(1000, None))):
+        for kind, array in (("images-idx3", digits.images[part, 0].numpy()), ("labels-idx1", np.arange(1797)[part] % 7)):
+            head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            (tmp_path / f"{name}-{kind}-ubyte").write_bytes(head + array.astype(np.uint8).tobytes())
+    table = written(bundle, tmp_path)
+    assert table["file"].to_pylist() == [f"row {i}" for i in range(1797)]
+    assert table["label"].to_pylist() == [str(i % 7) for i in range(1797)]
+
+
+def test_a_folders_subfolders_are_labels_and_a_flat_folder_has_none(
+    bundle: core.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the first of them comes late."""
+    monkeypatch.setattr(encodings, "ROWS", 64)
+    images = core.load_data("digits", "test").images[:200]
+    (tmp_path / "all" / "zebras").mkdir(parents=True)
+    for i, image in enumerate(images):
+        (tmp_path / "all" / f"{i:03d}.png").write_bytes(to_png(image))
+    assert written(bundle, tmp_path / "all").column_names == ["file", "mean", "log_variance", "x", "y"]
+    (tmp_path / "all" / "199.png").rename(tmp_path / "all" / "zebras" / "a.png")
+    table = written(bundle, tmp_path / "all")
+    assert table["label"].to_pylist() == [""] * 199 + ["zebras"]
+    assert table["file"].to_pylist()[-1] == "zebras/a.png"
+
+
+def test_a_tables_columns_are_labels_whatever_is_missing(
+    bundle: core.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers stay numbers; a column that says nothing at first is text."""
+    monkeypatch.setattr(encodings, "ROWS", 64)
+    images = [
+        {"bytes": to_png(image), "path": f"{i}.png"} for i, image in enumerate(core.load_data("digits", "test").images[:100])
+    ]
+    columns = {
+        "year": [None, *range(99)],
+        "late": [None] * 99 + [7],
+        "name": [f"n{i}" if i else None for i in range(100)],
+        "good": [True] * 100,
+        "elbo": [0.5] * 100,
+    }
+    pq.write_table(pa.table({"image": images, **columns}), tmp_path / "a.parquet")
+    table = written(bundle, tmp_path / "a.parquet")
+    assert table["year"].to_pylist() == columns["year"]
+    assert table["late"].to_pylist() == [None] * 99 + ["7"]
+    assert table["name"].to_pylist() == columns["name"]
+    assert table["good"].to_pylist() == ["true"] * 100
+    assert table["elbo (given)"].to_pylist() == columns["elbo"]
 
 
 def test_a_failure_leaves_no_file(bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from explorer.encode import judge
 from explorer.runtime import FILES
 from explorer.standalone import export
 
+from .test_catalogue import unfiled
 from .test_static import assert_passes_in_node, png
 
 NAME = "<script><b>tiny & $mall"
@@ -178,7 +179,10 @@ def test_the_page_answers_what_the_server_answers(
         "start": ask("decode_point", {"z": catalogue[NAME].describe()["start"]}),
         "points": [(name, request, ask(name, request)) for name, request in asked],
         "samples": [(request, ask("draw_samples", request)) for request in sheets],
-        "colours": [(by, ask("colour", {"by": by})) for by in ("label", "log_likelihood", "posterior width", "z0", "z3")],
+        "colours": [
+            (by, unfiled(ask("colour", {"by": by}))) for by in ("label", "log_likelihood", "posterior width", "z0", "z3")
+        ],
+        "words": [(text, ask("find", {"text": text})) for text in ("sandal", "SHIRT", "a", "no such thing")],
         "encodings": encodings(catalogue),
         "bomb": base64.b64encode(bomb()).decode(),
         "verdicts": [(p, verdict(p)) for p in (1.0, 0.37, 0.05, 0.0499, 0.02, 0.01, 0.002, 0.001, 0.0004)],

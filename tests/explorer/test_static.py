@@ -35,7 +35,7 @@ def assert_passes_in_node(file: str, **environment: object) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("name", ["latest", "turns", "frame", "decoder", "hands", "prior"])
+@pytest.mark.parametrize("name", ["latest", "turns", "frame", "decoder", "hands", "prior", "cells"])
 def test_what_needs_nothing_of_cores(name: str) -> None:
     assert_passes_in_node(f"{name}.test.mjs")
 

@@ -1,0 +1,52 @@
+"""Columns: what the points of a map are coloured and searched by, as classes or as amounts, and as files for the page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A class for each point, (n,), as its number among the `names`."""
+
+    names: list[str]
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Classes":
+        """Of an array of strings (n,)."""
+        names, codes = np.unique(values, return_inverse=True)
+        return cls(names.tolist(), codes)
+
+    def matching(self, text: str) -> np.ndarray:
+        """Which points' names contain the text, (n,), whatever its capitals."""
+        hit = np.array([text.casefold() in name.casefold() for name in self.names], bool)
+        return hit[self.codes]
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        """Leave the codes in a file, in as few bytes each as they need, and say what is in it."""
+        size = 1 if len(self.names) <= 1 << 8 else 2 if len(self.names) <= 1 << 16 else 4
+        path.write_bytes(self.codes.astype(f"<u{size}").tobytes())
+        return {"classes": self.names, "codes": str(path), "bytes": size}
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """A number for each point, (n,); NaN where there is none."""
+
+    values: np.ndarray
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        """Leave them in a file of little-endian float32."""
+        path.write_bytes(self.values.astype("<f4").tobytes())
+        return {"values": str(path)}
+
+
+Column = Classes | Amounts
+
+
+def kind(column: Column) -> str:
+    """What a page is told that it is."""
+    return "classes" if isinstance(column, Classes) else "amount"

@@ -1,0 +1,210 @@
+"""A map of more points than Plotly's WebGL moves: drawn, walked, coloured, searched and drawn around as any other."""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+import core
+from core.images import to_bytes
+from explorer import encodings
+
+from .test_explore import on_map, on_screen, settled
+
+COPIES = 14
+
+
+@pytest.fixture(scope="module")
+def bundle() -> core.Bundle:
+    return core.load("digits")
+
+
+@pytest.fixture(scope="module")
+def file(bundle: core.Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The encodings of 25,158 digits: scikit-learn's, each 14 times with other noise."""
+    folder = tmp_path_factory.mktemp("large")
+    whole = core.load_data("digits", "all")
+    images = whole.images.repeat(COPIES, 1, 1, 1).to(torch.int16)
+    noise = torch.randint(-12, 13, images.shape, generator=torch.Generator().manual_seed(0))
+    labels = np.tile(whole.labels["label"], COPIES).astype(np.int64)
+    noisy = (images + noise).clamp(0, 255).to(torch.uint8)[:, 0].numpy()
+    np.savez(folder / "digits.npz", images=noisy, labels=labels)
+    encodings.write(bundle, str(folder / "digits.npz"), folder / "digits.parquet")
+    return folder / "digits.parquet"
+
+
+@pytest.fixture(scope="module")
+def points(file: Path) -> np.ndarray:
+    table = pq.read_table(file, columns=["x", "y"])
+    return np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1)
+
+
+@pytest.fixture(scope="module")
+def large(file: Path, serving: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+    """The address of an explorer on them."""
+    with serving("digits", "--encodings", str(file), runtime="none") as address:
+        yield address
+
+
+def within(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which points lie in a polygon, by the even-odd rule."""
+    odd = np.zeros(len(points), bool)
+    x, y = points.astype(float).T
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, 1, 0), strict=True):
+        if y0 != y1:
+            odd ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return odd
+
+
+def draw_loop(page: Page) -> np.ndarray:
+    """Draw a loop around a part of the map; gives its corners."""
+    box = page.locator("#map .nsewdrag").bounding_box()
+    assert box is not None
+    shares = [(0.2, 0.3), (0.5, 0.1), (0.8, 0.4), (0.6, 0.9), (0.55, 0.4), (0.3, 0.8)]
+    spots = [(round(box["x"] + a * box["width"]), round(box["y"] + b * box["height"])) for a, b in shares]
+    page.click("#lasso")
+    page.mouse.move(*spots[0])
+    page.mouse.down()
+    for spot in spots[1:]:
+        page.mouse.move(*spot)
+    page.mouse.up()
+    return np.array([on_map(page, *spot) for spot in spots])
+
+
+def counted(page: Page) -> int:
+    """What the page says of a group."""
+    page.locator("#group").wait_for()
+    found = re.match(r"([\d,]+) of", page.locator("#group-count").inner_text())
+    return int(found.group(1).replace(",", "")) if found else 0
+
+
+def raster(page: Page) -> np.ndarray:
+    """The raster's pixels, (H, W, 4)."""
+    address = page.locator("#raster").evaluate("(canvas) => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGBA"))
+
+
+def lonely(points: np.ndarray) -> int:
+    """The row that lies farthest from all others, so that a click surely means it."""
+    distance, _ = core.neighbours(torch.from_numpy(points), torch.from_numpy(points), 2)
+    return int(distance[:, 1].argmax())
+
+
+def test_all_points_are_there_under_the_same_axes_wherever_one_zooms(visit, large: str, points: np.ndarray) -> None:
+    page = visit(address=large).open()
+    expect(page.locator("#facts")).to_contain_text("25,158 images on the map")
+    expect(page.locator("#map .gl-canvas")).to_have_count(0)
+    expect(page.locator("#map .legendtext")).to_have_count(10)
+    for zoom in (0, -300):
+        if zoom:
+            page.mouse.move(*on_screen(page, *points[lonely(points)].tolist()))
+            page.mouse.wheel(0, zoom)
+            page.wait_for_timeout(1000)
+        box = page.locator("#raster").bounding_box()
+        assert box is not None
+        pixels = raster(page)
+        spots = np.array([on_screen(page, *place) for place in points[::500].tolist()]) - [box["x"], box["y"]]
+        inside = ((spots > 3) & (spots < [box["width"] - 3, box["height"] - 3])).all(1)
+        assert inside.any()
+        # A dot may be one pixel large, and so lie on either side of where two roundings put it.
+        for left, top in spots[inside].astype(int):
+            assert pixels[top - 1 : top + 2, left - 1 : left + 2, 3].max() > 0
+    assert (raster(page)[..., 3] > 0).mean() < 0.5
+
+
+def test_a_dot_is_drawn_at_its_own_mean_and_named(visit, large: str, file: Path, bundle: core.Bundle, pixels) -> None:
+    page = visit(address=large).open()
+    table = pq.read_table(file)
+    row = lonely(np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1))
+    place = table["x"][row].as_py(), table["y"][row].as_py()
+    page.mouse.move(*on_screen(page, *place))
+    expect(page.locator("#decoded-caption")).to_have_text(f"preview: this dot, row {row}")
+    expect(page.locator("#map-tip figcaption")).to_have_text(table["label"][row].as_py())
+    page.mouse.click(*on_screen(page, *place))
+    settled(page)
+    with torch.no_grad():
+        expected = to_bytes(bundle.vae.decode(torch.tensor([table["mean"][row].as_py()])).mean)[0, 0].numpy()
+    assert np.abs(pixels(page, "#decoded").astype(int) - expected).max() <= 1
+
+
+def test_a_loop_counts_exactly_the_points_in_it(visit, large: str, points: np.ndarray, file: Path) -> None:
+    page = visit(address=large).open()
+    before = raster(page)
+    corners = draw_loop(page)
+    expected = within(corners, points)
+    assert 1000 < expected.sum() < 24_000
+    assert counted(page) == expected.sum()
+    assert page.locator(".ls-loop").get_attribute("d")
+    page.wait_for_timeout(300)
+    assert raster(page).tobytes() != before.tobytes()
+    # What is not shown is not counted.
+    page.keyboard.press("Escape")
+    page.locator("#map .legendtoggle").nth(3).click()
+    page.wait_for_timeout(1000)  # Plotly waits for a second click
+    corners = draw_loop(page)
+    labels = np.array(pq.read_table(file)["label"].to_pylist())
+    assert counted(page) == (within(corners, points) & (labels != "3")).sum()
+    assert "3 " not in page.locator("#group-parts").inner_text().replace("more", "")[:2]
+    page.click("#ungroup")
+    expect(page.locator("#group")).to_be_hidden()
+    expect(page.locator("#lasso")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_word_finds_its_points(visit, large: str, file: Path) -> None:
+    page = visit(address=large).open()
+    table = pq.read_table(file)
+    names, labels = table["file"].to_pylist(), table["label"].to_pylist()
+    for word in ("7", "row 123"):
+        page.fill("#find", word)
+        expected = sum(word in name or word in label for name, label in zip(names, labels, strict=True))
+        expect(page.locator("#group-count")).to_have_text(f"{expected:,} of 25,158 images")
+    page.fill("#find", "zebra")
+    expect(page.locator("#group-count")).to_have_text("No image here is called “zebra”")
+    page.fill("#find", "")
+    expect(page.locator("#group")).to_be_hidden()
+
+
+def test_an_amount_colours_all_points(visit, large: str) -> None:
+    page = visit(address=large).open()
+    by_class = raster(page)
+    latent = next(name for name in page.locator("#colour-by option").all_inner_texts() if re.match(r"z\d", name))
+    page.select_option("#colour-by", latent)
+    expect(page.locator("#map .infolayer text", has_text=re.compile(f"^{latent}$"))).to_be_visible()
+    page.wait_for_function("document.querySelectorAll('#map .legendtext').length === 0")
+    page.wait_for_timeout(300)
+    assert raster(page).tobytes() != by_class.tobytes()
+    draw_loop(page)
+    expect(page.locator("#group-parts")).to_have_text(re.compile(rf"^mean {latent} -?\d\.\d\d \(all: -?\d\.\d\d\)$"))
+
+
+def test_a_map_of_ordinary_size_has_the_same_tools(visit, pixels) -> None:
+    gallery = core.load("fashion-mnist").gallery
+    assert gallery is not None
+    page = visit().open()
+    corners = draw_loop(page)
+    assert counted(page) == within(corners, gallery.xy.numpy()).sum()
+    page.fill("#find", "sandal")
+    expect(page.locator("#group-count")).to_have_text(f"{(gallery.labels['label'] == 'Sandal').sum():,} of 10,000 images")
+    expect(page.locator("#group-parts")).to_have_text("Sandal 100 %")
+    page.keyboard.press("Escape")
+    page.locator("#map").focus()
+    page.keyboard.press("Escape")
+    expect(page.locator("#group")).to_be_hidden()
+    # A click is a click, also with the lasso in hand.
+    page.keyboard.press("l")
+    expect(page.locator("#lasso")).to_have_attribute("aria-pressed", "true")
+    before = pixels(page, "#decoded")
+    page.mouse.click(*on_screen(page, *gallery.xy[1].tolist()))
+    page.wait_for_timeout(500)
+    settled(page)
+    assert (pixels(page, "#decoded") != before).any()
+    expect(page.locator("#group")).to_be_hidden()

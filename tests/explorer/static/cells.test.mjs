@@ -1,0 +1,105 @@
+// Laws of points in cells: what is asked of a few million of them is what a look at each one would answer.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Cells, inside } from "../../../explorer/static/cells.js";
+import { ends } from "../../../explorer/static/columns.js";
+
+/** Numbers in [0, 1), the same each time. */
+function random(seed) {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function cloud(n, seed, place = (next) => [next() * 10 - 5, next() * 4]) {
+  const next = random(seed);
+  return Float32Array.from({ length: 2 * n }, (() => {
+    let y = null;
+    return (_, i) => {
+      if (i % 2) return y;
+      const [a, b] = place(next);
+      y = b;
+      return a;
+    };
+  })());
+}
+
+const CLOUDS = {
+  "spread out": cloud(5000, 1),
+  "in clumps": cloud(5000, 2, (next) => [Math.floor(next() * 3) + next() ** 8, Math.floor(next() * 3) + next() ** 8]),
+  "all in one place": cloud(50, 3, () => [1, 2]),
+  "in a row": cloud(500, 4, (next) => [next(), 0]),
+  one: cloud(1, 5),
+  none: cloud(0, 6),
+};
+
+for (const [name, points] of Object.entries(CLOUDS)) {
+  const n = points.length / 2;
+  const cells = new Cells(points);
+
+  test(`${name}: each point is in the order once, where it lies`, () => {
+    assert.deepEqual([...cells.order].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i));
+    cells.order.forEach((point, i) => assert.deepEqual([cells.x[i], cells.y[i]], [points[2 * point], points[2 * point + 1]]));
+  });
+
+  test(`${name}: a box holds all that lies in it`, () => {
+    const next = random(7);
+    for (let trial = 0; trial < 50; trial++) {
+      const [left, low] = [next() * 12 - 6, next() * 6 - 1];
+      const [right, high] = [left + next() * 4, low + next() * 2];
+      const got = new Set();
+      for (const [from, to] of cells.box(left, right, low, high)) for (let i = from; i < to; i++) got.add(cells.order[i]);
+      for (let i = 0; i < n; i++) {
+        const [x, y] = [points[2 * i], points[2 * i + 1]];
+        if (left <= x && x <= right && low <= y && y <= high) assert.ok(got.has(i));
+      }
+    }
+  });
+
+  test(`${name}: the nearest point is the nearest, within reach, of those that count`, () => {
+    const next = random(8);
+    for (let trial = 0; trial < 100; trial++) {
+      const [x, y, reach] = [next() * 12 - 6, next() * 6 - 1, next()];
+      const counts = (point) => point % 3 !== trial % 3;
+      let [best, found] = [reach * reach, -1];
+      for (let i = 0; i < n; i++) {
+        const d = (points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2;
+        if (d < best && counts(i)) [best, found] = [d, i];
+      }
+      const got = cells.nearest(x, y, reach, counts);
+      const far = (i) => (points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2;
+      assert.ok(got === found || far(got) === far(found), `${got} is not ${found}`);
+    }
+  });
+
+  test(`${name}: a loop holds exactly what the even-odd rule says`, () => {
+    const next = random(9);
+    for (let trial = 0; trial < 60; trial++) {
+      const corners = Array.from({ length: trial % 20 }, () => [next() * 14 - 7, next() * 8 - 2]);
+      // Corners and edges on points and along the axes, too.
+      if (n && trial % 4 === 1) corners.forEach((corner, i) => Object.assign(corner, [points[2 * ((i * 37) % n)], points[2 * ((i * 37) % n) + 1]]));
+      if (trial % 4 === 2) corners.splice(0, Infinity, [-2, 0], [2, 0], [2, 2], [-2, 2]);
+      const got = cells.inside(corners);
+      for (let i = 0; i < n; i++) assert.equal(got[i], corners.length < 3 ? 0 : inside(corners, points[2 * i], points[2 * i + 1]), `${i} of trial ${trial}`);
+    }
+  });
+}
+
+test("the even-odd rule on a square, and on a star whose middle is outside", () => {
+  const square = [[0, 0], [2, 0], [2, 2], [0, 2]];
+  assert.deepEqual([[1, 1], [3, 1], [-1, 1], [1, 3]].map(([x, y]) => inside(square, x, y)), [1, 0, 0, 0]);
+  const star = [0, 2, 4, 1, 3].map((i) => [Math.cos((2 * Math.PI * i) / 5), Math.sin((2 * Math.PI * i) / 5)]);
+  assert.equal(inside(star, 0, 0), 0);
+  assert.equal(inside(star, 0.8, 0), 1);
+});
+
+test("an amount's colours end at its outer percents, whatever is not a number", () => {
+  const values = Float32Array.from({ length: 10_001 }, (_, i) => (i === 10_000 ? NaN : i));
+  assert.deepEqual(ends(values), [100, 9899]);
+  assert.deepEqual(ends(Float32Array.of(NaN)), [0, 0]);
+  const many = Float32Array.from({ length: 1_000_000 }, (_, i) => i / 1e6);
+  ends(many).forEach((got, i) => assert.ok(Math.abs(got - [0.01, 0.99][i]) < 1e-3));
+});

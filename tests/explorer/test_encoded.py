@@ -1,0 +1,172 @@
+"""Laws of encoded images on the map: each row lies where its file says, is drawn at its own mean and found by its name."""
+
+import base64
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from core import Bundle
+from explorer import encoded, encodings, explore
+from explorer.catalogue import DEAD_KL, Catalogue
+from explorer.cli import main
+from explorer.describe import decode
+from explorer.encoded import Encoded
+
+from .test_catalogue import unfiled
+from .test_explore import ask, picture
+
+
+@pytest.fixture(scope="module")
+def file(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The encodings of all digits, in row groups of 500."""
+    out = tmp_path_factory.mktemp("encoded") / "digits.parquet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encodings, "ROWS", 500)
+        encodings.write(bundle, "digits", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def table(file: Path) -> pa.Table:
+    return pq.read_table(file)
+
+
+@pytest.fixture(scope="module")
+def shown(tiny_bundle: Path, file: Path) -> Catalogue:
+    return Catalogue.of([str(tiny_bundle)], file)
+
+
+def matrix(table: pa.Table, name: str) -> np.ndarray:
+    return np.array(table[name].to_pylist(), np.float32)
+
+
+def test_the_map_shows_every_row_at_its_place(shown: Catalogue, table: pa.Table) -> None:
+    description = ask(explore.open_model, shown)["encoded"]
+    assert description["rows"] == 1797
+    assert description["labels"] == {
+        "label": "classes",
+        "log_likelihood": "amount",
+        "kl": "amount",
+        "elbo": "amount",
+    }
+    places = np.fromfile(description["points"], "<f4").reshape(-1, 2)
+    assert (places == np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1)).all()
+    assert ask(explore.open_model, shown)["images"] == 300  # the gallery stays what the map is computed from
+
+
+def test_a_colour_is_of_the_map_or_of_the_gallery(shown: Catalogue) -> None:
+    for of in ("rows", None, 3, ["map"]):
+        assert "of must be map or gallery" in explore.colour(shown, {"model": "tiny", "by": "label", "of": of})["error"]
+
+
+def test_a_row_is_drawn_at_its_own_posterior_mean(shown: Catalogue, table: pa.Table, bundle: Bundle) -> None:
+    means = matrix(table, "mean")
+    for index in (0, 499, 500, 1796):
+        answer = ask(explore.decode_row, shown, index=index)
+        assert answer["z"] == means[index].tolist()
+        assert answer["file"] == table["file"][index].as_py()
+        assert (picture(answer) == decode(bundle, torch.from_numpy(means[index])[None]).numpy()[:, 0]).all()
+        assert [answer["x"], answer["y"]] == [table["x"][index].as_py(), table["y"][index].as_py()]
+    for index in (1797, -1, 1.0, True, "0", None):
+        assert "index must be from 0 to 1796" in explore.decode_row(shown, {"model": "tiny", "index": index})["error"]
+
+
+def test_rows_are_coloured_by_label_score_latent_and_width(shown: Catalogue, table: pa.Table, bundle: Bundle) -> None:
+    by = unfiled(ask(explore.colour, shown, by="label"))
+    assert by["classes"] == [str(digit) for digit in range(10)]
+    assert [by["classes"][code] for code in by["codes"]] == table["label"].to_pylist()
+    assert unfiled(ask(explore.colour, shown, by="elbo"))["values"] == table["elbo"].to_pylist()
+    assert unfiled(ask(explore.colour, shown, by="z2"))["values"] == matrix(table, "mean")[:, 2].tolist()
+    alive = shown["tiny"].kl >= DEAD_KL
+    sigma = np.exp(matrix(table, "log_variance")[:, alive] / 2)
+    expected = sigma.prod(1) ** (1 / alive.sum())
+    assert unfiled(ask(explore.colour, shown, by="posterior width"))["values"] == pytest.approx(expected, rel=1e-4)
+    # What the gallery's images are called has nothing to do with the rows.
+    own = unfiled(ask(explore.colour, shown, by="label", of="gallery"))
+    assert bundle.gallery is not None
+    assert [own["classes"][code] for code in own["codes"]] == bundle.gallery.labels["label"].tolist()
+
+
+def found(catalogue: Catalogue, text: str) -> np.ndarray:
+    answer = ask(explore.find, catalogue, text=text)
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(answer["found"]), np.uint8), bitorder="little")
+    rows = len(catalogue["tiny"].encoded or []) or 300
+    assert not bits[rows:].any()
+    assert bits.sum() == answer["count"]
+    return bits[:rows].astype(bool)
+
+
+def test_a_word_finds_the_rows_whose_label_or_name_holds_it(shown: Catalogue, table: pa.Table) -> None:
+    names, labels = (np.array(table[name].to_pylist()) for name in ("file", "label"))
+    for text in ("7", "ROW 1", "row 12", "nothing"):
+        expected = [text.lower() in name.lower() or text in label for name, label in zip(names, labels, strict=True)]
+        assert (found(shown, text) == expected).all()
+    for text in ("", "x" * 201, 7, None):
+        assert "text must be a string of 1 to 200" in explore.find(shown, {"model": "tiny", "text": text})["error"]
+
+
+def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
+    rows = len(table)
+    more = {
+        "holes": pa.array([None if i % 3 else "a" for i in range(rows)], pa.string()),
+        "unique": pa.array([f"picture {i}" for i in range(rows)]),
+        "age": pa.array([None if i == 5 else i / 2 for i in range(rows)], pa.float64()),
+        "count": pa.array(range(rows), pa.int32()),
+    }
+    for name, column in more.items():
+        table = table.append_column(name, column)
+    path = tmp_path / "more.parquet"
+    pq.write_table(table, path, row_group_size=700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoded, "MOST_CLASSES", 1000)
+        opened = Encoded(path, bundle)
+        labels = opened.labels
+    assert "unique" not in labels
+    holes = labels["holes"]
+    assert isinstance(holes, encoded.Classes)
+    assert [holes.names[code] for code in holes.codes[:4]] == ["a", "", "", "a"]
+    age, count = labels["age"], labels["count"]
+    assert isinstance(age, encoded.Amounts)
+    assert isinstance(count, encoded.Amounts)
+    assert np.isnan(age.values[5])
+    assert count.values.tolist() == list(range(rows))
+    assert opened.find("picture 1796").nonzero()[0].tolist() == [1796]
+
+
+def test_what_is_no_file_of_this_models_encodings_is_refused(
+    bundle: Bundle, tiny_bundle: Path, table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "odd.parquet"
+    with pytest.raises(ValueError, match="is not a parquet file"):
+        Encoded(path, bundle)
+    (tmp_path / "notes.parquet").write_text("notes")
+    with pytest.raises(ValueError, match="is not a parquet file"):
+        Encoded(tmp_path / "notes.parquet", bundle)
+    far = pa.array(table["x"].to_numpy() + 100)
+    wide = pa.array([[0.0] * 9] * len(table), pa.list_(pa.float32(), 9))
+    for odd, error in (
+        (table.drop_columns(["mean", "y"]), "lacks mean, y. Write it with: latentscape encode tiny --data DATA --out"),
+        (table.slice(0, 0), "has no rows"),
+        (table.set_column(table.schema.get_field_index("x"), "x", far), "was written with another model or map than tiny has"),
+        (table.set_column(table.schema.get_field_index("mean"), "mean", wide), "has 9 latents, tiny 4"),
+    ):
+        pq.write_table(odd, path)
+        with pytest.raises(ValueError, match=error):
+            Encoded(path, bundle)
+    with pytest.raises(ValueError, match="--encodings belong to one model"):
+        Catalogue.of([str(tiny_bundle), "digits"], path)
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tiny_bundle), "--no-browser", "--encodings", str(path)])
+    assert "has 9 latents, tiny 4" in capsys.readouterr().err
+
+
+def test_without_encodings_there_are_no_rows(catalogue: Catalogue) -> None:
+    assert ask(explore.open_model, catalogue)["encoded"] is None
+    assert "was opened without --encodings" in explore.decode_row(catalogue, {"model": "tiny", "index": 0})["error"]
+    gallery = catalogue["tiny"].bundle.gallery
+    assert gallery is not None
+    assert (found(catalogue, "3") == (gallery.labels["label"] == "3")).all()
