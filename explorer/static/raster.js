@@ -1,5 +1,5 @@
-// The points of a map too large for Plotly's WebGL: all of them counted into pixels, in the colours of their classes, whenever the
-// axes move. What it costs depends on how many are in view, and on the canvas, and never piles up: it is drawn once a frame.
+// The points of a map too large for Plotly's WebGL: counted into pixels, in the colours of their classes, whenever the axes move.
+// Drawn at most once a frame, so that nothing piles up; while the hand moves some stand for all, and at rest all are drawn.
 
 import { frame } from "./frame.js";
 
@@ -7,13 +7,18 @@ const DOT = [1, 9]; // CSS pixels across, at least and at most
 const COVER = 340; // a dot is this wide, by the square root of the points in view: as Plotly's are
 const ALONE = 0.75; // opacity of a single dot where they are few
 const FAINT = 0.14; // and at least, where they are many
-const OTHERS = 0.04; // how much a point counts that is not of the chosen group
+const WHOLE = 16; // what a point counts where parts of one are counted
+const OTHERS = 1; // and one that is not of the chosen group
+const MOVING = 400_000; // points, evenly chosen, that stand for all while the hand moves
+const REST = 120; // ms without movement after which all are drawn
 const STEPS = 1024; // opacities that are told apart
 const THICK = 6; // overlaps beyond which nothing shines through any more
 
 export class Raster {
-  #sums = new Float32Array();
+  #sums = new Uint32Array(); // of each pixel: how much covers it, and that times red, green and blue
   #pixels = null;
+  #drawn = -Infinity; // when, by the page's clock
+  #timer = 0;
 
   /** `view()`: where the axes lie in the map's box, as LatentMap.view() tells it; null before there are any. */
   constructor(canvas, view) {
@@ -24,7 +29,7 @@ export class Raster {
   open(cells) {
     Object.assign(this, { cells, shades: null, weights: null });
     this.canvas.hidden = cells === null;
-    this.#sums = new Float32Array();
+    this.#sums = new Uint32Array(); // of each pixel: how much covers it, and that times red, green and blue
     this.#pixels = null;
   }
 
@@ -37,7 +42,8 @@ export class Raster {
 
   /** Let the points of a group stand out: a byte for each, or null for none. */
   select(mask) {
-    this.weights = mask && Float32Array.from(this.cells.order, (point) => (mask[point] ? 1 : OTHERS));
+    this.weights = mask && new Uint8Array(mask.length);
+    if (mask) for (let i = 0; i < mask.length; i++) this.weights[i] = mask[this.cells.order[i]] ? WHOLE : OTHERS;
     this.redraw();
   }
 
@@ -48,6 +54,9 @@ export class Raster {
   }
 
   #draw() {
+    const moving = performance.now() - this.#drawn < REST;
+    this.#drawn = performance.now();
+    clearTimeout(this.#timer);
     const view = this.view();
     if (!view || !this.cells || !this.shades) return;
     const { canvas } = this;
@@ -61,65 +70,87 @@ export class Raster {
     const runs = [...this.cells.box(view.x, view.x + view.width / view.scale, view.y - view.height / view.scale, view.y)];
     const inView = runs.reduce((sum, [from, to]) => sum + to - from, 0);
     const size = Math.max(DOT[0], Math.min(DOT[1], COVER / Math.sqrt(inView))) * view.ratio;
-    this.#add(runs, view, width, height, size);
-    this.#shade(width, height);
+    const stride = moving ? Math.ceil(inView / MOVING) : 1;
+    if (stride > 1) this.#timer = setTimeout(() => this.redraw(), REST);
+    this.#add(runs, view, width, height, size, stride);
+    this.#shade(width, height, size > 1 || this.weights ? WHOLE : 1);
     canvas.getContext("2d").putImageData(this.#pixels, 0, 0);
   }
 
   /** Add up, for each pixel, how much of dots covers it, and of which colours. Around the canvas there is room for half a dot. */
-  #add(runs, view, width, height, size) {
+  #add(runs, view, width, height, size, stride) {
     const reach = (this.reach = Math.max(0, Math.ceil((size - 1) / 2)));
     const [across, down] = [width + 2 * reach, height + 2 * reach];
     const { offsets, cover } = stamp(size, reach, across);
     if (this.#sums.length === 4 * across * down) this.#sums.fill(0);
-    else this.#sums = new Float32Array(4 * across * down);
+    else this.#sums = new Uint32Array(4 * across * down);
+    // Colours that are not shown weigh nothing.
+    const colours = Int32Array.from(this.colours.flatMap((rgb, shade) => ((this.shown?.(shade) ?? true) ? [1, ...rgb] : [0, 0, 0, 0])));
+    const scale = view.scale * view.ratio;
+    const frame = { across, down, scale, left: view.x - reach / scale, top: view.y + reach / scale };
+    for (const [from, to] of runs) {
+      if (offsets.length === 1) this.#specks(from, to, stride, colours, frame);
+      else this.#dots(from, to, colours, frame, offsets, cover);
+    }
+  }
+
+  /** Points of one pixel: the many. */
+  #specks(from, to, stride, colours, { across, down, scale, left, top }) {
+    const { x, y } = this.cells;
+    const { shades, weights } = this;
+    const sums = this.#sums;
+    for (let i = from; i < to; i += stride) {
+      const column = (x[i] - left) * scale;
+      const row = (top - y[i]) * scale;
+      if (!(column >= 0 && row >= 0 && column < across && row < down)) continue;
+      const weight = weights === null ? 1 : weights[i];
+      const shade = 4 * shades[i];
+      const o = 4 * (Math.imul(row, across) + (column | 0));
+      sums[o] += weight * colours[shade];
+      sums[o + 1] += weight * colours[shade + 1];
+      sums[o + 2] += weight * colours[shade + 2];
+      sums[o + 3] += weight * colours[shade + 3];
+    }
+  }
+
+  #dots(from, to, colours, { across, down, scale, left, top }, offsets, cover) {
     const { x, y } = this.cells;
     const { shades, weights } = this;
     const sums = this.#sums;
     const end = sums.length;
-    const colours = new Float32Array(this.colours.flat());
-    const shown = Uint8Array.from(this.colours, (_, shade) => (this.shown?.(shade) ?? true ? 1 : 0));
-    const scale = view.scale * view.ratio;
-    const [left, top] = [view.x, view.y];
-    for (const [from, to] of runs) {
-      for (let i = from; i < to; i++) {
-        const shade = shades[i];
-        if (!shown[shade]) continue;
-        const column = Math.floor((x[i] - left) * scale);
-        const row = Math.floor((top - y[i]) * scale);
-        if (column < -reach || row < -reach || column >= width + reach || row >= height + reach) continue;
-        const weight = weights ? weights[i] : 1;
-        const red = colours[3 * shade];
-        const green = colours[3 * shade + 1];
-        const blue = colours[3 * shade + 2];
-        const at = (row + reach) * across + column + reach;
-        for (let j = 0; j < offsets.length; j++) {
-          const o = 4 * (at + offsets[j]);
-          if (o < 0 || o >= end) continue;
-          const part = weight * cover[j];
-          sums[o] += part;
-          sums[o + 1] += part * red;
-          sums[o + 2] += part * green;
-          sums[o + 3] += part * blue;
-        }
+    for (let i = from; i < to; i++) {
+      const column = (x[i] - left) * scale;
+      const row = (top - y[i]) * scale;
+      if (!(column >= 0 && row >= 0 && column < across && row < down)) continue;
+      const weight = weights === null ? WHOLE : weights[i];
+      const shade = 4 * shades[i];
+      const at = (row | 0) * across + (column | 0);
+      for (let j = 0; j < offsets.length; j++) {
+        const o = 4 * (at + offsets[j]);
+        if (o < 0 || o >= end) continue;
+        const part = Math.round(weight * cover[j]);
+        sums[o] += part * colours[shade];
+        sums[o + 1] += part * colours[shade + 1];
+        sums[o + 2] += part * colours[shade + 2];
+        sums[o + 3] += part * colours[shade + 3];
       }
     }
   }
 
   /** Each pixel's mean colour, the more opaque the more covers it; where dots crowd, each counts for less, so that density shows. */
-  #shade(width, height) {
+  #shade(width, height, whole) {
     const sums = this.#sums;
     let [covered, all] = [0, 0];
     for (let o = 0; o < sums.length; o += 4) {
       if (sums[o] === 0) continue;
-      covered += 1;
+      covered += whole;
       all += sums[o];
     }
     const each = Math.min(-Math.log(1 - ALONE), (1.2 * covered) / all);
     const opacity = new Uint8Array(STEPS);
     for (let i = 0; i < STEPS; i++) opacity[i] = Math.round(255 * (1 - Math.exp((-THICK * i) / (STEPS - 1))));
-    const step = (each * (STEPS - 1)) / THICK;
-    const faint = 255 * FAINT;
+    const step = (each * (STEPS - 1)) / (THICK * whole);
+    const faint = (255 * FAINT) / whole;
     const pixels = new Uint32Array(this.#pixels.data.buffer); // of little-endian bytes red, green, blue, opacity
     const reach = this.reach;
     for (let row = 0, i = 0; row < height; row++) {
@@ -130,8 +161,9 @@ export class Raster {
           pixels[i] = 0;
           continue;
         }
-        const alpha = Math.max(opacity[Math.min(STEPS - 1, Math.floor(sum * step))], faint * Math.min(1, sum));
-        pixels[i] = (alpha << 24) | (Math.round(sums[o + 3] / sum) << 16) | (Math.round(sums[o + 2] / sum) << 8) | Math.round(sums[o + 1] / sum);
+        const alpha = Math.max(opacity[Math.min(STEPS - 1, (sum * step) | 0)], faint * Math.min(whole, sum));
+        const part = 1 / sum;
+        pixels[i] = (alpha << 24) | ((sums[o + 3] * part + 0.5) << 16) | ((sums[o + 2] * part + 0.5) << 8) | (sums[o + 1] * part + 0.5);
       }
     }
   }

@@ -10,7 +10,7 @@ Method: one explorer, a fresh browser for each round, 1440x900; figures are medi
 visible_s          from navigation to the first task after the frame in which the raster held points, by the page's own clock
 zoom, pan          three seconds of input at 60 Hz, wheel in and out around the middle, then a drag in circles: time between the
                    frames the page drew (median_ms, p95_ms), rasters drawn per second, and `backlog_ms`, from the last input
-                   until nothing more was drawn
+                   until nothing more was drawn: with the one raster of all points that comes 120 ms after the hand has stopped
 lasso              a loop of 60 corners around half the points: from letting go to the count on the page, and the count beside
                    NumPy's, of the same corners over the file's own places (`exact`)
 search_ms          from the last key to the count on the page, of a word that a tenth of the points are found by
