@@ -1,5 +1,6 @@
 """The commands that make a model or change one: `train` with its `recipes`, `project`, `calibrate`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +86,12 @@ def train(
         f"{figures['active_units']} of {bundle.architecture.latents} latents active.\n"
         f"Saved in {out}. Walk through it:  latentscape explore {out}"
     )
+    if bundle.map is not None:
+        here, file = shlex.quote(str(out)), shlex.quote(f"{out}.parquet")
+        print(
+            f"All of its images on the map:  latentscape encode {here} --data {shlex.quote(data)} --out {file} && "
+            f"latentscape explore {here} --encodings {file}"
+        )
 
 
 def recipe_options(context: typer.Context) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from PIL import Image
 import core
 from core.architecture import LIKELIHOODS, NETWORKS
 from core.images import to_png
+from explorer.catalogue import Catalogue
 from explorer.cli import app, main
 from explorer.describe import decode, describe
 
@@ -99,6 +101,11 @@ def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path
         status, out, err = call("train", tmp_path / "set.npz", "--out", tmp_path / name, *options, "--name", "n", "--seed", 5)
         assert status == 0, err
         assert "of 3 latents active" in out
+    # What it says to do next can be done.
+    encode, explore = (shlex.split(line) for line in out.rpartition("on the map:")[2].split("&&"))
+    assert "90 images in" in call(*encode[1:])[1]
+    assert explore[:2] == ["latentscape", "explore"]
+    assert len(Catalogue.of([explore[2]], Path(explore[4]))["n"].encoded or []) == 90
     for file in ("model.safetensors", "gallery.parquet"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     bundle = core.load(tmp_path / "a")
