@@ -133,6 +133,8 @@ class Exhibit:
         if self.bundle.gallery is None:
             raise ValueError(f"{self.name} has no gallery to colour.")
         encoded = self.encoded if of == "map" else None
+        if (name, encoded is None) in self._columns:
+            return self._columns[name, encoded is None]
         with self._columning:
             known = self._columns.get((name, encoded is None))
             if known is None:
@@ -247,7 +249,7 @@ class Catalogue:
         if encodings is not None:
             (name,) = catalogue.names
             catalogue._encodings[name] = encodings
-            catalogue[name]  # what is wrong with the file is said at once
+            catalogue[name].describe()  # what is wrong with the file is said at once
         return catalogue
 
     def add(self, path: Path) -> str:

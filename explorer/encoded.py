@@ -5,7 +5,7 @@ posterior mean is read from the file when somebody asks for it, so that a millio
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -38,9 +38,9 @@ class Encoded:
     def __init__(self, path: Path, bundle: core.Bundle) -> None:
         self.path = path
         try:
+            self.changed = path.stat().st_mtime_ns
             with pq.ParquetFile(path) as file:
                 self.metadata, self.schema = file.metadata, file.schema_arrow
-            self.changed = path.stat().st_mtime_ns
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"--encodings {path} is not a parquet file that can be read: {error}.") from error
         again = f"Write it with: latentscape encode {bundle.name} --data DATA --out {path}"
@@ -76,9 +76,9 @@ class Encoded:
         for name in [*(name for name in self.schema.names if name not in OWN), *SCORES]:
             if name not in self.schema.names:
                 continue
-            if not self._is_text(name):
+            if self._is(name, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean):
                 found[name] = Amounts(self._numbers(name))
-            elif len((classes := self._classes(name)).names) <= MOST_CLASSES:
+            elif self._is_text(name) and (classes := self._classes(name)) is not None:
                 found[name] = classes
         return found
 
@@ -96,7 +96,7 @@ class Encoded:
         if type(row) is not int or not 0 <= row < len(self):
             raise ValueError(f"index must be from 0 to {len(self) - 1}; got {row!r:.100}.")
         group = bisect_right(self.starts, row) - 1
-        names, means = read_group(self.path, self.changed, group)
+        names, means = read_group(self._unchanged(), self.changed, group)
         return str(names[row - self.starts[group]]), means[row - self.starts[group]][None]
 
     def find(self, text: str) -> np.ndarray:
@@ -114,28 +114,41 @@ class Encoded:
 
     def _parts(self, name: str) -> Iterator[pa.Array]:
         """A column, some rows at a time. The file is opened anew: several visitors ask at once."""
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(self._unchanged()) as file:
             for batch in file.iter_batches(batch_size=1 << 16, columns=[name]):
                 yield batch.column(0)
 
-    def _is_text(self, name: str) -> bool:
+    def _unchanged(self) -> Path:
+        """The file, still the one that was opened; ValueError where it is not."""
+        if not self.path.exists() or self.path.stat().st_mtime_ns != self.changed:
+            raise ValueError("the file of encodings has changed or is gone: start the explorer again.")
+        return self.path
+
+    def _is(self, name: str, *kinds: Callable[[pa.DataType], bool]) -> bool:
         kind = self.schema.field(name).type
-        return pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind)
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        return any(each(kind) for each in kinds)
+
+    def _is_text(self, name: str) -> bool:
+        return self._is(name, pa.types.is_string, pa.types.is_large_string)
 
     def _numbers(self, name: str) -> np.ndarray:
         parts = [part.cast(pa.float32()).to_numpy(zero_copy_only=False) for part in self._parts(name)]
         return np.concatenate([np.empty(0, np.float32), *parts])
 
-    def _classes(self, name: str) -> Classes:
+    def _classes(self, name: str) -> Classes | None:
+        """A column of text; None where it has too many classes."""
         encoded = pa.chunked_array([part.cast(pa.string()).dictionary_encode() for part in self._parts(name)])
         whole = pa.concat_arrays(encoded.unify_dictionaries().chunks)
         assert isinstance(whole, pa.DictionaryArray)
-        names = np.array([*whole.dictionary.to_pylist(), ""])  # the last is for rows without this label
+        if len(whole.dictionary) > MOST_CLASSES:
+            return None
+        names = np.array([*whole.dictionary.to_pylist(), ""], object)  # the last is for rows without this label
         order = np.argsort(names, kind="stable")
         rank = np.argsort(order, kind="stable")
         codes = rank[whole.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)]
         used = np.bincount(codes, minlength=len(names)) > 0
-        return Classes(names[order][used].tolist(), (np.cumsum(used) - 1)[codes])
+        return Classes(names[order][used].tolist(), (np.cumsum(used) - 1)[codes].astype(np.uint16))
 
 
 @lru_cache(maxsize=8)

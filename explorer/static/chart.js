@@ -15,9 +15,11 @@ import { Touch } from "./touch.js";
 import { Walk } from "./walk.js";
 
 export class Chart {
+  #turn = 0; // of colours that were asked for
+
   /**
    * `on.follow(at)` gives the answer at a place, `on.width()` says how many may be under way; `on.look(answer, caption, at)`
-   * when one is looked at, `on.leave()` when none is any more, `on.click(at, pin)` when one is chosen.
+   * when one is looked at, `on.leave()` when none is any more, `on.click(at, pin)` when one is chosen, `on.say(text)` what failed.
    */
   constructor(ui, show, on) {
     Object.assign(this, { ui, on });
@@ -50,9 +52,12 @@ export class Chart {
     const { ui } = this;
     const { map, labels, latents, shape, encoded } = model.description;
     Object.assign(this, { model, server, file });
+    this.map.opening = true;
     this.group.clear();
     ui["map-empty"].hidden = map !== null;
+    for (const tool of [ui["colour-by"], ui.lasso, ui.find]) tool.disabled = true;
     if (!map) {
+      ui["map-note"].textContent = "";
       ui["map-empty"].textContent = "This model has no gallery, so it has no map. The sliders work.";
       this.map.close();
       return null;
@@ -75,6 +80,8 @@ export class Chart {
     this.lens.open(shape, this.map.sprite);
     this.manifold.open(model);
     await this.#show(values, names[0]);
+    if (model.closed) return null;
+    for (const tool of [ui["colour-by"], ui.lasso, ui.find]) tool.disabled = false;
     const named = encoded ? gallery : values;
     return named?.classes ? named : null;
   }
@@ -96,8 +103,15 @@ export class Chart {
 
   async #recolour() {
     const { model, ui } = this;
-    const values = await this.#column(ui["colour-by"].value);
-    if (!model.closed) await this.#show(values, ui["colour-by"].selectedOptions[0].textContent);
+    const turn = ++this.#turn;
+    const { value, textContent } = ui["colour-by"].selectedOptions[0];
+    const wanted = () => turn === this.#turn && !model.closed;
+    try {
+      const values = await this.#column(value);
+      if (wanted()) await this.#show(values, textContent);
+    } catch (error) {
+      if (wanted()) this.on.say(`The map has no such colours: ${error.message}.`);
+    }
   }
 
   #hover(at) {
@@ -109,7 +123,7 @@ export class Chart {
     if (answer.error) return;
     const dot = at.index >= 0;
     const what = dot ? (this.map.label(at.index) ?? answer.file ?? `image ${at.index}`) : `nearest dot ${answer.gap.toFixed(2)} away`;
-    frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : this.model.projection.trust(answer.gap)));
+    frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : (this.model.projection?.trust(answer.gap) ?? 1)));
     this.on.look(answer, dot ? `preview: this dot${answer.file ? `, ${answer.file}` : ""}` : `preview: this place, ${what}`, at);
   }
 

@@ -51,6 +51,7 @@ class Explore {
       width,
       look: (answer, caption, at) => this.#look(answer, caption, at),
       leave: () => this.current.restore(),
+      say: (text) => this.#say(text),
       click: (at, pin) => (pin ? this.#pin(at) : this.go(at)),
     });
     this.current = new Current(this.ui, this.chart.map);
@@ -129,15 +130,17 @@ class Explore {
 
   async #openMap(model) {
     try {
-      this.current.labels = await this.chart.open(model, this.server, this.file, this.plotly);
-      if (model.closed || !model.projection) return;
+      const labels = await this.chart.open(model, this.server, this.file, this.plotly);
+      if (model.closed) return;
+      this.current.labels = labels;
+      if (!model.projection) return;
       this.pad.colour(this.current.labels);
       this.morph.trace();
       this.#mark();
       await this.chart.map.sprite.ready;
       this.current.redraw();
     } catch (error) {
-      this.#say(`The map could not be drawn: ${error.message}.`);
+      if (!model.closed) this.#say(`The map could not be drawn: ${error.message}.`);
     }
   }
 
@@ -269,7 +272,7 @@ class Explore {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input[type=search]")) return;
     if (event.key.toLowerCase() === "p") this.#pin();
     else if (event.key === "Escape") this.morph.unpin();
   }

@@ -19,7 +19,7 @@ export class Group {
     ui.ungroup.addEventListener("click", () => this.clear());
     ui.map.addEventListener("keydown", (event) => {
       if (event.key.toLowerCase() === "l" && !event.ctrlKey && !event.metaKey && !event.altKey) this.lasso.take(!map.lassoing);
-      else if (event.key === "Escape" && this.mask) this.clear();
+      else if (event.key === "Escape" && !ui.group.hidden) this.clear();
       else return;
       event.preventDefault();
       event.stopPropagation();
@@ -58,11 +58,13 @@ export class Group {
   async #look(word) {
     if (!word) return this.clear();
     const turn = ++this.#turn;
-    const answer = await this.find(word);
+    const answer = await this.find(word).catch(() => null);
     if (turn !== this.#turn) return;
     this.overlay.loop(null);
     this.word = word;
     if (answer?.found === undefined) {
+      this.mask = null;
+      this.map.select(null);
       this.ui.group.hidden = false;
       write(this.ui["group-count"], answer?.error ?? "The server did not answer.");
       write(this.ui["group-parts"], "");

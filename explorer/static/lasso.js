@@ -17,7 +17,7 @@ export class Lasso {
     const listen = (target, name, act) => target.addEventListener(name, (event) => map.lassoing && act(event), { capture: true, passive: false });
     listen(map.element, "pointerdown", (event) => this.#press(event));
     listen(window, "pointermove", (event) => this.#move(event));
-    listen(window, "pointerup", () => this.#close());
+    listen(window, "pointerup", (event) => event.pointerId === this.#last?.pointerId && this.#close());
     listen(window, "pointercancel", () => this.#drop());
     // Plotly hears these; it would pan.
     for (const name of ["mousedown", "touchstart"]) listen(map.element, name, (event) => event.target.closest(".draglayer") && event.stopPropagation());
@@ -38,9 +38,10 @@ export class Lasso {
   }
 
   #move(event) {
-    if (!this.#corners) return;
+    if (!this.#corners || event.pointerId !== this.#last.pointerId) return;
     // All that the hand did since the last frame: a fast one would cut corners.
-    for (const each of event.getCoalescedEvents?.() ?? [event]) {
+    const all = event.getCoalescedEvents?.() ?? [];
+    for (const each of all.length ? all : [event]) {
       const far = Math.hypot(each.clientX - this.#last.clientX, each.clientY - this.#last.clientY);
       if (far < STEP) continue;
       this.#travelled += far;

@@ -26,7 +26,9 @@ const AXES = { umap: ["UMAP 1", "UMAP 2"], pca: ["first principal direction", "s
 export class LatentMap {
   points = new Float32Array(); // x, y pairs
   lassoing = false; // whether dragging draws a loop
+  opening = false; // whether the points are those of a model that is left
   #classOf = null;
+  #classes = [];
   #coloured = [];
   #group = null; // a byte for each point, where some of them stand out
   #down = null;
@@ -52,6 +54,7 @@ export class LatentMap {
     });
     listen(element, "pointerleave", () => this.#leave());
     listen(element, "pointerdown", (event) => this.#press(event), true);
+    listen(window, "pointermove", (event) => this.#stray(event), true);
     listen(window, "pointerup", (event) => this.#up(event), true);
     new MutationObserver(() => this.#restyle()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
     new ResizeObserver(() => this.drawn && window.Plotly.Plots.resize(element)).observe(element);
@@ -75,12 +78,12 @@ export class LatentMap {
 
   /** Whether a point is shown: its class may be switched off in the legend. */
   visible(index) {
-    return !this.#classOf || this.element.data[this.#classOf[index]].visible !== "legendonly";
+    return !this.#classOf || this.#isShown(this.#classOf[index]);
   }
 
   /** The class of a point, where the map is coloured by classes. */
   label(index) {
-    return this.#classOf ? this.element.data[this.#classOf[index]].name : null;
+    return this.#classOf ? this.#classes[this.#classOf[index]] : null;
   }
 
   /** Take a model's thumbnails, and the places (x, y pairs) of the points to show; `plotly` is settled once it is there. */
@@ -92,7 +95,8 @@ export class LatentMap {
     this.cells = new Cells(points);
     this.large = this.cells.size > MOST;
     this.raster.open(this.large ? this.cells : null);
-    this.#classOf = this.#group = null;
+    this.#classOf = this.#group = this.range = null;
+    this.opening = false;
   }
 
   /** No map: a model without a gallery. */
@@ -101,6 +105,7 @@ export class LatentMap {
     this.points = new Float32Array();
     this.cells = new Cells(this.points);
     this.raster.open(null);
+    this.large = this.opening = false;
     this.sprite = this.#place = null;
     this.followed = false;
     this.marker.hidden = true;
@@ -110,14 +115,17 @@ export class LatentMap {
   async colour(by, name) {
     this.#coloured = [by, name];
     this.#classOf = by.classes ? by.codes : null;
+    this.#classes = by.classes ?? [];
     if (this.large) this.data = by.classes ? this.#classRaster(by) : this.#amountRaster(by.values, name);
     else this.data = by.classes ? this.#classTraces(by) : [this.#amountTrace(by.values, name)];
     const { classes } = by;
     this.names = classes?.length > FEW && classes.length <= MANY ? members(by, SOME).map((some, code) => this.#name(classes[code], some)) : [];
     this.legend = classes?.length > 1 && classes.length <= FEW;
     // The points need no axes: they are there before Plotly, which takes a second to start.
-    if (this.large) this.raster.redraw((shade) => !this.drawn || !this.#classOf || this.element.data[shade].visible !== "legendonly");
+    if (this.large) this.raster.redraw((shade) => this.#isShown(shade));
+    const { points } = this;
     await this.plotly;
+    if (points !== this.points) return; // another model is open
     await window.Plotly.react(this.element, this.data, this.#layout(), {
       responsive: false,
       scrollZoom: true,
@@ -141,9 +149,14 @@ export class LatentMap {
   /** Which of the visible points lie in a polygon of [x, y] corners: a byte each. */
   inside(corners) {
     const mask = this.cells.inside(corners);
-    const shown = this.#classOf && this.element.data.map(({ visible }) => visible !== "legendonly");
+    const shown = this.#classOf && this.#classes.map((_, code) => this.#isShown(code));
     if (shown?.includes(false)) for (let i = 0; i < mask.length; i++) if (!shown[this.#classOf[i]]) mask[i] = 0;
     return mask;
+  }
+
+  /** Whether a class is shown: only those of a legend can be switched off. */
+  #isShown(code) {
+    return !this.legend || !this.#classOf || this.element.data?.[code]?.visible !== "legendonly";
   }
 
   /** Let a group of points stand out, a byte for each point; null lets none. */
@@ -211,7 +224,8 @@ export class LatentMap {
   #classRaster(by) {
     const colours = palette(by.classes);
     this.raster.colour(by.codes, colours.map(rgb));
-    const legend = by.classes.map((name, code) => ({ type: "scatter", mode: "markers", x: [null], y: [null], name, marker: { color: colours[code], size: 9 } }));
+    const named = by.classes.length <= FEW ? by.classes : [];
+    const legend = named.map((name, code) => ({ type: "scatter", mode: "markers", x: [null], y: [null], name, marker: { color: colours[code], size: 9 } }));
     return [...legend, this.#frame({})];
   }
 
@@ -245,7 +259,8 @@ export class LatentMap {
     const ink = colour("--body-text-color");
     const [first, second] = AXES[this.method];
     const early = this.large ? this.#early() : null;
-    const { x, y } = early ? this.#whole(early.width, early.height) : {};
+    // Once for each map: with another range Plotly would think that nobody had zoomed.
+    if (early?.width > 0 && early.height > 0) this.range ??= this.#whole(early.width, early.height);
     const axis = (text) => ({ title: { text, standoff: 4, font: { size: 11 } }, showticklabels: this.method !== "umap", zeroline: false, showgrid: this.method !== "umap", gridcolor: colour("--border-color-primary"), tickfont: { size: 10 } });
     return {
       uirevision: `${this.method} ${this.cells.size}`,
@@ -258,9 +273,9 @@ export class LatentMap {
       showlegend: this.legend,
       annotations: this.names,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemsizing: "constant", font: { size: 11 } },
-      xaxis: { ...axis(first), ...(early && { range: x }) },
+      xaxis: { ...axis(first), ...(this.range && { range: this.range.x }) },
       // One unit is as long on both axes: distances on the map mean the same in every direction.
-      yaxis: { ...axis(second), scaleanchor: "x", ...(early && { range: y }) },
+      yaxis: { ...axis(second), scaleanchor: "x", ...(this.range && { range: this.range.y }) },
     };
   }
 
@@ -277,7 +292,7 @@ export class LatentMap {
 
   /** Where on the map a pointer is; null outside the axes. */
   at(event) {
-    if (!this.drawn) return null;
+    if (!this.drawn || this.opening) return null;
     const { xaxis, yaxis } = this.element._fullLayout;
     const box = this.element.getBoundingClientRect();
     const px = event.clientX - box.left - xaxis._offset;
@@ -311,10 +326,16 @@ export class LatentMap {
     this.element.focus({ preventScroll: true });
   }
 
+  /** A click stays where it began: what comes back to there, from a pan or a loop, is none. */
+  #stray(event) {
+    if (this.#down && Math.hypot(event.clientX - this.#down[0], event.clientY - this.#down[1]) > STILL) this.#down = null;
+  }
+
   #up(event) {
+    this.#stray(event);
     const down = this.#down;
     this.#down = null;
-    if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > STILL) return;
+    if (!down) return;
     const at = this.at(event);
     if (at) this.on.click(at, event.shiftKey);
   }

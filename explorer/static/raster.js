@@ -9,7 +9,7 @@ const ALONE = 0.75; // opacity of a single dot where they are few
 const FAINT = 0.14; // and at least, where they are many
 const WHOLE = 16; // what a point counts where parts of one are counted
 const OTHERS = 1; // and one that is not of the chosen group
-const MOVING = 400_000; // points, evenly chosen, that stand for all while the hand moves
+const MOVING = 400_000; // pixels of dots, evenly chosen, that stand for all while the hand moves
 const REST = 120; // ms without movement after which all are drawn
 const STEPS = 1024; // opacities that are told apart
 const THICK = 6; // overlaps beyond which nothing shines through any more
@@ -28,8 +28,10 @@ export class Raster {
   /** Take points that have been sorted into Cells; null for none. */
   open(cells) {
     Object.assign(this, { cells, shades: null, weights: null });
+    clearTimeout(this.#timer);
     this.canvas.hidden = cells === null;
-    this.#sums = new Uint32Array(); // of each pixel: how much covers it, and that times red, green and blue
+    this.canvas.width = 0;
+    this.#sums = new Uint32Array();
     this.#pixels = null;
   }
 
@@ -70,7 +72,8 @@ export class Raster {
     const runs = [...this.cells.box(view.x, view.x + view.width / view.scale, view.y - view.height / view.scale, view.y)];
     const inView = runs.reduce((sum, [from, to]) => sum + to - from, 0);
     const size = Math.max(DOT[0], Math.min(DOT[1], COVER / Math.sqrt(inView))) * view.ratio;
-    const stride = moving ? Math.ceil(inView / MOVING) : 1;
+    const pixels = Math.max(1, size ** 2); // of a dot
+    const stride = moving ? Math.ceil((inView * pixels) / MOVING) : 1;
     if (stride > 1) this.#timer = setTimeout(() => this.redraw(), REST);
     this.#add(runs, view, width, height, size, stride);
     this.#shade(width, height, size > 1 || this.weights ? WHOLE : 1);
@@ -90,7 +93,7 @@ export class Raster {
     const frame = { across, down, scale, left: view.x - reach / scale, top: view.y + reach / scale };
     for (const [from, to] of runs) {
       if (offsets.length === 1) this.#specks(from, to, stride, colours, frame);
-      else this.#dots(from, to, colours, frame, offsets, cover);
+      else this.#dots(from, to, stride, colours, frame, offsets, cover);
     }
   }
 
@@ -113,12 +116,12 @@ export class Raster {
     }
   }
 
-  #dots(from, to, colours, { across, down, scale, left, top }, offsets, cover) {
+  #dots(from, to, stride, colours, { across, down, scale, left, top }, offsets, cover) {
     const { x, y } = this.cells;
     const { shades, weights } = this;
     const sums = this.#sums;
     const end = sums.length;
-    for (let i = from; i < to; i++) {
+    for (let i = from; i < to; i += stride) {
       const column = (x[i] - left) * scale;
       const row = (top - y[i]) * scale;
       if (!(column >= 0 && row >= 0 && column < across && row < down)) continue;

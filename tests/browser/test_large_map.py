@@ -199,6 +199,27 @@ def test_a_map_of_ordinary_size_has_the_same_tools(visit, pixels) -> None:
     page.locator("#map").focus()
     page.keyboard.press("Escape")
     expect(page.locator("#group")).to_be_hidden()
+    # Letters in a search are letters.
+    page.locator("#find").press_sequentially("pullover")
+    expect(page.locator("#group-parts")).to_have_text("Pullover 100 %")
+    expect(page.locator("#morph")).to_be_hidden()
+    page.click("#ungroup")
+    # A loop that ends where it began is no click.
+    before = pixels(page, "#decoded")
+    box = page.locator("#map .nsewdrag").bounding_box()
+    start = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.click("#lasso")
+    page.mouse.move(*start)
+    page.mouse.down()
+    for across, down in ((90, 0), (90, 90), (0, 90), (2, 1)):
+        page.mouse.move(start[0] + across, start[1] + down)
+    page.mouse.up()
+    expect(page.locator("#group")).to_be_visible()
+    page.mouse.move(5, 5)
+    settled(page)
+    assert (pixels(page, "#decoded") == before).all()
+    page.click("#ungroup")
+    page.locator("#map").focus()
     # A click is a click, also with the lasso in hand.
     page.keyboard.press("l")
     expect(page.locator("#lasso")).to_have_attribute("aria-pressed", "true")

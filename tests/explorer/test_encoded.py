@@ -1,6 +1,7 @@
 """Laws of encoded images on the map: each row lies where its file says, is drawn at its own mean and found by its name."""
 
 import base64
+import os
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,34 @@ def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Tab
     assert np.isnan(age.values[5])
     assert count.values.tolist() == list(range(rows))
     assert opened.find("picture 1796").nonzero()[0].tolist() == [1796]
+
+
+def test_a_dataframe_tools_kinds_of_columns_are_taken_or_left_out(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
+    at = table.schema.get_field_index("label")
+    table = table.set_column(at, "label", table["label"].cast(pa.large_string()))
+    table = table.set_column(0, "file", table["file"].cast(pa.large_string()))
+    table = table.append_column("when", pa.array([0] * len(table), pa.timestamp("s")))
+    table = table.append_column("box", pa.array([[1, 2]] * len(table)))
+    table = table.append_column("good", pa.array([True] * len(table)))
+    pq.write_table(table, tmp_path / "frame.parquet")
+    opened = Encoded(tmp_path / "frame.parquet", bundle)
+    assert set(opened.labels) == {"label", "good", "log_likelihood", "kl", "elbo"}
+    assert opened.find("row 1796").sum() == 1
+
+
+def test_a_file_that_changes_or_goes_is_told_of(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
+    path = tmp_path / "mine.parquet"
+    pq.write_table(table, path)
+    opened = Encoded(path, bundle)
+    opened.row(0)
+    pq.write_table(table.slice(100), path)
+    os.utime(path, ns=(0, 0))
+    for ask_again in (lambda: opened.row(0), lambda: opened.find("7"), lambda: opened.latent(0)):
+        with pytest.raises(ValueError, match="has changed or is gone"):
+            ask_again()
+    path.unlink()
+    with pytest.raises(ValueError, match="has changed or is gone"):
+        opened.row(0)
 
 
 def test_what_is_no_file_of_this_models_encodings_is_refused(
