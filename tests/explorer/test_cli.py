@@ -97,6 +97,7 @@ def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path
     """From an .npz file, with named classes, a Gaussian likelihood and a map."""
     np.savez(tmp_path / "set.npz", images=digits.images[:90, 0].numpy(), labels=np.arange(90) % 2)
     options = ("--network", "mlp", "--likelihood", "gaussian", "--latents", 3, "--epochs", 2, "--label-names", "cat, dog")
+    out = ""
     for name in "ab":
         status, out, err = call("train", tmp_path / "set.npz", "--out", tmp_path / name, *options, "--name", "n", "--seed", 5)
         assert status == 0, err
