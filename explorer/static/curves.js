@@ -1,6 +1,6 @@
 // The curves of a run, drawn by Plotly: log-likelihood and ELBO, the KL under the same axis, and the KL of each latent.
 
-import { CLASSES } from "./map.js";
+import { CLASSES } from "./colours.js";
 
 const [TRAINED, HELD_OUT, , GREY] = CLASSES;
 

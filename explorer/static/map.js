@@ -2,15 +2,10 @@
 // Pointer, nearest point and marker are ours.
 
 import { Cells } from "./cells.js";
-import { ends } from "./columns.js";
+import { palette, rgb, scale, shades } from "./colours.js";
 import { Sprite } from "./picture.js";
 import { Raster } from "./raster.js";
 
-// Petroff, 2021, arXiv 2107.02270: ten colours told apart with any colour vision, on light and dark.
-export const CLASSES = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"];
-const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
-const UNKNOWN = "#94a4a2"; // where there is no amount
-const SHADES = 256; // of an amount
 const MOST = 20_000; // points that Plotly's WebGL moves at frame rate
 const FEW = 20; // classes that a legend has room for; more are named on the map itself
 const MANY = 150; // classes beyond which names would cover the map
@@ -18,7 +13,6 @@ const MARGIN = { l: 34, r: 8, t: 4, b: 30 }; // CSS pixels around the axes
 const LEGEND = 41; // above them, where there is one, of a single row
 const AIR = 1.14; // the axes' length, by that of what is on them
 const SOME = 500; // members of a class that tell where its name goes
-const COLOUR = /^#[0-9a-f]{6}$/i;
 const NEAR = 9; // pixels within which the pointer is on a point
 const STILL = 5; // pixels a click may travel
 const AXES = { umap: ["UMAP 1", "UMAP 2"], pca: ["first principal direction", "second principal direction"], latents: ["first latent", "second latent"] };
@@ -231,9 +225,7 @@ export class LatentMap {
 
   #amountRaster(values, name) {
     const shown = scale(values, name);
-    const step = (SHADES - 1) / Math.max(shown.cmax - shown.cmin, 1e-12);
-    const shade = (value) => (Number.isFinite(value) ? Math.max(0, Math.min(SHADES - 1, Math.round((value - shown.cmin) * step))) : SHADES);
-    this.raster.colour(Uint16Array.from(values, shade), [...ramp(), rgb(UNKNOWN)]);
+    this.raster.colour(...shades(values, shown));
     return [this.#frame({ color: [shown.cmin, shown.cmax], ...shown })];
   }
 
@@ -367,31 +359,4 @@ function members({ classes, codes }, most = Infinity) {
     seen[code] += 1;
   }
   return index;
-}
-
-/** A colour for each class: its own, where classes are colours. */
-function palette(classes) {
-  const colours = classes.every((name) => COLOUR.test(name)) ? classes : CLASSES;
-  return classes.map((_, code) => colours[code % colours.length]);
-}
-
-/** How Plotly shows an amount's colours. */
-function scale(values, name) {
-  const [cmin, cmax] = ends(values);
-  const colorbar = { title: { text: name, side: "right" }, thickness: 10, outlinewidth: 0, len: 0.6 };
-  return { cmin, cmax, colorscale: VIRIDIS.map((colour, i) => [i / (VIRIDIS.length - 1), colour]), showscale: true, colorbar };
-}
-
-/** The same colours, in so many shades. */
-function ramp() {
-  const stops = VIRIDIS.map(rgb);
-  return Array.from({ length: SHADES }, (_, i) => {
-    const at = (i / (SHADES - 1)) * (stops.length - 1);
-    const below = Math.min(stops.length - 2, Math.floor(at));
-    return stops[below].map((level, channel) => level + (at - below) * (stops[below + 1][channel] - level));
-  });
-}
-
-function rgb(colour) {
-  return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 }

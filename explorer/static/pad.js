@@ -1,6 +1,6 @@
 // The pad: two latents under one hand, over the cloud of the gallery's posterior means.
 
-import { CLASSES } from "./map.js";
+import { CLASSES } from "./colours.js";
 import { range, REACH } from "./sliders.js";
 import { stride } from "./stride.js";
 
