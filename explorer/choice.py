@@ -128,17 +128,21 @@ def latents(data: Description) -> Choice:
 
 
 def likelihood(data: Description) -> Choice:
-    """Bernoulli for black and white, and for grey as its customary stand-in; a Gaussian of learned scale for colour."""
+    """Bernoulli for black and white; a Gaussian of learned scale for grey and colour, which keeps more of each image than the
+    customary reading of grey levels as probabilities does, and is a density of the levels themselves."""
     if data.extreme > 0.99:
         return Choice("bernoulli", "pixels are black or white")
-    if data.shape[0] == 1:
-        return Choice("bernoulli", "grey levels read as probabilities: not a likelihood in bits, but it learns fast")
-    return Choice("gaussian", "colours are amounts; the scale of the error is learned")
+    levels = "grey levels" if data.shape[0] == 1 else "colours"
+    return Choice("gaussian", f"{levels} are amounts; the scale of the error is learned")
 
 
 def batch_size(data: Description, machine: Machine) -> Choice:
-    """A power of two: at least eight steps an epoch, at most what the device does at one go."""
-    most = 512 if machine.device == "cuda" and data.images >= 100_000 else 128
+    """A power of two: at least eight steps an epoch, at most what the device does at one go; less where a step costs little
+    beside the work on its images, and the more steps there are the more is learned in the time."""
+    if machine.device == "cpu":
+        most = 128 if max(data.shape[1:]) < 12 else 64 if math.prod(data.shape) <= 4096 else 32
+    else:
+        most = 512 if machine.device == "cuda" and data.images >= 100_000 else 128
     size = max(4, min(most, 2 ** int(math.log2(max(data.images / 8, 4)))))
     return Choice(size, f"{math.ceil(data.images / size):,} steps an epoch")
 

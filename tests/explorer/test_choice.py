@@ -74,7 +74,7 @@ def test_components_are_counted(directions: int) -> None:
 def test_black_and_white_is_told_from_grey_and_colour() -> None:
     noise = torch.randint(0, 256, (50, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     black_and_white = (noise[:, :1] > 99).to(torch.uint8) * 255
-    for images, expected in ((black_and_white, "bernoulli"), (noise, "gaussian")):
+    for images, expected in ((black_and_white, "bernoulli"), (noise[:, :1], "gaussian"), (noise, "gaussian")):
         assert choose(Description.of(images), MACHINES[0])["likelihood"].value == expected
         assert expected in LIKELIHOODS
     assert "black or white" in choose(Description.of(black_and_white), MACHINES[0])["likelihood"].reason
