@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from core.checkpoint import Snapshot
 from core.progress import Clock
@@ -18,7 +17,7 @@ class State:
     def __init__(
         self,
         vae: VAE,
-        averaged: AveragedModel,
+        average: VAE,
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
         clock: Clock,
@@ -31,7 +30,7 @@ class State:
         self.batch = 0
         """Batches of this epoch that are done."""
         self.rollbacks = 0
-        groups = {"weights": vae.state_dict(), "average": averaged.state_dict()}
+        groups = {"weights": vae.state_dict(), "average": average.state_dict()}
         groups |= {f"adam/{name}": adam(optimizer, weight) for name, weight in vae.named_parameters()}
         self.live = {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
 

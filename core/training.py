@@ -1,13 +1,13 @@
 """Training: a generator that fits a VAE to images and yields its progress, leaving the best weights in the model."""
 
+import copy
 import math
-from collections.abc import Callable, Generator
-from typing import cast
+from collections.abc import Generator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from core.binarization import binarize, resample
 from core.checkpoint import Checkpoint, Keeper, Snapshot
@@ -24,8 +24,6 @@ PERIOD = 100
 """Steps between the moments that a run can go on from."""
 ROLLBACKS = 10
 """Times that a run may halve its step size before it gives up."""
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 Run = Generator[Progress, None, None]
 """A training run: iterate over it to train, close it to stop."""
@@ -83,13 +81,13 @@ def _run(
     # Convolutions run a quarter faster with the channels last in memory; numbers and shapes are the same.
     vae.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     step = ranks.wrap(Step(vae, objective))
-    averaged = AveragedModel(vae, multi_avg_fn=exponential_average(settings.averaging))
-    average = cast(VAE, averaged.module)
+    average = copy.deepcopy(vae)
+    weights, averaged = list(vae.parameters()), list(average.parameters())
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
     clock, tally = Clock(settings, len(training), ranks), Tally(device)
     best = Best(vae, scored, settings, objective, ranks)
-    state = State(vae, averaged, optimizer, generator, clock, best)
+    state = State(vae, average, optimizer, generator, clock, best)
     if keeper and keeper.start:
         state.resume(keeper.start)
     good = state.snapshot()
@@ -104,8 +102,8 @@ def _run(
                 x, noise, seen = drawn(images, index, mine, settings, vae.prior.latents, generator, device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     terms = step(x, noise, seen)
-                descend(terms, counts * ranks.count / n, vae, optimizer, settings, clock.fraction, state.scale)
-                averaged.update_parameters(vae)
+                descend(terms, counts * ranks.count / n, weights, optimizer, settings, clock.fraction, state.scale)
+                move_average(averaged, weights, clock.steps, settings.averaging)
 
                 clock.move(clock.seen + n, clock.steps + 1)
                 tally.add(terms, n, counts)
@@ -130,7 +128,13 @@ def _run(
 
 
 def descend(
-    terms: Elbo, share: float, vae: VAE, optimizer: torch.optim.Optimizer, settings: Settings, done: float, scale: float
+    terms: Elbo,
+    share: float,
+    weights: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+    settings: Settings,
+    done: float,
+    scale: float,
 ) -> None:
     """One step down the gradient, when a fraction `done` of the run is over. `share` is the weight of an image's loss: in the
     mean over the batch, and, gradients being averaged over the processes, times their number; `scale` that of the step size."""
@@ -138,8 +142,16 @@ def descend(
     optimizer.zero_grad(set_to_none=True)
     loss = kl_weight(done, settings.kl_warm_up) * terms.kl - terms.log_likelihood
     (loss.sum() * share).backward()
-    torch.nn.utils.clip_grad_norm_(vae.parameters(), settings.clip)
+    clip(weights, settings.clip)
     optimizer.step()
+
+
+def clip(weights: Sequence[Tensor], largest: float) -> None:
+    """Scale the gradients down to this norm, all weights together, where it is larger (Pascanu et al., 2013, arXiv 1211.5063)."""
+    norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    # Scaling by one is a pass over all of them; to know on another device that it would be one, the step would have to wait.
+    if norm.device.type != "cpu" or not norm <= largest:
+        clip_grads_with_norm_(weights, largest, norm)
 
 
 def drawn(
@@ -220,15 +232,13 @@ def corrupt(x: Float[Tensor, "n c h w"], share: float, uniform: Float[Tensor, "2
     return torch.where(redrawn < share, (coin < x).to(x.dtype), x)
 
 
-def exponential_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Averaging for `AveragedModel` that starts short, (1 + n) / (10 + n), so that the first weights are soon forgotten."""
+@torch.no_grad()
+def move_average(averaged: Sequence[Tensor], weights: Sequence[Tensor], updates: int, decay: float) -> None:
+    """Move the exponential moving average of the weights on by one step, so many updates having been made before.
 
-    @torch.no_grad()
-    def update(averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
-        n = int(updates)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
-
-    return update
+    It starts short, at a decay of (1 + n) / (10 + n), so that the first weights are soon forgotten, and at none.
+    """
+    torch._foreach_lerp_(averaged, weights, 1 - min(decay, updates and (1 + updates) / (10 + updates)))
 
 
 def schedule(done: float, warm_up: float) -> float:

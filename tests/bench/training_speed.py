@@ -24,13 +24,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import core
 from core.images import to_unit
 from core.likelihoods import BernoulliLikelihood
 from core.priors import StandardNormal
-from core.training import exponential_average, schedule
+from core.training import schedule
 
 IMAGES, EPOCHS, BATCH, LATENTS, HIDDEN, ROUNDS = 20_000, 2, 128, 16, 512, 3
 
@@ -52,7 +52,7 @@ def ours(images: Tensor) -> None:
 def bare(images: Tensor) -> None:
     """The same steps by hand."""
     vae, steps = plain_vae(), EPOCHS * -(-len(images) // BATCH)
-    averaged = AveragedModel(vae, multi_avg_fn=exponential_average(0.999))
+    averaged = AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(0.999))
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=0.01, fused=True)
     step = 0
     for _ in range(EPOCHS):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import VAE, Architecture, Data, Settings, evaluate, train
-from core.training import corrupt, exponential_average, schedule, split
+from core.training import clip, corrupt, move_average, schedule, split
 
 ARCHITECTURE = Architecture(1, 8, 8, latents=4, network="mlp")
 
@@ -191,20 +191,35 @@ def test_an_objective_is_a_function(digits: Data) -> None:
 @pytest.mark.parametrize("updates", [1, 10, 300])
 def test_the_average_forgets_the_first_weights(updates: int) -> None:
     """What is left of them is the product of (1 + n) / (10 + n): a hundred-thousandth by 10 updates, not 0.999^10 = 99 %."""
-    average, update = [torch.ones(3)], exponential_average(0.999)
+    average = [torch.ones(3)]
     for n in range(1, updates + 1):
-        update(average, [torch.zeros(3)], n)
+        move_average(average, [torch.zeros(3)], n, 0.999)
     expected = math.prod(min(0.999, (1 + n) / (10 + n)) for n in range(1, updates + 1))
     assert average[0].tolist() == pytest.approx([expected] * 3, rel=1e-3)
     assert updates == 1 or average[0][0] < 1e-4
 
 
-def test_the_average_of_a_constant_is_the_constant_and_late_updates_move_by_one_minus_the_decay() -> None:
-    average, update = [torch.full((3,), 2.0)], exponential_average(0.99)
-    update(average, [torch.full((3,), 2.0)], 5)
+def test_the_average_starts_at_the_first_weights_and_late_updates_move_by_one_minus_the_decay() -> None:
+    average = [torch.full((3,), 7.0)]
+    move_average(average, [torch.full((3,), 2.0)], 0, 0.99)
     assert average[0].tolist() == [2.0] * 3
-    update(average, [torch.full((3,), 3.0)], 10**6)
+    move_average(average, [torch.full((3,), 2.0)], 5, 0.99)
+    assert average[0].tolist() == [2.0] * 3
+    move_average(average, [torch.full((3,), 3.0)], 10**6, 0.99)
     assert average[0].tolist() == pytest.approx([2.01] * 3)
+
+
+def test_a_large_gradient_is_scaled_to_the_largest_norm_and_a_small_one_is_left_alone() -> None:
+    """All weights together; one without a gradient does not count."""
+    weights = [torch.zeros(2), torch.zeros(1), torch.zeros(1)]
+    weights[0].grad, weights[1].grad = torch.tensor([3.0, 4.0]), torch.tensor([12.0])
+    clip(weights, 13.0)
+    assert torch.cat([weights[0].grad, weights[1].grad]).tolist() == [3.0, 4.0, 12.0]
+    clip(weights, 1.3)
+    assert torch.cat([weights[0].grad, weights[1].grad]).tolist() == pytest.approx([0.3, 0.4, 1.2])
+    weights[1].grad[0] = math.nan
+    clip(weights, 1.3)
+    assert all(weight.grad.isnan().all() for weight in weights[:2] if weight.grad is not None)
 
 
 def test_the_step_size_rises_then_falls_to_zero() -> None:
