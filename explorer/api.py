@@ -14,6 +14,8 @@ from core.images import to_pil
 from explorer.catalogue import Catalogue
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
 
+PAGE = "endpoints"
+"""The path of the page that they are declared on."""
 MOST = 100
 """Points that one answer may hold."""
 
@@ -104,7 +106,7 @@ def whole(name: str, value: Any, least: int, most: int) -> int:
 
 
 def build(catalogue: Catalogue) -> None:
-    """Add the endpoints to the page; nothing of them is seen."""
+    """Declare the endpoints on a page, which says where they are described; nothing else of them is seen."""
 
     def answer(function: Any, name: str) -> Any:
         def call(*arguments: Any) -> Any:
@@ -120,6 +122,7 @@ def build(catalogue: Catalogue) -> None:
         call.__annotations__ = {**{each.name: each.annotation for each in parameters}, "return": result}
         return call
 
+    gr.HTML('<p>What each endpoint takes and gives: <a href="gradio_api/info">gradio_api/info</a></p>')
     with gr.Row(visible=False):
         model, z = gr.Textbox(label="model"), gr.JSON(label="z")
         # Of itself this component says nothing of what it holds, which tools must.

@@ -19,8 +19,9 @@ import torch
 from starlette.middleware import Middleware
 
 from explorer import api, encode, explore, header, train
+from explorer.assets import STATIC, Assets
 from explorer.catalogue import Catalogue
-from explorer.explore import STATIC, plotly_script
+from explorer.explore import plotly_script
 from explorer.limits import Guard, Limits, parse_auth
 from explorer.runtime import Runtime
 from explorer.workshop import Workshop
@@ -42,6 +43,8 @@ def build(catalogue: Catalogue, runtime: Runtime, workshop: Workshop | None = No
             if workshop is not None:
                 with gr.Tab("Train", id="train"):
                     train.build(workshop)
+    # On a page of their own: a visitor would fetch what Gradio draws their pictures, files and numbers with, for nothing.
+    with page.route("Endpoints", api.PAGE, show_in_navbar=False):
         api.build(catalogue)
     return page
 
@@ -117,7 +120,7 @@ def serve(
     gc.freeze()
     # A polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    gr.set_static_paths([STATIC, plotly_script(), *source.files, *source.graphics])
+    gr.set_static_paths([plotly_script(), *source.files, *source.graphics])
     theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     try:
         page.launch(
@@ -131,7 +134,7 @@ def serve(
             show_error=False,
             max_file_size=limits.upload,
             auth=login,
-            app_kwargs={"middleware": [Middleware(Guard, limits=limits)]},
+            app_kwargs={"middleware": [Middleware(Guard, limits=limits), Middleware(Assets)]},
             run_history=False,
             footer_links=[],
             ssr_mode=False,

@@ -228,6 +228,11 @@ class Catalogue:
         self._folder = tempfile.TemporaryDirectory(prefix="latentscape-")
         self._folders = itertools.count()
 
+    @property
+    def encoded(self) -> bool:
+        """Whether a map shows the images of a file of encodings."""
+        return bool(self._encodings)
+
     @classmethod
     def of(cls, bundles: list[str], encodings: Path | None = None) -> "Catalogue":
         """A catalogue of these names and folders; of all pretrained models with a gallery if there are none.

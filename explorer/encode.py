@@ -8,9 +8,10 @@ import torch
 from gradio.utils import get_upload_folder
 
 import core
+from explorer.assets import PREFIX, STATIC
 from explorer.catalogue import Catalogue, Exhibit
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
-from explorer.explore import STATIC, Answer, Request, pixels, safe, server_functions
+from explorer.explore import Answer, Request, pixels, safe, server_functions
 
 NEIGHBOURS = 6
 
@@ -98,5 +99,5 @@ def build(catalogue: Catalogue) -> None:
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(catalogue, encode_upload, draw_again),
         apply_default_css=False,
-        module=str(STATIC / "encode.js"),
+        module=f"{PREFIX}encode.js",
     )

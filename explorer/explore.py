@@ -8,7 +8,6 @@ import asyncio
 import base64
 import functools
 import inspect
-import re
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -21,11 +20,11 @@ import torch
 from torch import Tensor
 
 import core
+from explorer.assets import PREFIX, STATIC
 from explorer.catalogue import Catalogue, Exhibit
 from explorer.describe import decode, parse_latents
 from explorer.runtime import Runtime
 
-STATIC = Path(__file__).parent / "static"
 MOST_SAMPLES = 100
 MOST_POINTS = 64
 LONGEST_SEARCH = 200
@@ -211,18 +210,6 @@ def plotly_script() -> Path:
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 
-IMPORTED = r'from "\./(\w+\.js)"'
-"""What a module mentions of those that it needs at once."""
-
-
-def modules(*first: str, mentioned: str) -> list[str]:
-    """These modules of the page's and all that they mention, by a pattern, directly or not."""
-    found: list[str] = list(first)
-    for name in found:  # grows as it is walked
-        found += [other for other in re.findall(mentioned, (STATIC / name).read_text(encoding="utf-8")) if other not in found]
-    return list(dict.fromkeys(found))
-
-
 def build(catalogue: Catalogue, runtime: Runtime) -> None:
     """Lay the tab out."""
     gr.HTML(
@@ -242,7 +229,8 @@ def build(catalogue: Catalogue, runtime: Runtime) -> None:
         ),
         apply_default_css=False,
         elem_id="explore",
-        module=str(STATIC / "explore.js"),
+        module=f"{PREFIX}explore.js",
         plotly=str(plotly_script()),
+        encoded=catalogue.encoded,
         runtime=runtime.describe(),
     )

@@ -2,9 +2,10 @@
 
 import gradio as gr
 
+from explorer.assets import IMPORTED, PREFIX, STATIC, modules
 from explorer.catalogue import Catalogue
 from explorer.describe import decode
-from explorer.explore import STATIC, Answer, Request, pixels, safe, server_functions
+from explorer.explore import Answer, Request, pixels, safe, server_functions
 
 
 @safe
@@ -23,6 +24,8 @@ def build(catalogue: Catalogue) -> None:
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(catalogue, cover),
         apply_default_css=False,
-        module=str(STATIC / "header.js"),
+        module=f"{PREFIX}header.js",
+        # With the first tab's, side by side, not one after another as each is found to need the next.
+        ahead=[PREFIX + name for name in modules("header.js", "explore.js", mentioned=IMPORTED)],
         models=catalogue.names,
     )

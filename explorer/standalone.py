@@ -28,9 +28,10 @@ import torch
 import core
 from core.export import score_file
 from core.images import to_png
+from explorer.assets import IMPORTED, STATIC, modules
 from explorer.catalogue import Catalogue, Exhibit
 from explorer.describe import decode
-from explorer.explore import IMPORTED, STATIC, modules, picture_at, plotly_script
+from explorer.explore import picture_at, plotly_script
 from explorer.runtime import INSTALL, Runtime
 
 SHEET, SHEETS = 64, 16

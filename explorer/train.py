@@ -4,8 +4,9 @@ from typing import Any
 
 import gradio as gr
 
+from explorer.assets import PREFIX, STATIC
 from explorer.encode import uploaded
-from explorer.explore import STATIC, Answer, Request, plotly_script, safe, server_functions
+from explorer.explore import Answer, Request, plotly_script, safe, server_functions
 from explorer.workshop import Workshop
 
 
@@ -81,7 +82,7 @@ def build(workshop: Workshop) -> None:
             workshop, begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run
         ),
         apply_default_css=False,
-        module=str(STATIC / "train.js"),
+        module=f"{PREFIX}train.js",
         plotly=str(plotly_script()),
         bounds={"files": bounds.files, "bytes": bounds.bytes, "minutes": bounds.minutes},
     )

@@ -25,7 +25,9 @@ const WORDS = { server: "decoded by the server", never: "decoded by the server",
 /** `own` opens what the page computes with, `words` say who decodes: both are given where there is no server. */
 export function mount({ element, props, server, file, own = opened(props.runtime, file), words = WORDS }) {
   const page = new Explore(element, server, file, words);
-  page.plotly = loadPlotly(file(props.plotly));
+  page.plotly = () => loadPlotly(file(props.plotly));
+  // Starting it takes a second, in which nothing else is drawn: the points of a large map are there before.
+  if (!props.encoded) page.plotly().catch(() => {});
   page.runtime = props.runtime;
   page.own = own;
   session.on("model", (name) => page.open(name));
@@ -107,12 +109,16 @@ class Explore {
     await this.go({ z: linked(description) ?? description.start });
     session.emit("shown", model);
     await map;
-    // 14 MB of runtime wait until the page is usable.
-    if (turn === this.#opening) await this.#openDecoder(this.model);
+    if (turn !== this.#opening) return;
+    // 14 MB of runtime wait until the page is usable; beside a large map, whose points need the memory, until a hand moves a latent.
+    if (!this.chart.map.large) return this.#openDecoder();
+    this.#sayWho("server", this.who.server, "Your browser takes over once a latent is moved. Until then its memory is the map's.");
   }
 
   /** From here on the browser decodes, if it can; who does is said beside the sliders. */
-  async #openDecoder(model) {
+  async #openDecoder(model = this.model) {
+    if (model.asked) return;
+    model.asked = true;
     const reason = await model.openDecoder();
     if (model !== this.model) return;
     if (reason !== null) return this.#sayWho("server", this.who.never, `Not in your browser: ${reason}.`);
@@ -199,6 +205,7 @@ class Explore {
   }
 
   #drag(z) {
+    if (this.chart.map.large) this.#openDecoder();
     this.model.turns.moved();
     this.drags.ask({ z }, name({ z }));
     this.#set(z);

@@ -9,4 +9,6 @@ const send = async (files) => {
   if (!answer.ok) throw new Error(`the server did not take it (${answer.status})`);
   return answer.json();
 };
-import(file(props.module)).then((module) => module.mount({ element, props, server, upload: send, file }));
+import(root + props.module).then((module) => module.mount({ element, props, server, upload: send, file }));
+const ahead = (module) => Object.assign(document.createElement("link"), { rel: "modulepreload", href: root + module });
+document.head.append(...(props.ahead ?? []).map(ahead));

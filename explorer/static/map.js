@@ -3,6 +3,7 @@
 
 import { Cells } from "./cells.js";
 import { palette, rgb, scale, shades } from "./colours.js";
+import { frame } from "./frame.js";
 import { Sprite } from "./picture.js";
 import { Raster } from "./raster.js";
 
@@ -80,7 +81,7 @@ export class LatentMap {
     return this.#classOf ? this.#classes[this.#classOf[index]] : null;
   }
 
-  /** Take a model's thumbnails, and the places (x, y pairs) of the points to show; `plotly` is settled once it is there. */
+  /** Take a model's thumbnails, and the places (x, y pairs) of the points to show; `plotly()` fetches it and is settled once it is there. */
   open({ map, sprite, shape }, points, file, plotly) {
     this.plotly = plotly;
     this.method = map.method;
@@ -118,7 +119,8 @@ export class LatentMap {
     // The points need no axes: they are there before Plotly, which takes a second to start.
     if (this.large) this.raster.redraw((shade) => this.#isShown(shade));
     const { points } = this;
-    await this.plotly;
+    if (this.large && !this.drawn) await new Promise((drawn) => frame.after(drawn));
+    await this.plotly();
     if (points !== this.points) return; // another model is open
     await window.Plotly.react(this.element, this.data, this.#layout(), {
       responsive: false,

@@ -16,6 +16,7 @@ export class Model {
   projection = null;
   turns = new Turns();
   closed = false;
+  asked = false; // whether the page has been told to decode
 
   /** `description` is the server's answer to open_model; `own` opens what the page computes with: see `opened`. */
   constructor(description, server, own) {

@@ -1,12 +1,17 @@
 // Scripts that are no modules.
 
+let plotly = null;
+
 /** Load plotly.js, once. */
 export function loadPlotly(url) {
-  return new Promise((resolve, reject) => {
-    if (window.Plotly) return resolve();
+  plotly ??= new Promise((resolve, reject) => {
     const script = Object.assign(document.createElement("script"), { src: url, async: true });
     script.addEventListener("load", resolve);
-    script.addEventListener("error", () => reject(new Error("plotly.js did not arrive")));
+    script.addEventListener("error", () => {
+      plotly = null;
+      reject(new Error("plotly.js did not arrive"));
+    });
     document.head.append(script);
   });
+  return plotly;
 }

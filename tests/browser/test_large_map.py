@@ -173,6 +173,20 @@ def test_a_word_finds_its_points(visit, large: str, file: Path) -> None:
     expect(page.locator("#group")).to_be_hidden()
 
 
+def test_the_page_decodes_once_a_latent_is_moved(
+    visit, serving: Callable[..., AbstractContextManager[str]], file: Path, runtime: Path
+) -> None:
+    """Until then the memory is the map's."""
+    with serving("digits", "--encodings", str(file), runtime=str(runtime)) as address:
+        page = visit(address=address).open()
+        engine = page.locator("#engine")
+        expect(engine).to_have_attribute("title", re.compile("once a latent is moved"), timeout=60_000)
+        page.wait_for_timeout(1000)
+        expect(engine).to_have_attribute("data-at", "server")
+        page.locator("#sliders input[type=range]").first.press("ArrowRight")
+        expect(engine).to_have_attribute("data-at", "page", timeout=60_000)
+
+
 def test_an_amount_colours_all_points(visit, large: str) -> None:
     page = visit(address=large).open()
     by_class = raster(page)

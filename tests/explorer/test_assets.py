@@ -1,0 +1,48 @@
+"""The page's own modules: at an address for good, and nothing else there."""
+
+import re
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from explorer.assets import IMPORTED, MODULES, PREFIX, STATIC, Assets, modules
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """Someone who asks; whatever is no module goes to an app behind, which answers to anything."""
+    behind = Starlette(routes=[Route("/{path:path}", lambda request: PlainTextResponse("behind"), methods=["GET", "POST"])])
+    return TestClient(Assets(behind))
+
+
+def test_every_module_is_there_for_good_under_its_own_name(client: TestClient) -> None:
+    assert MODULES.keys() == {path.name for path in STATIC.glob("*.js")}
+    for name, code in MODULES.items():
+        answer = client.get(PREFIX + name)
+        assert answer.content == code
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert "immutable" in answer.headers["cache-control"]
+    assert re.fullmatch(r"/modules-[0-9a-f]{12}/", PREFIX)
+    head = client.head(f"{PREFIX}explore.js")
+    assert head.content == b""
+    assert int(head.headers["content-length"]) == len(MODULES["explore.js"])
+
+
+@pytest.mark.parametrize("path", ["", "no.js", "style.css", "../app.py", "..%2fapp.py", "explore.js/", "%00"])
+def test_whatever_else_is_asked_for_there_goes_to_the_app(client: TestClient, path: str) -> None:
+    assert client.get(PREFIX + path).text == "behind"
+
+
+def test_a_module_cannot_be_posted_to(client: TestClient) -> None:
+    assert client.post(f"{PREFIX}explore.js").text == "behind"
+
+
+def test_what_a_module_needs_is_found_however_deep() -> None:
+    assert modules("write.js", mentioned=IMPORTED) == ["write.js"]
+    found = modules("explore.js", mentioned=IMPORTED)
+    assert {"explore.js", "chart.js", "map.js", "raster.js", "frame.js"} <= set(found)
+    assert len(found) == len(set(found))
+    assert "train.js" not in found
