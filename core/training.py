@@ -147,7 +147,7 @@ def descend(
 
 
 def clip(weights: Sequence[Tensor], largest: float) -> None:
-    """Scale the gradients down to this norm, all weights together, where it is larger (Pascanu et al., 2013, arXiv 1211.5063)."""
+    """Scale the gradients, all together, down to this norm where theirs is larger (Pascanu et al., 2013, arXiv 1211.5063)."""
     norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     # Scaling by one is a pass over all of them; to know on another device that it would be one, the step would have to wait.
     if norm.device.type != "cpu" or not norm <= largest:
