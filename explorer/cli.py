@@ -161,6 +161,9 @@ def encode(
     out: Annotated[Path | None, typer.Option(help="Write a parquet file instead.")] = None,
     polarity: Annotated[str, typer.Option(help="auto, keep or invert light and dark.")] = "auto",
     data: Annotated[str | None, typer.Option(help="Encode a whole data set instead, as for train; needs --out.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV or parquet file of labels, joined on the pictures' file names; for --data.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…; for --data.")] = "auto",
     scores: Annotated[
         bool, typer.Option(help="With each image's log-likelihood, KL and ELBO, which takes several times as long; for --data.")
@@ -173,7 +176,7 @@ def encode(
     if bool(images) == (data is not None):
         raise ValueError("name the pictures to encode, or a data set with --data, one of the two.")
     if data is not None:
-        encode_data(bundle, data, out, device, scores)
+        encode_data(bundle, data, out, labels, device, scores)
         return
     assert images is not None
     import torch
@@ -200,7 +203,7 @@ def encode(
             print("  sigma " + "  ".join(f"{2.718281828459045 ** (value / 2):5.2f}" for value in record["log_variance"]))
 
 
-def encode_data(bundle: str, data: str, out: Path | None, device: str, scores: bool) -> None:
+def encode_data(bundle: str, data: str, out: Path | None, labels: Path | None, device: str, scores: bool) -> None:
     """Encode a data set into a parquet file."""
     from rich.console import Console
     from rich.progress import Progress, TextColumn
@@ -217,7 +220,7 @@ def encode_data(bundle: str, data: str, out: Path | None, device: str, scores: b
     with Progress(TextColumn("{task.completed:,.0f} images"), console=console, transient=True) as bar:
         task = bar.add_task("encoding", total=None)
         where = ranks.device or choose_device(device)
-        count = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, ranks)
+        count = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, ranks, labels)
     if ranks.main:
         print(f"{count:,} images in {out}")
 

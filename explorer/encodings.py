@@ -16,9 +16,11 @@ from torch import Tensor
 import core
 from core.data import array_parts, find_pictures
 from core.evaluation import posteriors
+from core.labels import LabelTable
 from core.ranks import ALONE, Ranks
 from core.reading import decode, paired
 from core.sources import Files, Source
+from core.survey import LOOK
 from core.workers import cores, in_order, mapped
 
 ROWS = 8192
@@ -34,10 +36,15 @@ Block = tuple[Tensor, pa.Table]
 """Images, with a column `file` of their names and one for each label."""
 
 
-def blocks(source: str, preprocessing: core.Preprocessing, most: int) -> Iterator[Block]:
-    """The images of a data set, in order, at most so many at a time; pictures that cannot be read are left out."""
-    pictures = find_pictures(source)
-    return _arrays(source, preprocessing, most) if pictures is None else _pictures(pictures, preprocessing)
+def blocks(source: str, preprocessing: core.Preprocessing, most: int, labels: Path | None = None) -> Iterator[Block]:
+    """The images of a data set, in order, at most so many at a time; pictures that cannot be read are left out. `labels` is a
+    CSV or parquet file that is joined on their names; ValueError where they have none."""
+    pictures, table = find_pictures(source), LabelTable.read(labels) if labels is not None else None
+    if pictures is not None:
+        return _pictures(pictures, preprocessing, table)
+    if table is not None:
+        raise ValueError(f"--labels are joined on the names of picture files; {source} holds arrays, which have none.")
+    return _arrays(source, preprocessing, most)
 
 
 def _arrays(source: str, preprocessing: core.Preprocessing, most: int) -> Iterator[Block]:
@@ -50,7 +57,9 @@ def _arrays(source: str, preprocessing: core.Preprocessing, most: int) -> Iterat
             row += len(images)
 
 
-def _pictures(pictures: Source, preprocessing: core.Preprocessing) -> Iterator[Block]:
+def _pictures(pictures: Source, preprocessing: core.Preprocessing, table: LabelTable | None) -> Iterator[Block]:
+    if table is not None:
+        table.choose_key([entry.name for entry in pictures.sample(LOOK)])
     # One process suffices for few pictures, and starts at once.
     workers = 1 if len(pictures) < 1000 else cores()
     # A folder may have pictures for a long time before the first subfolder, or none.
@@ -59,6 +68,8 @@ def _pictures(pictures: Source, preprocessing: core.Preprocessing) -> Iterator[B
         read = [entry for entry, outcome in zip(entries, decoded.outcomes, strict=True) if not isinstance(outcome, str)]
         if read:
             labels = {} if flat else {name: [entry.labels[name] for entry in read] for name in read[0].labels}
+            joined = [table.find(entry.name) for entry in read] if table is not None else []
+            labels |= {name: [row[name] for row in joined] for name in (joined[0] if joined else ())}
             yield torch.from_numpy(np.ascontiguousarray(decoded.images)), _labelled([entry.name for entry in read], labels)
 
 
@@ -103,6 +114,7 @@ def write(
     advance: Callable[[int], None] = lambda images: None,
     scores: bool = True,
     ranks: Ranks = ALONE,
+    labels: Path | None = None,
 ) -> int:
     """Encode a data set into a parquet file, a row group at a time; returns how many images.
 
@@ -110,14 +122,14 @@ def write(
     `log_likelihood`, `kl` and `elbo` in nats (one draw of z), its place on the map, `x` and `y`, if there is one, and its
     labels: a column of numbers or of text for each, null where it is missing, under its own name, or as `NAME (given)` where
     that is one of the above. Pictures are fitted to the model's size and otherwise left as they are, as in training. Without
-    scores nothing is decoded.
+    scores nothing is decoded. `labels` is a CSV or parquet file of more of them, joined on the names of pictures.
 
     Of several processes each encodes its part of every row group; the first one writes. The file is complete or not there.
     Raises ValueError when nothing can be read.
     """
     bundle.vae.to(device)
     rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
-    jobs = ((None, block) for block in gathered(blocks(source, bundle.preprocessing, rows), rows))
+    jobs = ((None, block) for block in gathered(blocks(source, bundle.preprocessing, rows, labels), rows))
     threads, alone = torch.get_num_threads(), ranks.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
     # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if alone else ThreadPoolExecutor(1)
@@ -127,8 +139,8 @@ def write(
         for _, table in in_order(pool, partial(_encoded, bundle, scores=scores, ranks=ranks), jobs, threads if alone else 1):
             if ranks.main:
                 # Numbers hardly ever repeat, and names never do.
-                labels = [name for name in table.column_names if name not in OWN]
-                settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": labels}
+                repeated = [name for name in table.column_names if name not in OWN]
+                settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated}
                 writer = writer or pq.ParquetWriter(part, table.schema, **settings)
                 writer.write_table(table, row_group_size=ROWS)
             count += len(table)

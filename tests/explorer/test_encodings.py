@@ -12,6 +12,7 @@ import core
 from core.images import to_png
 from explorer import encodings
 from explorer.cli import main
+from explorer.encoded import Encoded
 
 
 def test_a_data_set_is_written_a_row_group_at_a_time(
@@ -49,6 +50,27 @@ def written(bundle: core.Bundle, source: Path, scores: bool = False) -> pa.Table
     out = source.with_name("written.parquet")
     encodings.write(bundle, str(source), out, scores=scores)
     return pq.read_table(out)
+
+
+def test_labels_of_a_table_are_joined_on_the_names(
+    bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture without a row has none; arrays have no names, and say so."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, image in enumerate(core.load_data("digits", "all").images[:4]):
+        (photos / f"{i}.png").write_bytes(to_png(image))
+    (tmp_path / "photos.csv").write_text("picture,weight,mood\n0.png,1.5,calm\n3.png,2.5,wild\n1.png,0.5,calm\n")
+    out = tmp_path / "photos.parquet"
+    joined = ["--labels", str(tmp_path / "photos.csv"), "--out", str(out)]
+    with pytest.raises(SystemExit, match="0"):
+        main(["encode", str(tiny_bundle), "--data", str(photos), *joined])
+    rows = {row["file"]: (row["weight"], row["mood"]) for row in pq.read_table(out).to_pylist()}
+    assert rows == {"0.png": (1.5, "calm"), "1.png": (0.5, "calm"), "2.png": (None, None), "3.png": (2.5, "wild")}
+    assert list(Encoded(out, bundle).labels)[:2] == ["weight", "mood"]
+    with pytest.raises(SystemExit):
+        main(["encode", str(tiny_bundle), "--data", "digits", *joined])
+    assert "joined on the names of picture files; digits holds arrays" in capsys.readouterr().err
 
 
 def test_without_scores_only_what_the_encoder_says_is_written(bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
