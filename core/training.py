@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 
 import torch
 from jaxtyping import Float
@@ -82,7 +82,8 @@ def _run(
     vae.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     step = ranks.wrap(Step(vae, objective))
     average = copy.deepcopy(vae)
-    weights, averaged = list(vae.parameters()), list(average.parameters())
+    weights: list[Tensor] = list(vae.parameters())
+    averaged: list[Tensor] = list(average.parameters())
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
     clock, tally = Clock(settings, len(training), ranks), Tally(device)
@@ -130,7 +131,7 @@ def _run(
 def descend(
     terms: Elbo,
     share: float,
-    weights: Sequence[Tensor],
+    weights: list[Tensor],
     optimizer: torch.optim.Optimizer,
     settings: Settings,
     done: float,
@@ -146,7 +147,7 @@ def descend(
     optimizer.step()
 
 
-def clip(weights: Sequence[Tensor], largest: float) -> None:
+def clip(weights: list[Tensor], largest: float) -> None:
     """Scale the gradients, all together, down to this norm where theirs is larger (Pascanu et al., 2013, arXiv 1211.5063)."""
     norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     # Scaling by one is a pass over all of them; to know on another device that it would be one, the step would have to wait.
@@ -233,7 +234,7 @@ def corrupt(x: Float[Tensor, "n c h w"], share: float, uniform: Float[Tensor, "2
 
 
 @torch.no_grad()
-def move_average(averaged: Sequence[Tensor], weights: Sequence[Tensor], updates: int, decay: float) -> None:
+def move_average(averaged: list[Tensor], weights: list[Tensor], updates: int, decay: float) -> None:
     """Move the exponential moving average of the weights on by one step, so many updates having been made before.
 
     It starts short, at a decay of (1 + n) / (10 + n), so that the first weights are soon forgotten, and at none.

@@ -1,14 +1,17 @@
 """Workers: processes that share the work of a loop, its results still in order."""
 
+import mmap
 import multiprocessing
 import os
+import pickle
 import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 Job = TypeVar("Job")
 Task = TypeVar("Task")
@@ -22,7 +25,8 @@ def cores() -> int:
 
 def mapped(function: Callable[[Task], Result], jobs: Iterable[tuple[Job, Task]], workers: int) -> Iterator[tuple[Job, Result]]:
     """Each job with the function's result for its task, in order. Only a few jobs per worker are under way at a time, so that
-    an endless stream of them takes no more memory than a short one.
+    an endless stream of them takes no more memory than a short one. The arrays in a result are good until the next one is
+    asked for: copy what is to stay.
 
     One worker is this process. Raises ValueError when a worker dies, as it does when memory runs out.
     """
@@ -30,8 +34,18 @@ def mapped(function: Callable[[Task], Result], jobs: Iterable[tuple[Job, Task]],
         for job, task in jobs:
             yield job, function(task)
         return
+    ahead = 3 * workers
+    if sys.platform != "linux":
+        # Threads: a fresh process would first have to read torch, for seconds.
+        yield from in_order(ThreadPoolExecutor(workers), function, jobs, ahead)
+        return
+    # Processes that are copies of this one start at once, and have the desk.
+    desk = Desk(ahead + 2)
+    fork = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(workers, fork, initializer=settle, initargs=(desk,))
     try:
-        yield from in_order(start(workers), function, jobs, ahead=3 * workers)
+        for job, laid in in_order(pool, partial(lay, function), desk.placed(jobs), ahead):
+            yield job, desk.take(laid)
     except BrokenProcessPool as error:
         raise ValueError(
             "a process that reads pictures was ended from outside, or by a picture that no decoder survives. If memory ran "
@@ -57,11 +71,67 @@ def in_order(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def start(workers: int) -> Executor:
-    """Processes where they can be copies of this one, which start at once; else threads: a fresh process would first have to
-    read torch, for seconds."""
-    if sys.platform != "linux":
-        return ThreadPoolExecutor(workers)
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("fork"), initializer=warnings.simplefilter, initargs=("ignore",)
-    )
+PLACE = 16 << 20
+"""Bytes of a place on a desk. Those that are never written take no memory; arrays that do not fit go through the pipe."""
+
+
+class Laid(NamedTuple):
+    """A result whose arrays lie on a desk: at which place, how many bytes each has, and the rest of it, pickled."""
+
+    place: int
+    sizes: list[int]
+    rest: bytes
+
+
+class Desk:
+    """Memory that processes share, with a place for each result under way: its arrays are laid there, and taken from there.
+
+    Through a pipe they would be copied four times, into new memory each time.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self._memory = memoryview(mmap.mmap(-1, places * PLACE))
+
+    def placed(self, jobs: Iterable[tuple[Job, Task]]) -> Iterator[tuple[Job, tuple[int, Task]]]:
+        """The jobs, their tasks with the places for their results, which come round again."""
+        for i, (job, task) in enumerate(jobs):
+            yield job, (i % self.places, task)
+
+    def lay(self, place: int, result: object) -> Laid:
+        """Put a result's arrays down (PEP 574)."""
+        sizes: list[int] = []
+
+        def put(array: pickle.PickleBuffer) -> bool:
+            start, raw = place * PLACE + sum(sizes), array.raw()
+            if sum(sizes) + len(raw) > PLACE:
+                return True  # goes with the rest
+            self._memory[start : start + len(raw)] = raw
+            sizes.append(len(raw))
+            return False
+
+        return Laid(place, sizes, pickle.dumps(result, 5, buffer_callback=put))
+
+    def take(self, laid: Laid) -> Any:
+        """The result; its arrays stay where they lie."""
+        arrays, at = [], laid.place * PLACE
+        for size in laid.sizes:
+            arrays.append(self._memory[at : at + size])
+            at += size
+        return pickle.loads(laid.rest, buffers=arrays)
+
+
+desks: list[Desk] = []
+"""A process's own desk, once it is a worker."""
+
+
+def settle(desk: Desk) -> None:
+    """Make this process a worker at a desk."""
+    warnings.simplefilter("ignore")
+    desks[:] = [desk]
+
+
+def lay(function: Callable[[Task], object], placed: tuple[int, Task]) -> Laid:
+    """What a worker does: the function's result, laid on its desk."""
+    place, task = placed
+    return desks[0].lay(place, function(task))

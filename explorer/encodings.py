@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -70,7 +69,7 @@ def _pictures(pictures: Source, preprocessing: core.Preprocessing, table: LabelT
             labels = {} if flat else {name: [entry.labels[name] for entry in read] for name in read[0].labels}
             joined = [table.find(entry.name) for entry in read] if table is not None else []
             labels |= {name: [row[name] for row in joined] for name in (joined[0] if joined else ())}
-            yield torch.from_numpy(np.ascontiguousarray(decoded.images)), _labelled([entry.name for entry in read], labels)
+            yield torch.from_numpy(decoded.images.copy()), _labelled([entry.name for entry in read], labels)
 
 
 def _labelled(names: list[str], labels: dict[str, Any]) -> pa.Table:
