@@ -69,18 +69,16 @@ export class Chart {
     const names = [...Object.keys(encoded?.labels ?? labels), "posterior width", ...latents.filter((l) => !l.dead).map((l) => `z${l.index}`)];
     ui["colour-by"].replaceChildren(...names.map((by) => new Option(by.replaceAll("_", " "), by)));
     const own = encoded && Object.keys(labels)[0]; // the gallery's label, where the points of the map are others
-    const [values, gallery, places] = await Promise.all([
-      this.#column(names[0]),
-      own ? this.#column(own, "gallery") : null,
-      encoded ? fetched(file(encoded.points)) : null,
-      model.openProjection(),
-    ]);
+    const rest = () => Promise.all([own ? this.#column(own, "gallery") : null, model.openProjection()]);
+    // Encoded images are drawn before the gallery, by which the page places latents, is asked for.
+    const [values, first] = await Promise.all([this.#column(names[0]), encoded ? fetched(file(encoded.points)) : rest()]);
     if (model.closed) return null;
-    this.map.open(model.description, encoded ? new Float32Array(places) : model.projection.points, file, plotly);
+    this.map.open(model.description, encoded ? new Float32Array(first) : model.projection.points, file, plotly);
     this.lens.open(shape, this.map.sprite);
     this.manifold.open(model);
-    await this.#show(values, names[0]);
+    const [, [gallery]] = await Promise.all([this.#show(values, names[0]), encoded ? rest() : [null]]);
     if (model.closed) return null;
+    this.manifold.redraw();
     for (const tool of [ui["colour-by"], ui.lasso, ui.find]) tool.disabled = false;
     const named = encoded ? gallery : values;
     return named?.classes ? named : null;

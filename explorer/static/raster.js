@@ -16,6 +16,7 @@ const THICK = 6; // overlaps beyond which nothing shines through any more
 
 export class Raster {
   #sums = new Uint32Array(); // of each pixel: how much covers it, and that times red, green and blue
+  #room = this.#sums; // what they lie in: dots of another size need more or less of it, not another
   #pixels = null;
   #drawn = -Infinity; // when, by the page's clock
   #timer = 0;
@@ -31,7 +32,7 @@ export class Raster {
     clearTimeout(this.#timer);
     this.canvas.hidden = cells === null;
     this.canvas.width = 0;
-    this.#sums = new Uint32Array();
+    this.#sums = this.#room = new Uint32Array();
     this.#pixels = null;
   }
 
@@ -85,8 +86,8 @@ export class Raster {
     const reach = (this.reach = Math.max(0, Math.ceil((size - 1) / 2)));
     const [across, down] = [width + 2 * reach, height + 2 * reach];
     const { offsets, cover } = stamp(size, reach, across);
-    if (this.#sums.length === 4 * across * down) this.#sums.fill(0);
-    else this.#sums = new Uint32Array(4 * across * down);
+    if (this.#room.length < 4 * across * down) this.#room = new Uint32Array(4 * across * down);
+    this.#sums = this.#room.subarray(0, 4 * across * down).fill(0);
     // Colours that are not shown weigh nothing.
     const colours = Int32Array.from(this.colours.flatMap((rgb, shade) => ((this.shown?.(shade) ?? true) ? [1, ...rgb] : [0, 0, 0, 0])));
     const scale = view.scale * view.ratio;
