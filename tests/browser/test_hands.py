@@ -328,7 +328,8 @@ def test_a_drag_is_spoken_of_once_when_it_rests(visit):
     page.evaluate(
         """() => { window.said = []; new MutationObserver(() => said.push(document.querySelector('#spoken').textContent))
         .observe(document.querySelector('#spoken'), { childList: true, characterData: true, subtree: true });
-        window.moved = []; document.querySelector('#sliders').addEventListener('input', () => moved.push(performance.now())); }"""
+        window.moved = [];
+        document.querySelector('#sliders').addEventListener('input', () => moved.push(performance.now())); }"""
     )
     box = page.locator("#sliders input").first.bounding_box()
     page.mouse.move(box["x"] + 30, box["y"] + box["height"] / 2)
