@@ -237,7 +237,7 @@ def corrupt(x: Float[Tensor, "n c h w"], share: float, uniform: Float[Tensor, "2
 def move_average(averaged: list[Tensor], weights: list[Tensor], updates: int, decay: float) -> None:
     """Move the exponential moving average of the weights on by one step, so many updates having been made before.
 
-    It starts short, at a decay of (1 + n) / (10 + n), so that the first weights are soon forgotten, and at none.
+    The decay starts small, at 0 for the first update and then (1 + n) / (10 + n), so that the first weights are soon forgotten.
     """
     torch._foreach_lerp_(averaged, weights, 1 - min(decay, updates and (1 + updates) / (10 + updates)))
 

@@ -124,7 +124,7 @@ def write(
     scores nothing is decoded. `labels` is a CSV or parquet file of more of them, joined on the names of pictures.
 
     Of several processes each encodes its part of every row group; the first one writes. The file is complete or not there.
-    Raises ValueError when nothing can be read.
+    Raises ValueError when nothing can be read, and for labels that cannot be joined.
     """
     bundle.vae.to(device)
     rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
