@@ -21,7 +21,6 @@ from starlette.middleware import Middleware
 from explorer import api, encode, explore, header, train
 from explorer.assets import STATIC, Assets
 from explorer.catalogue import Catalogue
-from explorer.explore import plotly_script
 from explorer.limits import Guard, Limits, parse_auth
 from explorer.runtime import Runtime
 from explorer.workshop import Workshop
@@ -120,7 +119,7 @@ def serve(
     gc.freeze()
     # A polite kill cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    gr.set_static_paths([plotly_script(), *source.files, *source.graphics])
+    gr.set_static_paths([*source.files, *source.graphics])
     theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     try:
         page.launch(

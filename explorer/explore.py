@@ -10,8 +10,6 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -202,14 +200,6 @@ def server_functions(held: Any, *functions: Callable[[Any, Request], Any]) -> li
     return [bind(function) for function in functions]
 
 
-def plotly_script() -> Path:
-    """plotly.js as the plotly package ships it. Found without importing plotly, which takes half a second."""
-    spec = find_spec("plotly")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "package_data" / "plotly.min.js"
-
-
 def build(catalogue: Catalogue, runtime: Runtime) -> None:
     """Lay the tab out."""
     gr.HTML(
@@ -230,7 +220,6 @@ def build(catalogue: Catalogue, runtime: Runtime) -> None:
         apply_default_css=False,
         elem_id="explore",
         module=f"{PREFIX}explore.js",
-        plotly=str(plotly_script()),
         encoded=catalogue.encoded,
         runtime=runtime.describe(),
     )

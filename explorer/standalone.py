@@ -3,9 +3,8 @@
 index.html   the page, with its first picture and the model's description baked in
 check.html   what a browser supports of what the page needs
 README.md    says to a Hugging Face Space that it is a static one
-static/      the page's modules and styles, those of the app
+static/      the page's modules and styles, those of the app, and plotly.js
 runtime/     ONNX Runtime Web
-plotly.min.js
 model/       places, means, thumbnails, networks, labels and draws: what the app's server would answer from
 
 Nothing in it asks anything of another machine, and what a visitor does or uploads stays in the browser.
@@ -28,10 +27,10 @@ import torch
 import core
 from core.export import score_file
 from core.images import to_png
-from explorer.assets import IMPORTED, STATIC, modules
+from explorer.assets import IMPORTED, SCRIPTS, STATIC, modules
 from explorer.catalogue import Catalogue, Exhibit
 from explorer.describe import decode
-from explorer.explore import picture_at, plotly_script
+from explorer.explore import picture_at
 from explorer.runtime import INSTALL, Runtime
 
 SHEET, SHEETS = 64, 16
@@ -78,16 +77,16 @@ def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> Non
     library = [*modules("page.js", "check.js", mentioned=r'"\./(\w+\.js)"'), "scheme.js", "style.css", "standalone.css"]
     copies = {folder / "static" / name: STATIC / name for name in library}
     copies |= {folder / "runtime" / path.name: path for path in runtime.files}
-    copies[folder / "plotly.min.js"] = plotly_script()
     for target, path in copies.items():
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target)
+    (folder / "static" / "plotly.min.js").write_bytes(SCRIPTS["plotly.min.js"])
     described = runtime.describe()
     assert described is not None
     described["graphics"] = None  # as large as all the rest
     for file in described["files"]:
         file["at"] = f"runtime/{file['name']}"
-    baked = {**bake(exhibit, bundle, folder / "model"), "runtime": described, "plotly": "plotly.min.js"}
+    baked = {**bake(exhibit, bundle, folder / "model"), "runtime": described}
     first = modules("page.js", mentioned=IMPORTED)
     fill = {
         "title": html.escape(exhibit.name),

@@ -6,7 +6,7 @@ import gradio as gr
 
 from explorer.assets import PREFIX, STATIC
 from explorer.encode import uploaded
-from explorer.explore import Answer, Request, plotly_script, safe, server_functions
+from explorer.explore import Answer, Request, safe, server_functions
 from explorer.workshop import Workshop
 
 
@@ -83,6 +83,5 @@ def build(workshop: Workshop) -> None:
         ),
         apply_default_css=False,
         module=f"{PREFIX}train.js",
-        plotly=str(plotly_script()),
         bounds={"files": bounds.files, "bytes": bounds.bytes, "minutes": bounds.minutes},
     )

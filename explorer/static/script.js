@@ -2,10 +2,10 @@
 
 let plotly = null;
 
-/** Load plotly.js, once. */
-export function loadPlotly(url) {
+/** Load plotly.js, which lies beside the modules, once. */
+export function loadPlotly() {
   plotly ??= new Promise((resolve, reject) => {
-    const script = Object.assign(document.createElement("script"), { src: url, async: true });
+    const script = Object.assign(document.createElement("script"), { src: new URL("plotly.min.js", import.meta.url).href, async: true });
     script.addEventListener("load", resolve);
     script.addEventListener("error", () => {
       plotly = null;

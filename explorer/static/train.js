@@ -11,9 +11,8 @@ const PERIOD = 700; // ms between two looks at a run
 const KEY = "latentscape run"; // where a reloaded page finds the run it was watching
 const BUSY = ["looking", "training"];
 
-export function mount({ element, props, server, upload, file }) {
-  const tab = new Train(element, props, server, upload);
-  tab.plotly = () => loadPlotly(file(props.plotly));
+export function mount({ element, props, server, upload }) {
+  new Train(element, props, server, upload);
 }
 
 class Train {
@@ -158,7 +157,7 @@ class Train {
     if (status.from < this.#seen) this.curves.clear(status.from);
     this.#seen = status.from + status.reports.length;
     if (this.#seen && !ui["train-body"].hidden) {
-      await this.plotly();
+      await loadPlotly();
       this.curves.add(status.reports);
       const last = this.curves.last;
       ui["run-bar"].value = last.fraction;

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from explorer.assets import IMPORTED, MODULES, PREFIX, STATIC, Assets, modules
+from explorer.assets import IMPORTED, MODULES, PREFIX, SCRIPTS, STATIC, Assets, modules
 
 
 @pytest.fixture
@@ -18,15 +18,18 @@ def client() -> TestClient:
     return TestClient(Assets(behind))
 
 
-def test_every_module_is_there_for_good_under_its_own_name(client: TestClient) -> None:
+@pytest.mark.parametrize("taken", ["br", "gzip, deflate, br", "identity", "gzip", "brrr"])
+def test_every_module_is_there_for_good_under_its_own_name(client: TestClient, taken: str) -> None:
     assert MODULES.keys() == {path.name for path in STATIC.glob("*.js")}
-    for name, code in MODULES.items():
-        answer = client.get(PREFIX + name)
+    for name, code in SCRIPTS.items():
+        answer = client.get(PREFIX + name, headers={"accept-encoding": taken})
+        assert answer.headers.get("content-encoding") == ("br" if taken.endswith("br") else None)
+        assert answer.headers["vary"] == "Accept-Encoding"
         assert answer.content == code
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "immutable" in answer.headers["cache-control"]
     assert re.fullmatch(r"/modules-[0-9a-f]{12}/", PREFIX)
-    head = client.head(f"{PREFIX}explore.js")
+    head = client.head(f"{PREFIX}explore.js", headers={"accept-encoding": "identity"})
     assert head.content == b""
     assert int(head.headers["content-length"]) == len(MODULES["explore.js"])
 
@@ -34,6 +37,12 @@ def test_every_module_is_there_for_good_under_its_own_name(client: TestClient) -
 @pytest.mark.parametrize("path", ["", "no.js", "style.css", "../app.py", "..%2fapp.py", "explore.js/", "%00"])
 def test_whatever_else_is_asked_for_there_goes_to_the_app(client: TestClient, path: str) -> None:
     assert client.get(PREFIX + path).text == "behind"
+
+
+def test_plotlys_script_is_whole_at_one_byte_a_letter() -> None:
+    code = SCRIPTS["plotly.min.js"].decode("ascii")
+    assert len(code) > 4_000_000
+    assert r"/\ufffd/g" in code, "it has lost its only replacement character"
 
 
 def test_a_module_cannot_be_posted_to(client: TestClient) -> None:

@@ -184,7 +184,3 @@ def test_gradio_gets_named_functions_of_one_argument(catalogue: Catalogue) -> No
     functions = explore.server_functions(catalogue, explore.decode_point, explore.open_model)
     assert [function.__name__ for function in functions] == ["decode_point", "open_model"]
     assert functions[0]({"model": "tiny", "z": Z}) == explore.decode_point(catalogue, {"model": "tiny", "z": Z})
-
-
-def test_plotlys_script_is_found_without_importing_plotly() -> None:
-    assert explore.plotly_script().stat().st_size > 1_000_000
