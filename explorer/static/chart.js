@@ -1,5 +1,6 @@
 // The map with what lies over and under it, lens, manifold, pin and path; and how it is looked at: by mouse, keys or fingers.
 
+import { Cells } from "./cells.js";
 import { choice } from "./choice.js";
 import { column } from "./columns.js";
 import { Group } from "./group.js";
@@ -10,7 +11,6 @@ import { Manifold } from "./manifold.js";
 import { LatentMap } from "./map.js";
 import { name } from "./model.js";
 import { Overlay } from "./overlay.js";
-import { fetched } from "./projection.js";
 import { Touch } from "./touch.js";
 import { Walk } from "./walk.js";
 
@@ -47,8 +47,8 @@ export class Chart {
     ui["colour-by"].addEventListener("change", () => this.#recolour());
   }
 
-  /** Draw a model's map, once Plotly is there. Gives the gallery's {classes, codes}, if its first label has classes. */
-  async open(model, server, file, plotly) {
+  /** Draw a model's map. Gives the gallery's {classes, codes}, if its first label has classes. */
+  async open(model, server, file) {
     const { ui } = this;
     const { map, labels, latents, shape, encoded } = model.description;
     Object.assign(this, { model, server, file });
@@ -71,9 +71,9 @@ export class Chart {
     const own = encoded && Object.keys(labels)[0]; // the gallery's label, where the points of the map are others
     const rest = () => Promise.all([own ? this.#column(own, "gallery") : null, model.openProjection()]);
     // Encoded images are drawn before the gallery, by which the page places latents, is asked for.
-    const [values, first] = await Promise.all([this.#column(names[0]), encoded ? fetched(file(encoded.points)) : rest()]);
+    const [values, cells] = await Promise.all([this.#column(names[0]), encoded ? Cells.fetched(file(encoded.points)) : rest()]);
     if (model.closed) return null;
-    this.map.open(model.description, encoded ? new Float32Array(first) : model.projection.points, file, plotly);
+    this.map.open(model.description, encoded ? cells : new Cells(model.projection.points), file);
     this.lens.open(shape, this.map.sprite);
     this.manifold.open(model);
     const [, [gallery]] = await Promise.all([this.#show(values, names[0]), encoded ? rest() : [null]]);

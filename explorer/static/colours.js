@@ -25,8 +25,11 @@ export function scale(values, name) {
 /** Each amount's shade between the ends of a scale, and what colours the shades are: the last one is for what is no number. */
 export function shades(values, { cmin, cmax }) {
   const step = (SHADES - 1) / Math.max(cmax - cmin, 1e-12);
-  const shade = (value) => (Number.isFinite(value) ? Math.max(0, Math.min(SHADES - 1, Math.round((value - cmin) * step))) : SHADES);
-  return [Uint16Array.from(values, shade), [...ramp(), rgb(UNKNOWN)]];
+  const out = new Uint16Array(values.length);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = Number.isFinite(values[i]) ? Math.max(0, Math.min(SHADES - 1, Math.round((values[i] - cmin) * step))) : SHADES;
+  }
+  return [out, [...ramp(), rgb(UNKNOWN)]];
 }
 
 /** The same colours, in so many shades. */

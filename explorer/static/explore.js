@@ -1,5 +1,6 @@
 // The Explore tab: map, current picture, latents and morph, and the state of one visitor.
 
+import { start } from "./aside.js";
 import { Chart } from "./chart.js";
 import { choice } from "./choice.js";
 import { Current } from "./current.js";
@@ -25,9 +26,9 @@ const WORDS = { server: "decoded by the server", never: "decoded by the server",
 /** `own` opens what the page computes with, `words` say who decodes: both are given where there is no server. */
 export function mount({ element, props, server, file, own = opened(props.runtime, file), words = WORDS }) {
   const page = new Explore(element, server, file, words);
-  page.plotly = () => loadPlotly(file(props.plotly));
-  // Starting it takes a second, in which nothing else is drawn: the points of a large map are there before.
-  if (!props.encoded) page.plotly().catch(() => {});
+  // Starting Plotly takes a second, in which nothing else is drawn: the points of a large map are there before.
+  if (props.encoded) start("./sorted.js");
+  else loadPlotly().catch(() => {});
   page.runtime = props.runtime;
   page.own = own;
   session.on("model", (name) => page.open(name));
@@ -136,7 +137,7 @@ class Explore {
 
   async #openMap(model) {
     try {
-      const labels = await this.chart.open(model, this.server, this.file, this.plotly);
+      const labels = await this.chart.open(model, this.server, this.file);
       if (model.closed) return;
       this.current.labels = labels;
       if (!model.projection) return;

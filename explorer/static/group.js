@@ -71,7 +71,9 @@ export class Group {
       return;
     }
     const bits = bytes(answer.found);
-    this.#set(Uint8Array.from({ length: this.map.cells.size }, (_, i) => (bits[i >> 3] >> (i & 7)) & 1));
+    const mask = new Uint8Array(this.map.cells.size);
+    for (let i = 0; i < mask.length; i++) mask[i] = (bits[i >> 3] >> (i & 7)) & 1;
+    this.#set(mask);
   }
 
   #set(mask) {

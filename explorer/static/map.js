@@ -6,6 +6,7 @@ import { palette, rgb, scale, shades } from "./colours.js";
 import { frame } from "./frame.js";
 import { Sprite } from "./picture.js";
 import { Raster } from "./raster.js";
+import { loadPlotly } from "./script.js";
 
 const MOST = 20_000; // points that Plotly's WebGL moves at frame rate
 const FEW = 20; // classes that a legend has room for; more are named on the map itself
@@ -19,7 +20,6 @@ const STILL = 5; // pixels a click may travel
 const AXES = { umap: ["UMAP 1", "UMAP 2"], pca: ["first principal direction", "second principal direction"], latents: ["first latent", "second latent"] };
 
 export class LatentMap {
-  points = new Float32Array(); // x, y pairs
   lassoing = false; // whether dragging draws a loop
   opening = false; // whether the points are those of a model that is left
   #classOf = null;
@@ -39,7 +39,7 @@ export class LatentMap {
   constructor(element, marker, raster, on) {
     Object.assign(this, { element, marker, on });
     this.raster = new Raster(raster, () => this.view() ?? this.#early());
-    this.cells = new Cells(this.points);
+    this.cells = new Cells([]);
     // The pointer is heard before Plotly, whose drag layer swallows what it uses. Fingers are for touch.js.
     const listen = (target, name, act, capture) => target.addEventListener(name, (event) => event.pointerType !== "touch" && act(event), capture);
     listen(element, "pointermove", (event) => (event.buttons ? this.#leave() : this.look(event)));
@@ -81,13 +81,11 @@ export class LatentMap {
     return this.#classOf ? this.#classes[this.#classOf[index]] : null;
   }
 
-  /** Take a model's thumbnails, and the places (x, y pairs) of the points to show; `plotly()` fetches it and is settled once it is there. */
-  open({ map, sprite, shape }, points, file, plotly) {
-    this.plotly = plotly;
+  /** Take a model's thumbnails, and the places of the points to show. */
+  open({ map, sprite, shape }, cells, file) {
     this.method = map.method;
     this.sprite = new Sprite(file(sprite.file), sprite.columns, shape);
-    this.points = points;
-    this.cells = new Cells(points);
+    this.cells = cells;
     this.large = this.cells.size > MOST;
     this.raster.open(this.large ? this.cells : null);
     this.#classOf = this.#group = this.range = null;
@@ -97,8 +95,7 @@ export class LatentMap {
   /** No map: a model without a gallery. */
   close() {
     if (this.drawn) window.Plotly.purge(this.element);
-    this.points = new Float32Array();
-    this.cells = new Cells(this.points);
+    this.cells = new Cells([]);
     this.raster.open(null);
     this.large = this.opening = false;
     this.sprite = this.#place = null;
@@ -118,10 +115,10 @@ export class LatentMap {
     this.legend = classes?.length > 1 && classes.length <= FEW;
     // The points need no axes: they are there before Plotly, which takes a second to start.
     if (this.large) this.raster.redraw((shade) => this.#isShown(shade));
-    const { points } = this;
+    const { cells } = this;
     if (this.large && !this.drawn) await new Promise((drawn) => frame.after(drawn));
-    await this.plotly();
-    if (points !== this.points) return; // another model is open
+    await loadPlotly();
+    if (cells !== this.cells) return; // another model is open
     await window.Plotly.react(this.element, this.data, this.#layout(), {
       responsive: false,
       scrollZoom: true,
@@ -199,9 +196,10 @@ export class LatentMap {
     const y = new Float32Array(index.length);
     // Not Plotly's own selection, which is drawn on two canvases more that the browser blends into every frame.
     const opacity = this.#group ? Float32Array.from(index, (point) => (this.#group[point] ? 0.9 : 0.05)) : 0.75;
+    const { places, ranks } = this.cells;
     index.forEach((point, i) => {
-      x[i] = this.points[2 * point];
-      y[i] = this.points[2 * point + 1];
+      x[i] = places[2 * ranks[point]];
+      y[i] = places[2 * ranks[point] + 1];
     });
     const size = Math.max(3, Math.min(9, 340 / Math.sqrt(this.cells.size)));
     return { type: "scattergl", mode: "markers", x, y, hoverinfo: "skip", ...extra, marker: { size, opacity, line: { width: 0 }, ...extra.marker } };
@@ -238,7 +236,8 @@ export class LatentMap {
 
   /** A class's name, at its member nearest to its median place: over the points, and in the way of none of them. */
   #name(name, index) {
-    const [x, y] = [0, 1].map((axis) => Array.from(index, (point) => this.points[2 * point + axis]));
+    const { places, ranks } = this.cells;
+    const [x, y] = [0, 1].map((axis) => Array.from(index, (point) => places[2 * ranks[point] + axis]));
     const middle = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
     const [a, b] = [middle(x), middle(y)];
     let nearest = 0;

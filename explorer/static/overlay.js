@@ -1,5 +1,7 @@
 // What lies over the map's points: the pin, the path of a morph, the lasso's loop, and the ring that walks by keyboard.
 
+import { set } from "./write.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const PIN = "M0 0C-3-8-9-12-9-19a9 9 0 1 1 18 0c0 7-6 11-9 19Z";
 
@@ -51,22 +53,22 @@ export class Overlay {
   /** The map moved, or something on it. */
   draw() {
     const box = this.map.view();
-    if (box) for (const [name, value] of [["x", box.left], ["y", box.top], ["width", box.width], ["height", box.height]]) this.window.setAttribute(name, value);
+    if (box) for (const [name, value] of [["x", box.left], ["y", box.top], ["width", box.width], ["height", box.height]]) set(this.window, name, value);
     const spots = box ? this.#trail.map((place) => this.map.screen(...place)) : [];
     const line = drawn(spots);
-    this.lasso.setAttribute("d", box && this.#loop.length ? `${drawn(this.#loop.map((place) => this.map.screen(...place)))}Z` : "");
-    this.line[0].setAttribute("d", line);
-    this.line[1].setAttribute("d", line);
+    set(this.lasso, "d", box && this.#loop.length ? `${drawn(this.#loop.map((place) => this.map.screen(...place)))}Z` : "");
+    set(this.line[0], "d", line);
+    set(this.line[1], "d", line);
     // Equal steps of the latents: dots crowd where the map stands still and spread where it leaps.
-    this.line[2].setAttribute("d", spots.map(({ left, top }) => `M${left.toFixed(1)} ${top.toFixed(1)}h0`).join(""));
+    set(this.line[2], "d", spots.map(({ left, top }) => `M${left.toFixed(1)} ${top.toFixed(1)}h0`).join(""));
     this.#put(this.pinned, box && this.#pin);
     this.#put(this.ring, box && this.#walker);
   }
 
   #put(part, place) {
     const spot = place && this.map.screen(...place);
-    part.style.display = spot?.inside ? "" : "none";
-    if (spot?.inside) part.setAttribute("transform", `translate(${spot.left} ${spot.top})`);
+    set(part, "display", spot?.inside ? "inline" : "none");
+    if (spot?.inside) set(part, "transform", `translate(${spot.left} ${spot.top})`);
   }
 }
 

@@ -1,9 +1,14 @@
 // Pictures on canvases at the model's own size; CSS enlarges them without blurring.
 
+import { aside } from "./aside.js";
+
 /** The bytes behind base64 text, as servers send them; bytes stay as they are. */
 export function bytes(base64) {
   if (typeof base64 !== "string") return base64;
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const text = atob(base64);
+  const out = new Uint8Array(text.length);
+  for (let i = 0; i < out.length; i++) out[i] = text.charCodeAt(i);
+  return out;
 }
 
 /** Pixels (H, W, C) of bytes as ImageData. */
@@ -49,8 +54,6 @@ export function resize(canvas, [, height, width]) {
   canvas.style.aspectRatio = `${width} / ${height}`;
 }
 
-const STRIPS = 8; // rows of thumbnails that are taken over in one turn
-
 /** A sheet of thumbnails, all of one size, row by row. Of it only the channels that the pictures have are kept: as an image the
  * browser would hold it several times over. */
 export class Sprite {
@@ -58,33 +61,10 @@ export class Sprite {
   ready;
 
   constructor(url, columns, shape) {
-    Object.assign(this, { columns, shape });
-    this.ready = this.#unpack(url);
+    this.shape = shape;
+    const sheet = { url: new URL(url, document.baseURI).href, columns, shape };
+    this.ready = aside("./sheet.js", sheet).then((out) => void (this.#bytes = out));
     this.ready.catch(() => {}); // whoever waits for it hears of it, too
-  }
-
-  async #unpack(url) {
-    const answer = await fetch(url);
-    if (!answer.ok) throw new Error(`the thumbnails did not arrive (${answer.status})`);
-    const sheet = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
-    const [channels, height, width] = this.shape;
-    const rows = sheet.height / height;
-    const out = new Uint8Array(rows * this.columns * channels * height * width);
-    const strip = Object.assign(document.createElement("canvas"), { width: sheet.width, height }).getContext("2d", { willReadFrequently: true });
-    for (let row = 0, o = 0; row < rows; row++) {
-      strip.drawImage(sheet, 0, -row * height);
-      const { data } = strip.getImageData(0, 0, sheet.width, height);
-      for (let column = 0; column < this.columns; column++) {
-        for (let y = 0; y < height; y++) {
-          let i = 4 * (y * sheet.width + column * width);
-          for (const end = i + 4 * width; i < end; i += 4) for (let channel = 0; channel < channels; channel++) out[o++] = data[i + channel];
-        }
-      }
-      // In between, the hand is answered.
-      if (row % STRIPS === STRIPS - 1) await new Promise((then) => setTimeout(then));
-    }
-    sheet.close();
-    this.#bytes = out;
   }
 
   /** Draw thumbnail `index`; nothing happens before the sheet has arrived. */

@@ -38,8 +38,7 @@ export class Raster {
 
   /** The number of each point's colour among `colours`, [red, green, blue] up to 255 each. */
   colour(shades, colours) {
-    this.shades = new (colours.length > 256 ? Uint16Array : Uint8Array)(this.cells.size);
-    for (let i = 0; i < this.shades.length; i++) this.shades[i] = shades[this.cells.order[i]];
+    this.shades = this.cells.sort(shades, colours.length > 256 ? Uint16Array : Uint8Array);
     this.colours = colours;
   }
 
@@ -69,9 +68,11 @@ export class Raster {
       Object.assign(canvas, { width, height });
       this.#pixels = new ImageData(width, height);
     }
-    Object.assign(canvas.style, { left: `${view.left}px`, top: `${view.top}px`, width: `${view.width}px`, height: `${view.height}px` });
-    const runs = [...this.cells.box(view.x, view.x + view.width / view.scale, view.y - view.height / view.scale, view.y)];
-    const inView = runs.reduce((sum, [from, to]) => sum + to - from, 0);
+    const box = { left: `${view.left}px`, top: `${view.top}px`, width: `${view.width}px`, height: `${view.height}px` };
+    for (const side in box) if (canvas.style[side] !== box[side]) canvas.style[side] = box[side];
+    const runs = this.cells.box(view.x, view.x + view.width / view.scale, view.y - view.height / view.scale, view.y);
+    let inView = 0;
+    for (let run = 0; run < runs.length; run += 2) inView += runs[run + 1] - runs[run];
     const size = Math.max(DOT[0], Math.min(DOT[1], COVER / Math.sqrt(inView))) * view.ratio;
     const pixels = Math.max(1, size ** 2); // of a dot
     const stride = moving ? Math.ceil((inView * pixels) / MOVING) : 1;
@@ -86,26 +87,28 @@ export class Raster {
     const reach = (this.reach = Math.max(0, Math.ceil((size - 1) / 2)));
     const [across, down] = [width + 2 * reach, height + 2 * reach];
     const { offsets, cover } = stamp(size, reach, across);
-    if (this.#room.length < 4 * across * down) this.#room = new Uint32Array(4 * across * down);
+    // Room for the largest dots, once: what is thrown away for something larger is kept by the browser for long.
+    const most = 2 * Math.ceil((DOT[1] * view.ratio - 1) / 2);
+    if (this.#room.length < 4 * across * down) this.#room = new Uint32Array(4 * (width + most) * (height + most));
     this.#sums = this.#room.subarray(0, 4 * across * down).fill(0);
     // Colours that are not shown weigh nothing.
     const colours = Int32Array.from(this.colours.flatMap((rgb, shade) => ((this.shown?.(shade) ?? true) ? [1, ...rgb] : [0, 0, 0, 0])));
     const scale = view.scale * view.ratio;
     const frame = { across, down, scale, left: view.x - reach / scale, top: view.y + reach / scale };
-    for (const [from, to] of runs) {
-      if (offsets.length === 1) this.#specks(from, to, stride, colours, frame);
-      else this.#dots(from, to, stride, colours, frame, offsets, cover);
+    for (let run = 0; run < runs.length; run += 2) {
+      if (offsets.length === 1) this.#specks(runs[run], runs[run + 1], stride, colours, frame);
+      else this.#dots(runs[run], runs[run + 1], stride, colours, frame, offsets, cover);
     }
   }
 
   /** Points of one pixel: the many. */
   #specks(from, to, stride, colours, { across, down, scale, left, top }) {
-    const { x, y } = this.cells;
+    const { places } = this.cells;
     const { shades, weights } = this;
     const sums = this.#sums;
     for (let i = from; i < to; i += stride) {
-      const column = (x[i] - left) * scale;
-      const row = (top - y[i]) * scale;
+      const column = (places[2 * i] - left) * scale;
+      const row = (top - places[2 * i + 1]) * scale;
       if (!(column >= 0 && row >= 0 && column < across && row < down)) continue;
       const weight = weights === null ? 1 : weights[i];
       const shade = 4 * shades[i];
@@ -118,13 +121,13 @@ export class Raster {
   }
 
   #dots(from, to, stride, colours, { across, down, scale, left, top }, offsets, cover) {
-    const { x, y } = this.cells;
+    const { places } = this.cells;
     const { shades, weights } = this;
     const sums = this.#sums;
     const end = sums.length;
     for (let i = from; i < to; i += stride) {
-      const column = (x[i] - left) * scale;
-      const row = (top - y[i]) * scale;
+      const column = (places[2 * i] - left) * scale;
+      const row = (top - places[2 * i + 1]) * scale;
       if (!(column >= 0 && row >= 0 && column < across && row < down)) continue;
       const weight = weights === null ? WHOLE : weights[i];
       const shade = 4 * shades[i];

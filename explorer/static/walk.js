@@ -46,12 +46,13 @@ export class Walk {
     const { map } = this;
     const from = this.#at ? [this.#at.x, this.#at.y] : map.marked;
     if (!from) return;
-    const index = ahead(map.points, from, way, pixels / map.view().scale, (i) => map.visible(i));
-    if (index < 0) return;
-    const [x, y] = [map.points[2 * index], map.points[2 * index + 1]];
+    const { order, places } = map.cells;
+    const next = ahead(places, from, way, pixels / map.view().scale, (i) => map.visible(order[i]));
+    if (next < 0) return;
+    const [x, y] = [places[2 * next], places[2 * next + 1]];
     this.#reveal(x, y);
     this.overlay.walker([x, y]);
-    this.#at = { x, y, index, ...map.screen(x, y), walked: true };
+    this.#at = { x, y, index: order[next], ...map.screen(x, y), walked: true };
     map.on.hover(this.#at);
   }
 

@@ -42,7 +42,11 @@ for (const [name, points] of Object.entries(CLOUDS)) {
 
   test(`${name}: each point is in the order once, where it lies`, () => {
     assert.deepEqual([...cells.order].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i));
-    cells.order.forEach((point, i) => assert.deepEqual([cells.x[i], cells.y[i]], [points[2 * point], points[2 * point + 1]]));
+    const x = points.filter((_, i) => i % 2 === 0);
+    const y = points.filter((_, i) => i % 2 === 1);
+    assert.deepEqual(cells.sort(x), cells.places.filter((_, i) => i % 2 === 0));
+    assert.deepEqual(cells.sort(y), cells.places.filter((_, i) => i % 2 === 1));
+    cells.order.forEach((point, i) => assert.equal(cells.ranks[point], i));
   });
 
   test(`${name}: a box holds all that lies in it`, () => {
@@ -51,7 +55,8 @@ for (const [name, points] of Object.entries(CLOUDS)) {
       const [left, low] = [next() * 12 - 6, next() * 6 - 1];
       const [right, high] = [left + next() * 4, low + next() * 2];
       const got = new Set();
-      for (const [from, to] of cells.box(left, right, low, high)) for (let i = from; i < to; i++) got.add(cells.order[i]);
+      const runs = cells.box(left, right, low, high);
+      for (let run = 0; run < runs.length; run += 2) for (let i = runs[run]; i < runs[run + 1]; i++) got.add(cells.order[i]);
       for (let i = 0; i < n; i++) {
         const [x, y] = [points[2 * i], points[2 * i + 1]];
         if (left <= x && x <= right && low <= y && y <= high) assert.ok(got.has(i));
@@ -83,17 +88,17 @@ for (const [name, points] of Object.entries(CLOUDS)) {
       if (n && trial % 4 === 1) corners.forEach((corner, i) => Object.assign(corner, [points[2 * ((i * 37) % n)], points[2 * ((i * 37) % n) + 1]]));
       if (trial % 4 === 2) corners.splice(0, Infinity, [-2, 0], [2, 0], [2, 2], [-2, 2]);
       const got = cells.inside(corners);
-      for (let i = 0; i < n; i++) assert.equal(got[i], corners.length < 3 ? 0 : inside(corners, points[2 * i], points[2 * i + 1]), `${i} of trial ${trial}`);
+      for (let i = 0; i < n; i++) assert.equal(got[i], corners.length < 3 ? 0 : inside(corners.flat(), points[2 * i], points[2 * i + 1]), `${i} of trial ${trial}`);
     }
   });
 }
 
 test("the even-odd rule on a square, and on a star whose middle is outside", () => {
   const square = [[0, 0], [2, 0], [2, 2], [0, 2]];
-  assert.deepEqual([[1, 1], [3, 1], [-1, 1], [1, 3]].map(([x, y]) => inside(square, x, y)), [1, 0, 0, 0]);
+  assert.deepEqual([[1, 1], [3, 1], [-1, 1], [1, 3]].map(([x, y]) => inside(square.flat(), x, y)), [1, 0, 0, 0]);
   const star = [0, 2, 4, 1, 3].map((i) => [Math.cos((2 * Math.PI * i) / 5), Math.sin((2 * Math.PI * i) / 5)]);
-  assert.equal(inside(star, 0, 0), 0);
-  assert.equal(inside(star, 0.8, 0), 1);
+  assert.equal(inside(star.flat(), 0, 0), 0);
+  assert.equal(inside(star.flat(), 0.8, 0), 1);
 });
 
 test("an amount's colours end at its outer percents, whatever is not a number", () => {
