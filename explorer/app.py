@@ -19,7 +19,7 @@ import torch
 from starlette.middleware import Middleware
 
 from explorer import api, encode, explore, header, train
-from explorer.assets import STATIC, Assets
+from explorer.assets import STATIC, Assets, pack
 from explorer.catalogue import Catalogue
 from explorer.limits import Guard, Limits, parse_auth
 from explorer.runtime import Runtime
@@ -114,6 +114,7 @@ def serve(
     page = build(catalogue, source, workshop)
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
     threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
+    threading.Thread(target=pack, daemon=True).start()
     # What is there by now stays. A full collection would look through all of it: a third of a second, every few of a crowd.
     gc.collect()
     gc.freeze()

@@ -1,11 +1,11 @@
 """The page's own modules, and plotly.js beside them, handed out from memory at an address that changes with their content.
 
-Gradio's route for files asks the disk and its list of what is allowed for each, compresses each anew, and lets a browser
-ask again at every visit. Here forty small modules cost little beside the rest of a start, and a browser that has been here asks
-for none.
+Gradio's route for files asks the disk and its list of what is allowed for each, compresses it anew for each visitor, and lets a
+browser ask again at every visit. Here each is compressed once, and a browser that has been here asks for none.
 """
 
 import functools
+import gzip
 import hashlib
 import json
 import re
@@ -20,8 +20,11 @@ from explorer.limits import App, Message, Receive, Send
 STATIC = Path(__file__).parent / "static"
 IMPORTED = r'from "\./(\w+\.js)"'
 """What a module mentions of those that it needs at once."""
-QUALITY = 5
-"""Of Brotli's eleven: the last that takes no more than a tenth of a second for plotly.js."""
+PACK = {
+    "br": functools.partial(brotli.compress, mode=brotli.MODE_TEXT, quality=5),
+    "gzip": functools.partial(gzip.compress, compresslevel=6),
+}
+"""How a script can be compressed, the best first. Over plain HTTP browsers take no Brotli, but from this machine."""
 
 
 def plotly() -> bytes:
@@ -48,9 +51,15 @@ def modules(*first: str, mentioned: str) -> list[str]:
 
 
 @functools.cache
-def packed(name: str) -> bytes:
-    """A script, compressed once."""
-    return brotli.compress(SCRIPTS[name], mode=brotli.MODE_TEXT, quality=QUALITY)
+def packed(name: str, coding: str) -> bytes:
+    """A script, compressed; once."""
+    return PACK[coding](SCRIPTS[name])
+
+
+def pack() -> None:
+    """Compress everything ahead, as most visitors will want it."""
+    for name in sorted(SCRIPTS, key=lambda name: len(SCRIPTS[name])):
+        packed(name, "br")
 
 
 class Assets:
@@ -64,14 +73,15 @@ class Assets:
         if name not in SCRIPTS or scope["method"] not in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        pack = "br" in re.findall(r"\w+", Headers(scope=scope).get("accept-encoding", ""))
-        body = packed(name) if pack else SCRIPTS[name]
+        taken = re.sub(r"\w+\s*;\s*q=0(\.0*)?\s*(,|$)", "", Headers(scope=scope).get("accept-encoding", ""))
+        coding = next((coding for coding in PACK if coding in re.findall(r"\w+", taken)), None)
+        body = packed(name, coding) if coding else SCRIPTS[name]
         headers = {
             "content-type": "text/javascript; charset=utf-8",
             "content-length": str(len(body)),
             "cache-control": "public, max-age=31536000, immutable",
             "vary": "Accept-Encoding",
-            **({"content-encoding": "br"} if pack else {}),
+            **({"content-encoding": coding} if coding else {}),
         }
         encoded = [(key.encode(), value.encode()) for key, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": encoded})

@@ -1,30 +1,38 @@
 // What takes much memory for a moment is done in a worker of its own, which ends with it: only so does a browser give back at once
 // what was taken; a page keeps it until its next full collection.
 
-const ahead = new Map(); // workers that have not been asked yet, by their scripts
+const waiting = new Map(); // workers that have not been asked yet, by their scripts
 
-/** Start a worker, `script`, that will soon be asked. */
+/** Start a worker, `script`, that will soon be asked; what it fails in is told to whoever asks. */
 export function start(script) {
-  const worker = new Worker(new URL(script, import.meta.url), { type: "module" });
-  ahead.set(script, worker);
-  return worker;
+  try {
+    if (!waiting.has(script)) waiting.set(script, open(script));
+  } catch {
+    // Nor will it start when it is asked.
+  }
 }
 
 /** Ask a worker one thing. Throws what it threw. */
 export async function aside(script, request) {
-  const worker = ahead.get(script) ?? start(script);
-  ahead.delete(script);
-  try {
-    const { out, error } = await new Promise((resolve, reject) => {
-      worker.addEventListener("message", ({ data }) => resolve(data));
-      worker.addEventListener("error", () => reject(new Error(`a part of the page, ${script}, could not be started`)));
-      worker.postMessage(request);
+  const { worker, answered } = waiting.get(script) ?? open(script);
+  waiting.delete(script);
+  worker.postMessage(request);
+  return answered;
+}
+
+function open(script) {
+  const worker = new Worker(new URL(script, import.meta.url), { type: "module" });
+  // From the start on: a worker may fail before it is asked.
+  const answered = new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }) => (data.error === undefined ? resolve(data.out) : reject(new Error(data.error))));
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      reject(new Error(event.message || "a worker of the page could not start; reload it"));
     });
-    if (error) throw new Error(error);
-    return out;
-  } finally {
-    worker.terminate();
-  }
+  });
+  const end = () => worker.terminate();
+  answered.then(end, end);
+  return { worker, answered };
 }
 
 /** In the worker: answer with what `act(request)` gives, {out, buffers}, the buffers being handed over. */

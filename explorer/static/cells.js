@@ -59,8 +59,8 @@ export class Cells {
     return this.#ranks;
   }
 
-  /** What there is of each point, in the order. */
-  sort(values, Type = values.constructor) {
+  /** What there is of each point, in the order of the cells, in an array of another type. */
+  arrange(values, Type) {
     const out = new Type(this.size);
     for (let i = 0; i < out.length; i++) out[i] = values[this.order[i]];
     return out;

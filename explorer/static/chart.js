@@ -10,6 +10,7 @@ import { frame } from "./frame.js";
 import { Manifold } from "./manifold.js";
 import { LatentMap } from "./map.js";
 import { name } from "./model.js";
+import { Mouse } from "./mouse.js";
 import { Overlay } from "./overlay.js";
 import { Touch } from "./touch.js";
 import { Walk } from "./walk.js";
@@ -33,12 +34,13 @@ export class Chart {
         this.overlay.draw();
       },
     });
+    new Mouse(this.map);
     this.lens = new Lens(ui["map-tip"]);
     this.manifold = new Manifold(ui.manifold, () => this.map.view());
     this.overlay = new Overlay(ui["map-overlay"], this.map);
     this.group = new Group(ui, this.map, this.overlay, (text) => this.server.find({ model: this.model.name, text }));
     this.walk = new Walk(this.map, this.overlay);
-    this.touch = new Touch(this.map);
+    new Touch(this.map);
     this.previews = new Latest((at) => on.follow(at), (answer, at) => this.#look(answer, at), on.width);
     choice(show, "show", (what) => {
       this.map.show(what);
@@ -71,9 +73,9 @@ export class Chart {
     const own = encoded && Object.keys(labels)[0]; // the gallery's label, where the points of the map are others
     const rest = () => Promise.all([own ? this.#column(own, "gallery") : null, model.openProjection()]);
     // Encoded images are drawn before the gallery, by which the page places latents, is asked for.
-    const [values, cells] = await Promise.all([this.#column(names[0]), encoded ? Cells.fetched(file(encoded.points)) : rest()]);
+    const [values, cells] = await Promise.all([this.#column(names[0]), encoded ? Cells.fetched(file(encoded.points)) : rest().then(() => new Cells(model.projection.points))]);
     if (model.closed) return null;
-    this.map.open(model.description, encoded ? cells : new Cells(model.projection.points), file);
+    this.map.open(model.description, cells, file);
     this.lens.open(shape, this.map.sprite);
     this.manifold.open(model);
     const [, [gallery]] = await Promise.all([this.#show(values, names[0]), encoded ? rest() : [null]]);

@@ -11,12 +11,12 @@ const baked = JSON.parse(part("baked").textContent);
 /** [what, how it is tried, what is lost without it, whether the page is of no use without it]. A trial gives words or throws. */
 const CHECKS = [
   ["WebAssembly, with its vector instructions", simd, "The decoder cannot run: the map and the real images are all there is.", true],
-  ["A worker that is a module", worker, "The decoder cannot run: the map and the real images are all there is.", true],
+  ["A worker that is a module", worker, "The decoder cannot run, and no real image is shown: the map is all there is.", true],
   ["The decoder draws what the model draws", decode, "Pictures are missing or wrong.", true],
   ["The encoder sees what the model sees", encode, "Your own pictures cannot be encoded.", false],
   ["WebGL, for the map", webgl, "The map cannot be drawn; sliders and encoding work.", false],
   ["PNG files to the last bit", () => need("DecompressionStream" in window), "PNG files with transparency or 16 bits are read to the nearest level only.", false],
-  ["JPEG, WebP and GIF files", () => need("createImageBitmap" in window && "OffscreenCanvas" in window), "Only PNG files can be encoded.", false],
+  ["JPEG, WebP and GIF files", () => need("createImageBitmap" in window && "OffscreenCanvas" in window), "Only PNG files can be encoded, and no real image is shown.", false],
   ["A camera", () => need(navigator.mediaDevices?.getUserMedia), "No camera: browsers offer it to https pages alone. Files and drawing work.", false],
   ["Copying links", () => need(navigator.clipboard?.writeText), "Links are shown to be copied by hand: browsers offer more to https pages alone.", false],
 ];

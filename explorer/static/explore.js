@@ -144,10 +144,15 @@ class Explore {
       this.pad.colour(this.current.labels);
       this.morph.trace();
       this.#mark();
+    } catch (error) {
+      if (!model.closed) this.#say(`The map could not be drawn: ${error.message}.`);
+      return;
+    }
+    try {
       await this.chart.map.sprite.ready;
       this.current.redraw();
     } catch (error) {
-      if (!model.closed) this.#say(`The map could not be drawn: ${error.message}.`);
+      if (!model.closed) this.#say(`The real images cannot be shown: ${error.message}.`);
     }
   }
 

@@ -1,5 +1,5 @@
 // The map: Plotly draws axes and legend, and the points of a map of ordinary size; a larger one's are a raster under the same axes.
-// Pointer, nearest point and marker are ours.
+// The nearest point and the marker are ours.
 
 import { Cells } from "./cells.js";
 import { palette, rgb, scale, shades } from "./colours.js";
@@ -16,7 +16,6 @@ const LEGEND = 41; // above them, where there is one, of a single row
 const AIR = 1.14; // the axes' length, by that of what is on them
 const SOME = 500; // members of a class that tell where its name goes
 const NEAR = 9; // pixels within which the pointer is on a point
-const STILL = 5; // pixels a click may travel
 const AXES = { umap: ["UMAP 1", "UMAP 2"], pca: ["first principal direction", "second principal direction"], latents: ["first latent", "second latent"] };
 
 export class LatentMap {
@@ -26,7 +25,6 @@ export class LatentMap {
   #classes = [];
   #coloured = [];
   #group = null; // a byte for each point, where some of them stand out
-  #down = null;
   #place = null;
   #pointsShown = true;
 
@@ -40,17 +38,6 @@ export class LatentMap {
     Object.assign(this, { element, marker, on });
     this.raster = new Raster(raster, () => this.view() ?? this.#early());
     this.cells = new Cells([]);
-    // The pointer is heard before Plotly, whose drag layer swallows what it uses. Fingers are for touch.js.
-    const listen = (target, name, act, capture) => target.addEventListener(name, (event) => event.pointerType !== "touch" && act(event), capture);
-    listen(element, "pointermove", (event) => (event.buttons ? this.#leave() : this.look(event)));
-    listen(element, "pointerrawupdate", (event) => {
-      const at = event.buttons ? null : this.at(event);
-      if (at) this.on.ahead(at);
-    });
-    listen(element, "pointerleave", () => this.#leave());
-    listen(element, "pointerdown", (event) => this.#press(event), true);
-    listen(window, "pointermove", (event) => this.#stray(event), true);
-    listen(window, "pointerup", (event) => this.#up(event), true);
     new MutationObserver(() => this.#restyle()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
     new ResizeObserver(() => this.drawn && window.Plotly.Plots.resize(element)).observe(element);
   }
@@ -300,37 +287,15 @@ export class LatentMap {
   /** Look at what is under a pointer, which may be a finger. */
   look(pointer, finger = false) {
     const at = this.at(pointer);
-    if (!at) return this.#leave();
+    if (!at) return this.leave();
     this.element.classList.toggle("ls-on-point", at.index >= 0);
     this.on.hover({ ...at, finger });
   }
 
-  #leave() {
+  /** Look at nothing any more. */
+  leave() {
     this.element.classList.remove("ls-on-point");
     this.on.leave();
-  }
-
-  #press(event) {
-    // Only on the plot itself: the legend has its own meaning. While a button is down Plotly covers the page, so this is
-    // known at the press alone.
-    if (event.button !== 0 || !event.target.closest(".draglayer")) return;
-    this.#down = [event.clientX, event.clientY];
-    // Plotly keeps the press from giving focus; with it, the keys go on from the mouse.
-    this.element.focus({ preventScroll: true });
-  }
-
-  /** A click stays where it began: what comes back to there, from a pan or a loop, is none. */
-  #stray(event) {
-    if (this.#down && Math.hypot(event.clientX - this.#down[0], event.clientY - this.#down[1]) > STILL) this.#down = null;
-  }
-
-  #up(event) {
-    this.#stray(event);
-    const down = this.#down;
-    this.#down = null;
-    if (!down) return;
-    const at = this.at(event);
-    if (at) this.on.click(at, event.shiftKey);
   }
 
   #follow() {

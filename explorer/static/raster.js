@@ -17,6 +17,7 @@ const THICK = 6; // overlaps beyond which nothing shines through any more
 export class Raster {
   #sums = new Uint32Array(); // of each pixel: how much covers it, and that times red, green and blue
   #room = this.#sums; // what they lie in: dots of another size need more or less of it, not another
+  #weighed = null; // of each colour: what a point of it adds to the sums
   #pixels = null;
   #drawn = -Infinity; // when, by the page's clock
   #timer = 0;
@@ -38,14 +39,15 @@ export class Raster {
 
   /** The number of each point's colour among `colours`, [red, green, blue] up to 255 each. */
   colour(shades, colours) {
-    this.shades = this.cells.sort(shades, colours.length > 256 ? Uint16Array : Uint8Array);
+    this.shades = this.cells.arrange(shades, colours.length > 256 ? Uint16Array : Uint8Array);
     this.colours = colours;
+    this.#weighed = new Int32Array(4 * colours.length);
   }
 
   /** Let the points of a group stand out: a byte for each, or null for none. */
   select(mask) {
-    this.weights = mask && new Uint8Array(mask.length);
-    if (mask) for (let i = 0; i < mask.length; i++) this.weights[i] = mask[this.cells.order[i]] ? WHOLE : OTHERS;
+    this.weights = mask && this.cells.arrange(mask, Uint8Array);
+    if (mask) for (let i = 0; i < mask.length; i++) this.weights[i] = this.weights[i] ? WHOLE : OTHERS;
     this.redraw();
   }
 
@@ -91,14 +93,24 @@ export class Raster {
     const most = 2 * Math.ceil((DOT[1] * view.ratio - 1) / 2);
     if (this.#room.length < 4 * across * down) this.#room = new Uint32Array(4 * (width + most) * (height + most));
     this.#sums = this.#room.subarray(0, 4 * across * down).fill(0);
-    // Colours that are not shown weigh nothing.
-    const colours = Int32Array.from(this.colours.flatMap((rgb, shade) => ((this.shown?.(shade) ?? true) ? [1, ...rgb] : [0, 0, 0, 0])));
+    const colours = this.#weigh();
     const scale = view.scale * view.ratio;
     const frame = { across, down, scale, left: view.x - reach / scale, top: view.y + reach / scale };
     for (let run = 0; run < runs.length; run += 2) {
       if (offsets.length === 1) this.#specks(runs[run], runs[run + 1], stride, colours, frame);
       else this.#dots(runs[run], runs[run + 1], stride, colours, frame, offsets, cover);
     }
+  }
+
+  /** Colours that are not shown weigh nothing. */
+  #weigh() {
+    const weighed = this.#weighed;
+    for (let shade = 0, o = 0; shade < this.colours.length; shade++) {
+      const counts = this.shown?.(shade) ?? true ? 1 : 0;
+      weighed[o++] = counts;
+      for (let channel = 0; channel < 3; channel++) weighed[o++] = counts * this.colours[shade][channel];
+    }
+    return weighed;
   }
 
   /** Points of one pixel: the many. */

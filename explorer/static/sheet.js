@@ -9,9 +9,9 @@ answer(async ({ url, columns, shape }) => {
 
 /** The thumbnails (C, H, W) of a sheet one after another, row by row of the sheet: bytes (M, H, W, C). */
 async function unpack(url, columns, [channels, height, width]) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`the thumbnails did not arrive (${answer.status})`);
-  const sheet = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
+  const sent = await fetch(url);
+  if (!sent.ok) throw new Error(`the thumbnails did not arrive (${sent.status})`);
+  const sheet = await createImageBitmap(await sent.blob(), { colorSpaceConversion: "none" });
   const rows = sheet.height / height;
   const out = new Uint8Array(rows * columns * channels * height * width);
   const strip = new OffscreenCanvas(sheet.width, height).getContext("2d", { willReadFrequently: true });

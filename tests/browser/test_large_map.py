@@ -243,3 +243,22 @@ def test_a_map_of_ordinary_size_has_the_same_tools(visit, pixels) -> None:
     settled(page)
     assert (pixels(page, "#decoded") != before).any()
     expect(page.locator("#group")).to_be_hidden()
+
+
+@pytest.mark.parametrize("fault", ["a script is lost", "no workers"])
+def test_without_its_worker_the_page_says_so_and_the_sliders_still_work(visit, large: str, pixels, fault: str) -> None:
+    visitor = visit(address=large)
+    page = visitor.page
+    if fault == "no workers":
+        page.add_init_script("Worker = class { constructor() { throw new Error('no workers here'); } };")
+    else:
+        page.route("**/sorted.js", lambda route: route.abort())
+    page.goto(large)
+    expect(page.locator("#status")).to_contain_text("The map could not be drawn", timeout=60_000)
+    before = pixels(page, "#decoded")
+    page.locator("#sliders input[type=range]").first.press("End")
+    page.wait_for_timeout(500)
+    settled(page)
+    assert (pixels(page, "#decoded") != before).any()
+    # That a script was lost the browser says itself.
+    visitor.errors = [error for error in visitor.errors if "net::ERR_FAILED" not in error]

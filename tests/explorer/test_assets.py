@@ -18,12 +18,24 @@ def client() -> TestClient:
     return TestClient(Assets(behind))
 
 
-@pytest.mark.parametrize("taken", ["br", "gzip, deflate, br", "identity", "gzip", "brrr"])
-def test_every_module_is_there_for_good_under_its_own_name(client: TestClient, taken: str) -> None:
+@pytest.mark.parametrize(
+    ("taken", "coding"),
+    [
+        ("br", "br"),
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip, deflate", "gzip"),
+        ("gzip, br;q=0", "gzip"),
+        ("br; q=0.0, gzip;q=0", None),
+        ("br;q=0.5", "br"),
+        ("identity", None),
+        ("brrr", None),
+    ],
+)
+def test_every_module_is_there_for_good_under_its_own_name(client: TestClient, taken: str, coding: str | None) -> None:
     assert MODULES.keys() == {path.name for path in STATIC.glob("*.js")}
     for name, code in SCRIPTS.items():
         answer = client.get(PREFIX + name, headers={"accept-encoding": taken})
-        assert answer.headers.get("content-encoding") == ("br" if taken.endswith("br") else None)
+        assert answer.headers.get("content-encoding") == coding
         assert answer.headers["vary"] == "Accept-Encoding"
         assert answer.content == code
         assert answer.headers["content-type"].startswith("text/javascript")

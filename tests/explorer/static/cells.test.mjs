@@ -44,8 +44,8 @@ for (const [name, points] of Object.entries(CLOUDS)) {
     assert.deepEqual([...cells.order].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i));
     const x = points.filter((_, i) => i % 2 === 0);
     const y = points.filter((_, i) => i % 2 === 1);
-    assert.deepEqual(cells.sort(x), cells.places.filter((_, i) => i % 2 === 0));
-    assert.deepEqual(cells.sort(y), cells.places.filter((_, i) => i % 2 === 1));
+    assert.deepEqual(cells.arrange(x, Float32Array), cells.places.filter((_, i) => i % 2 === 0));
+    assert.deepEqual(cells.arrange(y, Float32Array), cells.places.filter((_, i) => i % 2 === 1));
     cells.order.forEach((point, i) => assert.equal(cells.ranks[point], i));
   });
 
