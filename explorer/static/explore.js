@@ -109,8 +109,10 @@ class Explore {
     const map = this.#openMap(this.model);
     await this.go({ z: linked(description) ?? description.start });
     session.emit("shown", model);
-    await map;
+    const missing = await map;
     if (turn !== this.#opening) return;
+    // The first point that is shown clears what was said before.
+    if (missing) frame.after(() => this.#say(missing));
     // 14 MB of runtime wait until the page is usable; beside a large map, whose points need the memory, until a hand moves a latent.
     if (!this.chart.map.large) return this.#openDecoder();
     this.#sayWho("server", this.who.server, "Your browser takes over once a latent is moved. Until then its memory is the map's.");
@@ -135,24 +137,25 @@ class Explore {
     engine.title = why;
   }
 
+  /** Gives words for what could not be had, if something could not. */
   async #openMap(model) {
     try {
       const labels = await this.chart.open(model, this.server, this.file);
-      if (model.closed) return;
+      if (model.closed) return null;
       this.current.labels = labels;
-      if (!model.projection) return;
+      if (!model.projection) return null;
       this.pad.colour(this.current.labels);
       this.morph.trace();
       this.#mark();
     } catch (error) {
-      if (!model.closed) this.#say(`The map could not be drawn: ${error.message}.`);
-      return;
+      return `The map could not be drawn: ${error.message}.`;
     }
     try {
       await this.chart.map.sprite.ready;
       this.current.redraw();
+      return null;
     } catch (error) {
-      if (!model.closed) this.#say(`The real images cannot be shown: ${error.message}.`);
+      return `The real images cannot be shown: ${error.message}.`;
     }
   }
 
