@@ -15,6 +15,7 @@ Nothing in it can run code: no pickle anywhere. Whatever is read of it is checke
 
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +34,7 @@ from core.card import model_card
 from core.data import Data
 from core.evaluation import Evaluation, encode, summarize
 from core.export import exact_half, onnx_files
-from core.features import Reader, fit_reader, learnable
+from core.features import SEEN, Reader, fit_reader, learnable
 from core.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
 from core.gallery import Gallery, pack
 from core.images import Images, Preprocessing
@@ -123,13 +124,19 @@ class Bundle:
         told = {"calibrated_on": len(held_out), "images": len(shown), "false_alarms": false_alarms}
         return replace(fitted, config={**self.config, "anomaly": told})
 
-    def taught(self, training: Data, held_out: Int[Tensor, " m"]) -> "Bundle":
+    def taught(
+        self,
+        training: Data,
+        held_out: Int[Tensor, " m"],
+        seen: int = SEEN,
+        advance: Callable[[float], None] = lambda share: None,
+    ) -> "Bundle":
         """The same model with a classifier of its training data's labels, by which its samples are judged; as it is where
-        there are no labels to learn. Images at `held_out` are not learned from."""
+        there are no labels to learn. Images at `held_out` are not learned from; see `core.features.fit_reader`."""
         if not learnable(training.labels):
             return self
-        images = self.preprocessing.view(training.images)
-        reader = fit_reader(images, training.labels, held_out, device=next(self.vae.parameters()).device)
+        images, device = self.preprocessing.view(training.images), next(self.vae.parameters()).device
+        reader = fit_reader(images, training.labels, held_out, device=device, seen=seen, advance=advance)
         return replace(self, reader=reader, config={**self.config, "reader": reader.as_dict()})
 
     def evaluated(self, split: str, figures: Evaluation) -> "Bundle":
@@ -186,7 +193,8 @@ def make_bundle(
         return Bundle(vae.cpu(), None, None, config)
     mean = encodings.mean[keep]
     labels = {**shown.labels, "log_likelihood": encodings.log_likelihood[keep].numpy()}
-    gallery = Gallery(pack(shown.images), mean, encodings.log_variance[keep], torch.zeros(len(keep), 2), labels)
+    names = None if shown.names is None else shown.names.tolist()
+    gallery = Gallery(pack(shown.images), mean, encodings.log_variance[keep], torch.zeros(len(keep), 2), labels, names)
     bundle = Bundle(vae.cpu(), gallery, None, config)
     if len(keep) < 4 or architecture.latents < 2:
         return bundle

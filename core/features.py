@@ -6,6 +6,7 @@ that others computed on other features.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from core.images import Images, to_unit
 
 WIDTH = 64
 """Features of an image."""
-SEEN = 200_000
-"""Images that training sees at most, repeats counted."""
+SEEN, EPOCHS = 200_000, 60
+"""Images that training sees at most, repeats counted, and how often it sees each of a small set: more passes tell no more."""
 FEWEST = 10
 """Training images of each class, on average, that a label needs to be learned."""
 CLASSES = 256
@@ -128,10 +129,14 @@ def fit_reader(
     seed: int = 0,
     batch_size: int = 128,
     device: torch.device | str = "cpu",
+    seen: int = SEEN,
+    advance: Callable[[float], None] = lambda share: None,
 ) -> Reader:
     """Train a classifier on 8-bit images and those of their labels that can be learned.
 
-    Images at `held_out` are not trained on; the accuracy is on them. Raises ValueError when there is no label to learn.
+    Images at `held_out` are not trained on; the accuracy is on them. Training sees `seen` images, repeats counted, each one
+    at least once and at most 60 times; `advance` is told the share of it that each step was. Raises ValueError when there is
+    no label to learn.
     """
     columns = learnable(labels)
     if not columns:
@@ -150,7 +155,7 @@ def fit_reader(
     training = kept.nonzero()[:, 0]
     if len(training) > SEEN:
         training = training[torch.randperm(len(training), generator=generator)[:SEEN]]
-    epochs = max(1, SEEN // len(training))
+    epochs = max(1, min(seen // len(training), EPOCHS))
     steps = epochs * math.ceil(len(training) / batch_size)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
@@ -162,6 +167,7 @@ def fit_reader(
             loss.backward()
             optimizer.step()
             schedule.step()
+            advance(1 / steps)
     with torch.no_grad():
         for weight in classifier.parameters():  # what half precision holds, so that it is saved in half the space
             weight.copy_(weight.half())

@@ -15,7 +15,9 @@ import core
 from core.anomaly import FEWEST, MOST
 from core.architecture import check_choice
 from core.binarization import Binarization
-from core.folders import check_name, check_target
+from core.card import stages
+from core.features import SEEN, learnable
+from core.folders import check_name, check_target, is_bundle
 from core.images import Images
 from core.objectives import OBJECTIVES
 from core.ranks import ALONE
@@ -99,6 +101,7 @@ def plan(options: dict[str, Any]) -> dict[str, Any]:
             memory=None if options["memory"] is None else int(options["memory"] * 2**30),
         ),
         "label_names": [part.strip() for part in names.split(",")] if names else None,
+        "replace_bundle": options["replace"],
         **{key: options[key] for key in ("device", "notes", "start", "gallery", "calibrate", "resume", "checkpoint_every")},
     }
 
@@ -118,6 +121,7 @@ def fit(
     gallery: int = 10_000,
     calibrate: bool = True,
     resume: bool = False,
+    replace_bundle: bool = False,
     checkpoint_every: float = 60.0,
     ranks: core.Ranks = ALONE,
 ) -> core.Bundle:
@@ -130,14 +134,15 @@ def fit(
     detector and no classifier: enough for one that another run starts from.
 
     The run saves itself beside the bundle every `checkpoint_every` seconds, and `resume` goes on with it; what is not given is
-    then as it was. The checkpoint goes when the bundle of the whole run is there. Ctrl-C ends training early and saves the best
+    then as it was. The checkpoint goes when the bundle of the whole run is there. A bundle of another run that is at `out` is
+    left alone, with an error, unless `replace_bundle` says that it may go. Ctrl-C ends training early and saves the best
     weights so far. Several processes share the work; the first of them writes and prints. Raises ValueError for whatever the
     user can put right.
     """
     check_choice("objective", objective[0], OBJECTIVES)
     check_name(name)
     console = Console(stderr=True, quiet=not ranks.main)
-    ready = prepare(source, out, settings, model, pictures, label_names, device, start, resume, ranks, console)
+    ready = prepare(source, out, settings, model, pictures, label_names, device, start, resume, replace_bundle, ranks, console)
     vae = built(ready.architecture, ready.settings.seed, ready.before)
     training, held_out = split(len(ready.train.images), ready.settings.validation, ready.settings.seed)
     about = {"architecture": ready.architecture.as_dict(), "objective": list(objective), "start": start}
@@ -150,7 +155,7 @@ def fit(
     stopped = last is None or last.fraction < 1
     if stopped and ranks.count > 1:
         raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
-    console.print("Scoring the test images, drawing the map and learning what is normal…")
+    console.print("Scoring the test images and drawing the map…")
     told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(ready.settings), "notes": notes}
     told |= record(last, len(training), len(held_out), ready.device, ranks, ready.reading, ready.before)
     made = ready.architecture, ready.preprocessing, ready.test, told
@@ -159,7 +164,7 @@ def fit(
     if not ranks.main:
         return bundle
     if calibrate and len(held_out) >= FEWEST:
-        bundle = calibrated(bundle, ready.train)
+        bundle = calibrated(bundle, ready.train, console)
     save(bundle, out, ready.saved)
     beside(out, "preview.png").unlink(missing_ok=True)
     if not stopped:  # a run that came to its end leaves no checkpoint
@@ -169,7 +174,7 @@ def fit(
 
 def rehearse(options: dict[str, Any], ranks: core.Ranks) -> None:
     """Read the data and tell what would be chosen, for arguments of `fit`."""
-    needed = ("source", "out", "settings", "model", "pictures", "label_names", "device", "start", "resume")
+    needed = ("source", "out", "settings", "model", "pictures", "label_names", "device", "start", "resume", "replace_bundle")
     prepare(**{key: options[key] for key in needed}, ranks=ranks, console=Console(stderr=True, quiet=not ranks.main))
 
 
@@ -200,12 +205,15 @@ def prepare(
     device: str,
     start: str | None,
     resume: bool,
+    replace_bundle: bool,
     ranks: core.Ranks,
     console: Console,
 ) -> Ready:
     """Read the data and choose what was not given, and tell both: see `fit`."""
     check_target(out)  # before hours are spent
     saved = beside(out, "checkpoint")
+    if is_bundle(out) and not (resume or replace_bundle or saved.exists()):
+        raise ValueError(f"{out} is a bundle already, and is left alone. Choose another --out, or let it go with --replace.")
     model, settings = given(model or {}, settings, begun_with(saved, out) if resume else {})
     where = ranks.device or choose_device(device)
     pictures = replace(pictures or Options(), largest=choice.largest_side(choice.Machine.here(where)))
@@ -296,14 +304,23 @@ def tell(
         console.print(choice.line(name, made), markup=False, highlight=False, soft_wrap=True)
 
 
-def calibrated(bundle: core.Bundle, data: core.Data) -> core.Bundle:
+def calibrated(bundle: core.Bundle, data: core.Data, console: Console) -> core.Bundle:
     """The bundle with an anomaly detector and a classifier, from the training split it was trained on: fitted to the images
-    that its weights were fitted to, calibrated and scored on those held out. Raises ValueError for too few of either."""
-    settings = {"validation": core.Settings.validation, "seed": 0, **bundle.config["training"]["settings"]}
+    that its weights were fitted to, calibrated and scored on those held out. Raises ValueError for too few of either.
+
+    The classifier sees a quarter as many images as the weights have, so that it takes a part of the time that they took."""
+    told = bundle.config["training"]
+    settings = {"validation": core.Settings.validation, "seed": 0, **told["settings"]}
     training, held_out = split(len(data.images), settings["validation"], settings["seed"])
     view = bundle.preprocessing.view
+    console.print("Learning what is normal…")
     bundle = bundle.calibrated(view(data.images[training[:MOST]]), view(data.images[held_out]))
-    return bundle.taught(data, held_out)
+    if learnable(data.labels):
+        console.print("Learning what the labels look like…")
+    seen = min(SEEN, int(sum(stage["epochs"] * stage["images"] for stage in stages(told))) // 4)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("learning", total=1.0)
+        return bundle.taught(data, held_out, seen, lambda share: bar.advance(task, share))
 
 
 def adopt(vae: core.VAE, before: core.VAE) -> None:

@@ -104,6 +104,8 @@ def line(report: core.Progress, objective: str = "elbo") -> str:
     name = "ELBO" if objective == "elbo" else objective
     scored = not np.isnan(report.validation_elbo)
     validation = f"validation ELBO {report.validation_elbo:.2f}  active {report.active_latents}  " if scored else ""
+    if np.isnan(report.elbo):  # nothing was left to train, so that there is nothing else to tell
+        return f"epoch {report.epoch:.1f}  had come to its end when it was saved  {validation}".rstrip()
     left = time.strftime("%H:%M:%S", time.gmtime(report.seconds_left))
     return (
         f"epoch {report.epoch:.1f}  {name} {report.elbo:.2f}  log-lik. {report.log_likelihood:.2f}  KL {report.kl:.2f}  "

@@ -61,6 +61,7 @@ def train(
         bool, typer.Option("--dry-run", help="Read the data, say what would be chosen, and stop there.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was saved beside --out.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Let the bundle take the place of one at --out.")] = False,
     checkpoint_every: Annotated[float, typer.Option(help="Seconds between two times that the run saves itself.", min=0)] = 60,
 ) -> None:
     """Train a VAE and save it as a bundle. Ctrl-C ends early and keeps the best weights; --resume goes on, also after a crash.
@@ -158,12 +159,14 @@ def calibrate(
 ) -> None:
     """Learn from a bundle's training data what a normal image is, for the anomaly verdict, and what its labels look like, for
     the quality of samples."""
+    from rich.console import Console
+
     import core
     from core.folders import locate
     from explorer import fit
 
     model, target = core.load(bundle), out or locate(bundle)
-    calibrated = fit.calibrated(model, core.load_data(data, "train", model.preprocessing))
+    calibrated = fit.calibrated(model, core.load_data(data, "train", model.preprocessing), Console(stderr=True))
     calibrated.save(target)
     assert calibrated.detector is not None
     print(f"Calibrated on {len(calibrated.detector.calibration):,} held-out images; saved in {target}.")

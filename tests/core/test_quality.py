@@ -104,3 +104,12 @@ def fresh() -> Callable[[], core.VAE]:
 def test_images_without_labels_cannot_teach_a_classifier() -> None:
     with pytest.raises(ValueError, match=r"needs a label with 2 to 256 classes.*got file"):
         fit_reader(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), {"file": np.arange(30)}, torch.arange(3))
+
+
+@pytest.mark.parametrize(("seen", "epochs"), [(200_000, 60), (2_700, 3), (1, 1)])
+def test_a_small_set_is_not_gone_through_for_ever(digits: tuple[Tensor, Tensor, Tensor], seen: int, epochs: int) -> None:
+    images, labels, _ = digits
+    shares: list[float] = []
+    fit_reader(images[:1000], {"label": labels[:1000].numpy()}, torch.arange(100), seen=seen, advance=shares.append)
+    assert len(shares) == epochs * 8  # batches of 128
+    assert sum(shares) == pytest.approx(1)

@@ -114,8 +114,12 @@ def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path
     assert set(bundle.gallery.labels["label"]) == {"cat", "dog"}
     assert bundle.config["architecture"]["likelihood"] == "gaussian"
     assert bundle.config["map"]["method"] == "umap"
-    status, out, _ = call("train", tmp_path / "set.npz", "--out", tmp_path / "a", *options, "--name", "other", "--seed", 6)
-    assert status == 0
+    again = ("train", tmp_path / "set.npz", "--out", tmp_path / "a", *options, "--name", "other", "--seed", 6)
+    status, _, err = call(*again)
+    assert status == 2
+    assert "is a bundle already, and is left alone" in err
+    assert core.load(tmp_path / "a").name == "n"
+    assert call(*again, "--replace")[0] == 0
     assert core.load(tmp_path / "a").name == "other"
 
 

@@ -62,3 +62,19 @@ def test_a_run_that_is_interrupted_killed_and_resumed_leaves_the_bundle_of_one_l
     capsys.readouterr()
     assert train(out, "--resume") == 2
     assert "has finished; there is nothing to go on with" in capsys.readouterr().err
+
+
+def test_a_run_killed_after_its_last_step_is_scored_and_tells_no_figures_that_it_has_not(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "explorer", "train", "digits", "--out", str(out), *OPTIONS]
+    environment = {**os.environ, "COLUMNS": "300", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    assert any("Scoring" in line for line in process.stderr)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    ended = subprocess.run([*command, "--resume"], capture_output=True, text=True, env=environment, check=True)
+    assert "epoch 20.0  had come to its end when it was saved  validation ELBO" in ended.stderr
+    assert "nan" not in ended.stderr
+    assert (out / "config.json").exists()
