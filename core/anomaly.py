@@ -51,6 +51,10 @@ class Detector:
     calibration: Float[Tensor, " m"]
     """Scores of m images that no weight was fitted to, rising."""
 
+    def __len__(self) -> int:
+        """How many images it is calibrated on."""
+        return len(self.calibration)
+
     def tensors(self) -> dict[str, Tensor]:
         """All of it, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -87,7 +91,7 @@ class Detector:
         """Scores, and conformal p-values (1 + number of calibration scores at least as large) / (1 + m)."""
         score = self.score(values)
         below = torch.searchsorted(self.calibration, score)
-        m = len(self.calibration)
+        m = len(self)
         return Anomaly(p_value=(1 + m - below) / (1 + m), score=score)
 
 

@@ -116,7 +116,7 @@ def _read(
 
 def _part(source: str | Path, reading: Reading, split: Split) -> Data:
     """A part of what was read: the official one, if there is one."""
-    whole = Data(reading.images, reading.labels)
+    whole = Data(reading.images, reading.labels, reading.names)
     if split == "all" or not reading.splits.astype(bool).any():
         return part(whole, split)
     rows = np.flatnonzero(reading.splits == split)

@@ -18,7 +18,9 @@ from core.images import from_png, to_png
 from core.networks import Shape
 
 COLUMNS = ("image", "mean", "log_variance", "x", "y")
-"""What every gallery.parquet starts with; each column after these is a label."""
+"""What every gallery.parquet starts with; each column after these, and after the names, is a label."""
+NAMES = "file"
+"""The column of names, where the images have any."""
 MOST_IMAGES, MOST_COLUMNS, MOST_LABEL = 1_000_000, 100, 1000
 """Rows, columns, and characters of a label, that a gallery may have."""
 MOST_PNG = 1 << 20
@@ -29,7 +31,8 @@ INFLATION = 100
 
 @dataclass(frozen=True)
 class Gallery:
-    """N images as PNG files, posterior means and log-variances (N, latents), places (N, 2), and labels of N entries.
+    """N images as PNG files, posterior means and log-variances (N, latents), places (N, 2), labels of N entries, and what the
+    images were called where they came from, if anything.
 
     A label is an array of strings (classes), or of integers or floats (amounts).
     """
@@ -39,10 +42,11 @@ class Gallery:
     log_variance: Float[Tensor, "n latents"]
     xy: Float[Tensor, "n 2"]
     labels: dict[str, np.ndarray]
+    names: list[str] | None = None
 
     def __post_init__(self) -> None:
         for name, values in self.labels.items():
-            if name in COLUMNS:
+            if name in (*COLUMNS, NAMES):
                 raise ValueError(f"a label cannot be named {name}: that column is taken. Rename it.")
             if len(values) != len(self):
                 raise ValueError(f"label {name} has {len(values)} entries for {len(self)} images; they must be as many.")
@@ -94,6 +98,7 @@ class Gallery:
             "log_variance": _lists(self.log_variance),
             "x": pa.array(self.xy[:, 0].numpy()),
             "y": pa.array(self.xy[:, 1].numpy()),
+            **({} if self.names is None else {NAMES: pa.array(map(storable, self.names))}),
             **{name: pa.array(values.tolist() if values.dtype.kind == "U" else values) for name, values in self.labels.items()},
         }
         table = pa.table(columns)
@@ -121,7 +126,8 @@ class Gallery:
                 mean=_matrix(table["mean"]),
                 log_variance=_matrix(table["log_variance"]),
                 xy=torch.from_numpy(np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1).astype(np.float32)),
-                labels={name: _label(table[name]) for name in table.column_names if name not in COLUMNS},
+                labels={name: _label(table[name]) for name in table.column_names if name not in (*COLUMNS, NAMES)},
+                names=list(map(str, table[NAMES].to_pylist())) if NAMES in table.column_names else None,
             )
         except (pa.ArrowException, AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} has a column of the wrong kind: {error}.") from error
@@ -198,6 +204,11 @@ def png_head(shape: Shape) -> bytes:
     """How every 8-bit PNG file of a grey or RGB image of this shape begins."""
     channels, height, width = shape
     return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", width, height, 8, 0 if channels == 1 else 2)
+
+
+def storable(name: str) -> str:
+    """A file's name as text that a table holds: its end, if it is long, and without what is no character (PEP 383)."""
+    return name[-MOST_LABEL // 4 :].encode("utf-8", "replace").decode("utf-8")
 
 
 def pack(images: UInt8[Tensor, "n c h w"]) -> list[bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-TAKEN = ("image", "mean", "log_variance", "x", "y", "log_likelihood")
+TAKEN = ("image", "mean", "log_variance", "x", "y", "file", "log_likelihood")
 """Names that a gallery has its own columns under."""
 
 

@@ -19,6 +19,9 @@ FORMATS = "PNG JPEG WEBP GIF BMP DIB TIFF PPM ICO ICNS AVIF JPEG2000 PCX QOI SGI
 """What is opened. Pillow knows more, some of it by starting other programs (EPS), some without a mark by which to know
 them from noise (TGA)."""
 
+KINDS = "PNG, JPEG, WebP, GIF, BMP, TIFF…"
+"""Those that a person knows, for messages."""
+
 SUFFIXES = (
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .pfm .ico .icns .avif .jp2 "
     ".j2k .jpx .pcx .qoi .sgi .rgb .dds .xbm .xpm .psd"
@@ -65,7 +68,7 @@ def read_image(source: Path | str | bytes, at_least: tuple[int, int] | None = No
 
 def open_image(source: Path | str | bytes, at_least: tuple[int, int] | None = None) -> tuple[Image.Image, tuple[int, int]]:
     """As `read_image`, with the width and height that the picture has when it is upright and not made smaller."""
-    name = "the image" if isinstance(source, bytes) else str(source)
+    name = "this file" if isinstance(source, bytes) else str(source)
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats())
         size = image.size
@@ -86,12 +89,10 @@ def open_image(source: Path | str | bytes, at_least: tuple[int, int] | None = No
         raise PictureError(
             "too large", f"images may have up to {MAX_PIXELS:,} pixels; {name} has more: {error}. Make it smaller first."
         ) from error
+    except UnidentifiedImageError as error:
+        raise PictureError("not an image", f"{name} is not an image that can be read ({KINDS}).") from error
     except Exception as error:  # a damaged file can raise nearly anything in a decoder
-        unknown = isinstance(error, UnidentifiedImageError)
-        raise PictureError(
-            "not an image" if unknown else "broken",
-            f"{name} is not an image that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF…): {error}.",
-        ) from error
+        raise PictureError("broken", f"{name} is not an image that can be read ({KINDS}): {error}.") from error
 
 
 def shrink(image: Image.Image, at_least: tuple[int, int] | None) -> Image.Image:

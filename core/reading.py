@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.images import Fit, Preprocessing
 from core.labels import Columns, LabelTable
-from core.pictures import Paper, PictureError, Reason, is_colour, opaque, read_image
+from core.pictures import KINDS, Paper, PictureError, Reason, is_colour, opaque, read_image
 from core.sources import Content, Entry, Source, fetch, is_picture_name
 from core.store import Sheet, Stored, memory_limit
 from core.summary import Summary
@@ -57,10 +57,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Reading:
-    """Images (N, C, H, W) in the order of their source, each with its labels and its part of an official split ("": none)."""
+    """Images (N, C, H, W) in the order of their source, each with its labels, its name there, and its part of an official split
+    ("": none)."""
 
     images: Tensor | Stored
     labels: dict[str, np.ndarray]
+    names: np.ndarray
     splits: np.ndarray
     preprocessing: Preprocessing
     """What fitted them; measured background and extent are not in it."""
@@ -127,6 +129,7 @@ class Gathered:
         self.summary = Summary()
         self.table = table
         self.labels = Columns()
+        self.names: list[str] = []
         self.splits: list[str] = []
         self._known: set[bytes] = set()
 
@@ -142,6 +145,7 @@ class Gathered:
             else:
                 self._known.add(outcome)
                 kept.append(row)
+                self.names.append(entry.name)
                 self.splits.append(entry.split)
                 self.labels.add({**entry.labels, **(self.table.find(entry.name) if self.table else {})})
             row += 1
@@ -154,10 +158,10 @@ class Gathered:
         if self.table is not None:
             self.summary.unlabelled, self.summary.nameless = self.table.unlabelled, self.table.nameless
         if not self.sheet.count:
-            raise ValueError(
-                "there are no pictures that can be read (PNG, JPEG, WebP, GIF, BMP, TIFF…). " + " ".join(self.summary.lines())
-            )
-        return Reading(self.sheet.close(), self.labels.arrays(), np.array(self.splits), target, survey, self.summary)
+            raise ValueError(f"there are no pictures that can be read ({KINDS}). " + " ".join(self.summary.lines()))
+        # Names differ in length: as objects they take what they need, and not as much as the longest.
+        names, splits = np.array(self.names, object), np.array(self.splits)
+        return Reading(self.sheet.close(), self.labels.arrays(), names, splits, target, survey, self.summary)
 
 
 def chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -18,18 +18,22 @@ Kind = TypeVar("Kind", bound=Images)
 
 @dataclass(frozen=True)
 class Data(Generic[Kind]):
-    """Images (N, C, H, W) with labels: one array of N strings, integers or floats for each name.
+    """Images (N, C, H, W) with labels: one array of N strings, integers or floats for each name; and, where each comes from a
+    file or a row of its own, what that is called, an array of N strings.
 
     The images are a tensor, or, where that would not fit into memory, something that is indexed as one.
     """
 
     images: Kind
     labels: dict[str, np.ndarray]
+    names: np.ndarray | None = None
 
     def take(self, index: Tensor) -> "Data":
-        """The images, with their labels, at these positions; what is on disk stays there."""
+        """The images, with labels and names, at these positions; what is on disk stays there."""
         images = self.images.at(index) if isinstance(self.images, Stored) else self.images[index]
-        return Data(images, {name: values[index.numpy()] for name, values in self.labels.items()})
+        rows = index.numpy()
+        labels = {name: values[rows] for name, values in self.labels.items()}
+        return Data(images, labels, None if self.names is None else self.names[rows])
 
 
 def hold_out(n: int) -> tuple[Tensor, Tensor]:

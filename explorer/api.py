@@ -45,8 +45,9 @@ def anomaly(catalogue: Catalogue, model: str, image: str) -> dict[str, Any]:
     the verdict in words."""
     bundle = catalogue[model].bundle
     found = bundle.anomaly(seen(bundle, image))
+    assert bundle.detector is not None
     p_value = found.p_value.item()
-    return {"p_value": p_value, "score": found.score.item(), "verdict": verdict(p_value)}
+    return {"p_value": p_value, "score": found.score.item(), "verdict": verdict(p_value, len(bundle.detector))}
 
 
 def seen(bundle: core.Bundle, image: str) -> torch.Tensor:
@@ -78,8 +79,8 @@ def interpolate(
 
 
 def neighbours(catalogue: Catalogue, model: str, z: list[float], count: int = 10) -> list[dict[str, Any]]:
-    """The gallery images whose encodings lie nearest to z (at most 100), nearest first: index, distance, place on the map and
-    labels of each."""
+    """The gallery images whose encodings lie nearest to z (at most 100), nearest first: index, distance, place on the map,
+    labels, and the name of the file that each was, where that is known."""
     bundle = catalogue[model].bundle
     gallery = bundle.gallery
     if gallery is None:
@@ -93,6 +94,7 @@ def neighbours(catalogue: Catalogue, model: str, z: list[float], count: int = 10
             "x": gallery.xy[row, 0].item(),
             "y": gallery.xy[row, 1].item(),
             "labels": {name: values[row].item() for name, values in gallery.labels.items()},
+            **({} if gallery.names is None else {"file": gallery.names[row]}),
         }
         for row, distance in zip(rows, distances, strict=True)
     ]

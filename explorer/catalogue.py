@@ -1,6 +1,7 @@
 """The catalogue: the models on offer, opened when first asked for, with the files their maps are drawn from."""
 
 import itertools
+import json
 import shutil
 import tempfile
 import threading
@@ -18,7 +19,7 @@ from core.evaluation import kl_per_latent
 from core.folders import PRETRAINED, locate, read_config
 from core.images import to_pil
 from core.sheets import tile
-from explorer.columns import Amounts, Classes, Column, kind
+from explorer.columns import Amounts, Classes, Column, containing, kind
 from explorer.describe import decode
 from explorer.encoded import Encoded
 from explorer.together import Together
@@ -93,6 +94,7 @@ class Exhibit:
             "encoded": self._describe_encoded(),
             "points": None if bundle.map is None else str(self.points),
             "means": None if gallery is None else str(self.means),
+            "names": None if gallery is None or gallery.names is None else str(self.names),
             "sprite": None if gallery is None else {"file": str(self.sprite), "columns": self.sprite_columns},
             "start": self.middle.tolist() if gallery is None else gallery.mean[0].tolist(),
         }
@@ -162,12 +164,14 @@ class Exhibit:
 
     def find(self, text: str) -> np.ndarray:
         """Which points of the map have a label, or are a picture of a name, that contains the text, whatever its capitals."""
-        if self.bundle.gallery is None:
+        gallery = self.bundle.gallery
+        if gallery is None:
             raise ValueError(f"{self.name} has no gallery to search.")
         if self.encoded is not None:
             return self.encoded.find(text)
         hits = [column.matching(text) for column in self.gallery_labels.values() if isinstance(column, Classes)]
-        return np.logical_or.reduce(hits) if hits else np.zeros(len(self.bundle.gallery), bool)
+        hits += [np.zeros(len(gallery), bool) if gallery.names is None else containing(text, gallery.names)]
+        return np.logical_or.reduce(hits)
 
     @property
     def sprite_columns(self) -> int:
@@ -200,6 +204,14 @@ class Exhibit:
         assert self.bundle.gallery is not None
         path = self.folder / "means"
         path.write_bytes(self.bundle.gallery.mean.numpy().astype("<f2").tobytes())
+        return path
+
+    @cached_property
+    def names(self) -> Path:
+        """A file of what the gallery's images are called, as JSON."""
+        assert self.bundle.gallery is not None
+        path = self.folder / "names"
+        path.write_text(json.dumps(self.bundle.gallery.names, ensure_ascii=False), encoding="utf-8")
         return path
 
     @cached_property

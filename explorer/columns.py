@@ -1,5 +1,6 @@
 """Columns: what the points of a map are coloured and searched by, as classes or as amounts, and as files for the page."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,8 @@ class Classes:
         return cls(names.tolist(), codes)
 
     def matching(self, text: str) -> np.ndarray:
-        """Which points' names contain the text, (n,), whatever its capitals."""
-        hit = np.array([text.casefold() in name.casefold() for name in self.names], bool)
-        return hit[self.codes]
+        """Which points' names contain the text, (n,): see `containing`."""
+        return containing(text, self.names)[self.codes]
 
     def describe(self, path: Path) -> dict[str, Any]:
         """Leave the codes in a file, in as few bytes each as they need, and say what is in it."""
@@ -45,6 +45,18 @@ class Amounts:
 
 
 Column = Classes | Amounts
+
+
+def containing(text: str, names: list[str]) -> np.ndarray:
+    """Which of these names contain the text, whatever its capitals, and whether an accent is a character of its own (Unicode's
+    forms NFC and NFD look alike, and file systems write either)."""
+    wanted = alike(text)
+    return np.array([wanted in alike(name) for name in names], bool)
+
+
+def alike(text: str) -> str:
+    """The form that texts which look alike have in common."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def kind(column: Column) -> str:

@@ -8,6 +8,9 @@ from PIL import Image
 import core
 from core.images import Polarity, Prepared, to_bytes
 
+FEW = 100
+"""Normal images below which a verdict says that it rests on few."""
+
 
 def prepare(bundle: core.Bundle, picture: Image.Image, polarity: Polarity = "auto", trim: bool = True) -> Prepared:
     """The picture as this model sees it."""
@@ -37,16 +40,19 @@ def _record(bundle: core.Bundle, image: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def verdict(p_value: float) -> str:
-    """A p-value in words.
+def verdict(p_value: float, normal: int) -> str:
+    """A p-value in words: (1 + k) / (1 + normal), where k of so many normal images are at least as odd.
 
-    >>> verdict(0.37), verdict(0.002)
-    ('Looks normal: 37 of 100 normal images are at least as odd.', 'Very odd: 2 of 1,000 normal images are at least as odd.')
+    >>> verdict(0.37, 1999)
+    'Looks normal: 739 of 1,999 normal images are at least as odd.'
+    >>> verdict(1 / 27, 26)
+    'Odd: none of 26 normal images is at least as odd. So few to compare with say little; train on more pictures.'
     """
-    if p_value >= 0.05:
-        return f"Looks normal: {100 * p_value:.0f} of 100 normal images are at least as odd."
-    word = "Very odd" if p_value < 0.01 else "Odd"
-    return f"{word}: {1000 * p_value:.{0 if p_value >= 0.001 else 1}f} of 1,000 normal images are at least as odd."
+    word = "Looks normal" if p_value >= 0.05 else "Odd" if p_value >= 0.01 else "Very odd"
+    as_odd = round(p_value * (1 + normal)) - 1
+    count, are = (f"{as_odd:,}" if as_odd else "none"), ("are" if as_odd > 1 else "is")
+    few = " So few to compare with say little; train on more pictures." if normal < FEW else ""
+    return f"{word}: {count} of {normal:,} normal images {are} at least as odd.{few}"
 
 
 def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:

@@ -78,8 +78,8 @@ def judge(exhibit: Exhibit, image: torch.Tensor) -> Answer:
         "error_map": pixels(error),
         "rmse": float((image.float() - reconstruction.float()).square().mean().sqrt() / 255),
     }
-    if record["p_value"] is not None:
-        answer["verdict"] = verdict(record["p_value"])
+    if bundle.detector is not None:
+        answer["verdict"] = verdict(record["p_value"], len(bundle.detector))
     if bundle.gallery is not None:
         k = min(NEIGHBOURS, len(bundle.gallery))
         distance, index = core.neighbours(mean, bundle.gallery.mean, k)

@@ -4,6 +4,7 @@ The gallery stays what the map is computed from. Of the rows only places and lab
 posterior mean is read from the file when somebody asks for it, so that a million images fit.
 """
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
@@ -100,15 +101,19 @@ class Encoded:
         return str(names[row - self.starts[group]]), means[row - self.starts[group]][None]
 
     def find(self, text: str) -> np.ndarray:
-        """Which rows' names or labels contain the text, (rows,), whatever its capitals."""
+        """Which rows' names or labels contain the text, (rows,): see `explorer.columns.containing`."""
         hit = np.zeros(len(self), bool)
         for column in self.labels.values():
             if isinstance(column, Classes):
                 hit |= column.matching(text)
-        options = pc.MatchSubstringOptions(text, ignore_case=True)
+        options = pc.MatchSubstringOptions(unicodedata.normalize("NFC", text), ignore_case=True)
         for name in self.schema.names:
             if self._is_text(name) and name not in self.labels:
-                found = [pc.call_function("match_substring", [part], options) for part in self._parts(name)]
+                parts = (
+                    pc.call_function("utf8_normalize", [part.cast(pa.string())], pc.Utf8NormalizeOptions("NFC"))
+                    for part in self._parts(name)
+                )
+                found = [pc.call_function("match_substring", [part], options) for part in parts]
                 hit |= np.concatenate([part.fill_null(False).to_numpy(zero_copy_only=False) for part in found])
         return hit
 

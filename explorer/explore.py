@@ -121,7 +121,8 @@ def decode_image(catalogue: Catalogue, request: Request) -> Answer:
     answer = picture_at(exhibit, gallery.mean[index][None])
     # A gallery image lies where the map was fitted, and nothing real is nearer to its mean than itself.
     answer["x"], answer["y"] = gallery.xy[index].tolist()
-    return {**answer, "nearest": {"index": index, "distance": 0.0}}
+    name = {} if gallery.names is None else {"file": gallery.names[index]}
+    return {**answer, "nearest": {"index": index, "distance": 0.0}, **name}
 
 
 @safe

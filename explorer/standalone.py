@@ -112,7 +112,7 @@ def bake(exhibit: Exhibit, source: Path, folder: Path) -> dict[str, Any]:
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
         return f"model/{name}"
 
-    for key in ("decoder", "points", "means"):
+    for key in ("decoder", "points", "means", "names"):
         if description[key] is not None:
             description[key] = keep(Path(description[key]).name, Path(description[key]))
     if description["sprite"] is not None:

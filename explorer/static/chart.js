@@ -122,7 +122,7 @@ export class Chart {
   #look(answer, at) {
     if (answer.error) return;
     const dot = at.index >= 0;
-    const what = dot ? (this.map.label(at.index) ?? answer.file ?? `image ${at.index}`) : `nearest dot ${answer.gap.toFixed(2)} away`;
+    const what = dot ? (this.map.label(at.index) ?? answer.file ?? `image ${at.index}`) : `nearest dot ${answer.gap.toFixed(2)} away on the map`;
     frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : (this.model.projection?.trust(answer.gap) ?? 1)));
     this.on.look(answer, dot ? `preview: this dot${answer.file ? `, ${answer.file}` : ""}` : `preview: this place, ${what}`, at);
   }

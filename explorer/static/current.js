@@ -14,6 +14,7 @@ export class Current {
   set = null; // the answer that is set: z, pixels, x, y, nearest
   looked = null; // the answer that is previewed, if one is
   labels = null; // the gallery's {classes, codes}, by which images are called
+  names = null; // their files' names, where these are known
 
   constructor(ui, map) {
     Object.assign(this, { ui, map });
@@ -22,7 +23,7 @@ export class Current {
 
   /** Another model, with pictures of this shape. */
   open(shape) {
-    Object.assign(this, { shape, set: null, looked: null, labels: null });
+    Object.assign(this, { shape, set: null, looked: null, labels: null, names: null });
     this.#size();
   }
 
@@ -50,12 +51,12 @@ export class Current {
 
   /** The thumbnails have arrived. */
   redraw() {
-    if (this.set?.nearest) this.map.sprite?.draw(this.ui.nearest, this.set.nearest.index);
+    if (this.set) this.#beside((this.looked ?? this.set).nearest);
   }
 
   /** An answer in words. */
   words(answer) {
-    return describe(answer, this.labels);
+    return describe(answer, this.labels, this.names);
   }
 
   #paint(answer, caption, preview = false) {
@@ -74,6 +75,9 @@ export class Current {
     ui.nearest.parentElement.hidden = !nearest;
     if (!nearest) return;
     this.map.sprite?.draw(ui.nearest, nearest.index);
-    write(ui["nearest-caption"], real(nearest) ? "its real image" : `nearest real image, ${nearest.distance.toFixed(2)} away`);
+    write(ui["nearest-caption"], real(nearest) ? "its real image" : `nearest real image, ${nearest.distance.toFixed(2)} away in z`);
+    const file = this.names?.[nearest.index] ?? "";
+    write(ui["nearest-file"], file);
+    ui["nearest-file"].title = file;
   }
 }

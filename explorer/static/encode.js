@@ -11,10 +11,10 @@ export function mount({ element, server, upload, file }) {
 
 class Encode {
   constructor(element, server, upload, file) {
-    Object.assign(this, { root: element, server, upload, file, picture: null, result: null, seed: 0 });
+    Object.assign(this, { root: element, server, upload, file, given: null, kept: null, result: null, seed: 0 });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
     this.frame = element.querySelector(".ls-encode");
-    this.requests = new Latest((request) => server.encode_upload(request), (answer) => this.#show(answer), () => 1);
+    this.requests = new Latest((request) => server.encode_upload(request), (answer, request) => this.#show(answer, request), () => 1);
     this.crop = new Crop(this.ui, () => this.#encode());
     this.pen = new Pen(this.ui, (blob) => this.#take(blob, "drawing.png", false));
     this.camera = new Camera(this.ui, (blob) => {
@@ -31,7 +31,7 @@ class Encode {
     this.sprite = null;
     this.points = null;
     this.#clear();
-    if (this.picture) this.#encode();
+    if (this.given) this.#encode();
   }
 
   #wire() {
@@ -83,22 +83,22 @@ class Encode {
     try {
       const [path] = await this.upload([new File([blob], name, { type: blob.type })]);
       if (turn !== this.turn) return;
-      this.picture = path;
-      this.cropped = show;
+      this.given = { path, blob, show };
       this.#encode();
     } catch {
       if (turn !== this.turn) return;
-      this.#say("The picture could not be sent. It may be larger than 20 MB.");
+      this.#refuse("The picture could not be sent. It may be larger than 20 MB.", { path: null });
       this.frame.setAttribute("aria-busy", "false");
     }
   }
 
   #encode() {
-    if (!this.picture || !this.model) return;
+    if (!this.given || !this.model) return;
     this.#say("Encoding…");
     this.frame.setAttribute("aria-busy", "true");
     const { polarity, trim } = this.ui;
-    this.requests.ask({ model: this.model.model, path: this.picture, crop: this.cropped ? this.crop.shares : null, polarity: polarity.value, trim: trim.checked });
+    const { path, show } = this.given;
+    this.requests.ask({ model: this.model.model, path, crop: show ? this.crop.shares : null, polarity: polarity.value, trim: trim.checked });
   }
 
   #clear() {
@@ -106,18 +106,27 @@ class Encode {
     this.ui["encode-empty"].hidden = false;
   }
 
-  async #show(answer) {
-    await this.#fill(answer);
+  async #show(answer, request) {
+    if (answer.error) this.#refuse(answer.error, request);
+    else await this.#fill(answer, request);
     this.frame.setAttribute("aria-busy", "false");
   }
 
-  async #fill(answer) {
-    if (answer.error) {
+  /** A picture that cannot be encoded gives its place back to the one before it. */
+  #refuse(error, { path }) {
+    if (!this.kept || this.kept.path === path) {
       this.#clear();
-      return this.#say(answer.error);
+      return this.#say(error);
     }
+    this.given = this.kept;
+    if (this.kept.show) this.crop.show(this.kept.blob, this.kept.crop);
+    this.#say(`${error} The picture before it is still here.`);
+  }
+
+  async #fill(answer, { path, crop }) {
     this.#say("");
     this.result = answer;
+    if (path === this.given.path) this.kept = { ...this.given, crop };
     const { ui } = this;
     const { shape } = this.model;
     ui["encode-empty"].hidden = true;

@@ -151,7 +151,9 @@ class Explore {
       return `The map could not be drawn: ${error.message}.`;
     }
     try {
-      await this.chart.map.sprite.ready;
+      await Promise.all([this.chart.map.sprite.ready, model.openNames(this.file)]);
+      if (model.closed) return null;
+      this.current.names = model.names;
       this.current.redraw();
       return null;
     } catch (error) {

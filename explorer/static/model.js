@@ -2,7 +2,7 @@
 
 import { graphics, opener, ServerDecoder } from "./decoder.js";
 import { bytes } from "./picture.js";
-import { Projection } from "./projection.js";
+import { fetched, Projection } from "./projection.js";
 import { Turns } from "./turns.js";
 
 const FRAME = 8; // milliseconds that a picture may take and still be there for every frame
@@ -15,6 +15,7 @@ export function opened(runtime, file) {
 export class Model {
   projection = null;
   turns = new Turns();
+  names = null; // what the gallery's images are called, where that is known
   closed = false;
   asked = false; // whether the page has been told to decode
 
@@ -27,6 +28,12 @@ export class Model {
   /** Fetch what the map is computed from: the gallery's places and posterior means. */
   async openProjection() {
     this.projection = await this.own.projection(this.description);
+  }
+
+  /** Fetch what the gallery's images are called, if they are called anything. */
+  async openNames(file) {
+    const { names } = this.description;
+    if (names) this.names = JSON.parse(new TextDecoder().decode(await fetched(file(names))));
   }
 
   /** Decode in the page from now on. Resolves with null, or with the reason why not. */
@@ -111,7 +118,7 @@ export class Model {
     const { z, gap } = "z" in where ? where : "index" in where ? { z: projection.mean(where.index) } : projection.lift(where.x, where.y);
     const pixels = this.decoder.decode([z]);
     const answer = { z: [...z], gap, ...(projection?.place(z) ?? {}), ...("x" in where && { x: where.x, y: where.y }) };
-    if ("index" in where) answer.nearest = { index: where.index, distance: 0 };
+    if ("index" in where) Object.assign(answer, { nearest: { index: where.index, distance: 0 }, file: this.names?.[where.index] });
     return { ...answer, pixels: await pixels };
   }
 

@@ -26,9 +26,9 @@ export class Crop {
     });
   }
 
-  /** Show a picture; one that the browser cannot draw is simply not shown. */
-  async show(blob) {
-    this.#set(null);
+  /** Show a picture, cropped to shares; one that the browser cannot draw is simply not shown. */
+  async show(blob, shares = null) {
+    this.#set(shares);
     const { ui } = this;
     try {
       const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });

@@ -22,9 +22,9 @@ export function real({ distance }) {
   return distance < 0.005;
 }
 
-/** What lies nearest to a decoded point, in words; `labels` are the gallery's {classes, codes}, if it has any. */
-export function describe({ nearest }, labels) {
+/** What lies nearest to a decoded point, in words; `labels` are the gallery's {classes, codes}, `names` its files', if it has any. */
+export function describe({ nearest }, labels, names = null) {
   if (!nearest) return "no real image to compare with";
-  const name = labels?.classes ? labels.classes[labels.codes[nearest.index]] : `image ${nearest.index}`;
+  const name = labels?.classes ? labels.classes[labels.codes[nearest.index]] : (names?.[nearest.index] ?? `image ${nearest.index}`);
   return real(nearest) ? `at the real image of: ${name}` : `nearest real image: ${name}, ${nearest.distance.toFixed(2)} away`;
 }

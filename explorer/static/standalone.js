@@ -7,6 +7,7 @@ import { column } from "./columns.js";
 import { fetched, halves, neighbours, Projection } from "./projection.js";
 
 const NEIGHBOURS = 6;
+const FEW = 100; // normal images below which a verdict says that it rests on few
 const CALLS = ["open_model", "decode_point", "decode_points", "decode_image", "decode_place", "draw_samples", "colour", "find", "encode_upload", "draw_again"];
 
 /** The calls that the tabs make of a server, each with an answer, or with {error}. */
@@ -90,16 +91,20 @@ export class Standalone {
     return this.baked.colours[by] ?? { values: (await this.projection()).values(Number(by.slice(1))) };
   }
 
-  /** Which images have a label that contains the text: a bit for each. */
+  /** Which images have a label or a name that contains the text: a bit for each. */
   async find({ text }) {
     const found = new Uint8Array(Math.ceil(this.description.images / 8));
-    const word = text.toLowerCase();
+    const alike = (name) => name.normalize("NFC").toLowerCase();
+    const word = alike(text);
+    const mark = (i) => (found[i >> 3] |= 1 << (i & 7));
     for (const { classes, ...rest } of Object.values(this.baked.colours)) {
       if (!classes) continue;
       const { codes } = await column({ classes, ...rest }, this.file);
-      const hit = classes.map((name) => name.toLowerCase().includes(word));
-      codes.forEach((code, i) => hit[code] && (found[i >> 3] |= 1 << (i & 7)));
+      const hit = classes.map((name) => alike(name).includes(word));
+      codes.forEach((code, i) => hit[code] && mark(i));
     }
+    const { names } = this.description;
+    if (names) JSON.parse(new TextDecoder().decode(await this.#file(names))).forEach((name, i) => alike(name).includes(word) && mark(i));
     return { found };
   }
 
@@ -166,7 +171,7 @@ export class Standalone {
     const calibration = new Float64Array(await this.#file(this.baked.encoding.calibration));
     const below = calibration.filter((value) => value < score).length;
     const p = (1 + calibration.length - below) / (1 + calibration.length);
-    return { p_value: p, verdict: verdict(p) };
+    return { p_value: p, verdict: verdict(p, calibration.length) };
   }
 
   /** The model's map: one for the tabs and for what is answered here. */
@@ -188,10 +193,13 @@ export class Standalone {
   }
 }
 
-/** A p-value in words: explorer/describe.py's. */
-export function verdict(p) {
-  if (p >= 0.05) return `Looks normal: ${(100 * p).toFixed(0)} of 100 normal images are at least as odd.`;
-  return `${p < 0.01 ? "Very odd" : "Odd"}: ${(1000 * p).toFixed(p >= 0.001 ? 0 : 1)} of 1,000 normal images are at least as odd.`;
+/** A p-value, by so many normal images, in words: explorer/describe.py's. */
+export function verdict(p, normal) {
+  const word = p >= 0.05 ? "Looks normal" : p >= 0.01 ? "Odd" : "Very odd";
+  const asOdd = Math.round(p * (1 + normal)) - 1;
+  const few = normal < FEW ? " So few to compare with say little; train on more pictures." : "";
+  const [count, all] = [asOdd, normal].map((value) => value.toLocaleString("en-US"));
+  return `${word}: ${asOdd ? count : "none"} of ${all} normal images ${asOdd > 1 ? "are" : "is"} at least as odd.${few}`;
 }
 
 /** The largest of each pixel's channels. */

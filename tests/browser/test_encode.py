@@ -135,4 +135,22 @@ def test_a_file_that_is_no_picture_is_refused_in_words(visit, tmp_path):
     file = tmp_path / "notes.png"
     file.write_text("these are notes")
     page.locator("#upload input[type=file]").set_input_files(file)
-    expect(page.locator("#encode-status")).to_have_text(re.compile("not an image"), timeout=15_000)
+    expect(page.locator("#encode-status")).to_have_text(re.compile("^this file is not an image"), timeout=15_000)
+    expect(page.locator("#encode-body")).to_be_hidden()
+
+
+def test_a_file_that_is_no_picture_leaves_the_one_before_it(visit, shoe, pixels, tmp_path):
+    page = open_tab(visit().open())
+    upload(page, shoe)
+    seen, crop = pixels(page, "#seen"), page.locator("#crop-canvas").evaluate("(canvas) => canvas.toDataURL()")
+    file = tmp_path / "notes.png"
+    file.write_text("these are notes")
+    page.locator("#upload input[type=file]").set_input_files(file)
+    expect(page.locator("#encode-status")).to_have_text(re.compile("not an image.*The picture before it is still here"))
+    settled(page)
+    expect(page.locator("#encode-body")).to_be_visible()
+    expect(page.locator("#crop-canvas")).to_be_visible()
+    assert page.locator("#crop-canvas").evaluate("(canvas) => canvas.toDataURL()") == crop
+    page.locator("#polarity").select_option("keep")
+    settled(page)
+    assert (pixels(page, "#seen") != seen).any()

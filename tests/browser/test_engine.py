@@ -155,7 +155,7 @@ def test_the_lens_shows_what_the_place_under_the_pointer_decodes_to(visit, page_
     for spot, faint in ((near, False), (far, True)):
         page.mouse.move(*spot, steps=5)
         expect(page.locator("#map-tip")).to_be_visible()
-        expect(page.locator("#map-tip figcaption")).to_have_text(re.compile(r"nearest dot \d+\.\d\d away"))
+        expect(page.locator("#map-tip figcaption")).to_have_text(re.compile(r"nearest dot \d+\.\d\d away on the map"))
         page.wait_for_timeout(100)
         expect(page.locator(".ls-explore")).to_have_attribute("aria-busy", "false")
         expected = decoded(bundle, bundle.map.lift(torch.tensor([place_under(page, *spot)])))[0]

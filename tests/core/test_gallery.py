@@ -47,6 +47,17 @@ def test_a_written_gallery_is_read_back_bit_by_bit(tmp_path: Path, channels: int
         assert read.labels[name].dtype.kind == values.dtype.kind
 
 
+def test_names_of_any_kind_come_back_as_text(tmp_path: Path) -> None:
+    """A file system's names may be no Unicode, and long."""
+    names = ["a.png", "be\u0301ta/IMG 1.jpg", "\udcff.png", "x" * 5000 + ".png", "", "日本"]
+    replace(gallery(), names=names).write(tmp_path / "gallery.parquet")
+    read = Gallery.read(tmp_path / "gallery.parquet")
+    assert read.names == ["a.png", "be\u0301ta/IMG 1.jpg", "?.png", "x" * 246 + ".png", "", "日本"]
+    assert list(read.labels) == ["label", "scale", "count"]
+    gallery().write(tmp_path / "gallery.parquet")
+    assert Gallery.read(tmp_path / "gallery.parquet").names is None
+
+
 def test_any_dataframe_tool_can_open_it(tmp_path: Path) -> None:
     """The columns are exactly image, mean, log_variance, x, y, then the labels; images are PNG files."""
     written = gallery()
@@ -76,6 +87,8 @@ def test_labels_must_fit() -> None:
     g = gallery()
     with pytest.raises(ValueError, match=r"a label cannot be named mean: .*Rename it"):
         Gallery(g.pngs, g.mean, g.log_variance, g.xy, {"mean": np.zeros(6)})
+    with pytest.raises(ValueError, match=r"a label cannot be named file"):
+        Gallery(g.pngs, g.mean, g.log_variance, g.xy, {"file": np.zeros(6)})
     with pytest.raises(ValueError, match="label kind has 5 entries for 6 images"):
         Gallery(g.pngs, g.mean, g.log_variance, g.xy, {"kind": np.zeros(5)})
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,16 @@ def test_a_words_images_are_those_with_a_label_that_holds_it(catalogue: Catalogu
     labels = gallery.labels["label"]
     for text, hit in (("3", labels == "3"), ("", labels != ""), ("x", labels == "x")):
         assert (catalogue["tiny"].find(text) == hit).all()
+
+
+def test_a_words_images_are_those_whose_file_is_called_so(bundle: Bundle, tmp_path: Path) -> None:
+    """Whatever its capitals, and however an accent is written: macOS takes it apart."""
+    assert bundle.gallery is not None
+    names = [f"{'été' if i % 2 else unicodedata.normalize('NFD', 'Été')}/IMG_{i:04}.jpg" for i in range(len(bundle.gallery))]
+    exhibit = Exhibit("named", replace(bundle, gallery=replace(bundle.gallery, names=names)), tmp_path)
+    for text, count in (("img_0007", 1), ("été", 300), (unicodedata.normalize("NFD", "été"), 300), (".JPG", 300), ("none", 0)):
+        assert exhibit.find(text).sum() == count, text
+    assert json.loads(Path(exhibit.describe()["names"]).read_text(encoding="utf-8")) == names
 
 
 def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path) -> None:

@@ -109,6 +109,11 @@ def test_ten_pictures_become_a_model_with_every_choice_told(tmp_path: Path, caps
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["training"]["pictures"] == {"read": 10, "left_out": {"not an image": 1}}
     assert config["architecture"]["likelihood"] == "gaussian"
+    gallery = core.load(tmp_path / "run").gallery
+    assert gallery is not None
+    assert gallery.names is not None
+    for name, png in zip(gallery.names, gallery.pngs, strict=True):
+        assert (np.asarray(Image.open(folder / name)) == np.asarray(Image.open(io.BytesIO(png)))).all()
 
 
 def test_what_is_given_is_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

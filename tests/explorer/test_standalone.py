@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,18 @@ from .test_catalogue import unfiled
 from .test_static import assert_passes_in_node, png
 
 NAME = "<script><b>tiny & $mall"
+WORDS = ("3", "img 29", "É", "e\u0301te\u0301", "no such thing")
 
 
 @pytest.fixture(scope="module")
 def calibrated(tiny_bundle: Path, digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bundle with a detector, and under a name that has to be escaped."""
+    """The tiny bundle with a detector and names of files, and under a name that has to be escaped."""
     path = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("bundles") / "tiny"))
     bundle = core.load(tiny_bundle).calibrated(digits.images[:900], digits.images[900:])
     assert bundle.detector is not None
+    assert bundle.gallery is not None
+    names = [f"été/IMG {i}.png" for i in range(len(bundle.gallery))]
+    replace(bundle.gallery, names=names).write(path / "gallery.parquet")
     save_file(bundle.detector.tensors(), path / "anomaly.safetensors")
     (path / "config.json").write_text(json.dumps({**bundle.config, "name": NAME}))
     manifest.write(path)
@@ -185,10 +190,14 @@ def test_the_page_answers_what_the_server_answers(
         "colours": [
             (by, unfiled(ask("colour", {"by": by}))) for by in ("label", "log_likelihood", "posterior width", "z0", "z3")
         ],
-        "words": [(text, ask("find", {"text": text})) for text in ("sandal", "SHIRT", "a", "no such thing")],
+        "words": [(text, ask("find", {"text": text})) for text in WORDS],
         "encodings": encodings(catalogue),
         "bomb": base64.b64encode(bomb()).decode(),
-        "verdicts": [(p, verdict(p)) for p in (1.0, 0.37, 0.05, 0.0499, 0.02, 0.01, 0.002, 0.001, 0.0004)],
+        "verdicts": [
+            ((1 + k) / (1 + m), m, verdict((1 + k) / (1 + m), m))
+            for m in (20, 99, 100, 2000)
+            for k in (0, 1, 2, m // 20, m // 2, m)
+        ],
     }
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     with plain_server(site) as address:
