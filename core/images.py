@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from core.binarization import Binarization, binarize
 from core.dsprites import DSprites
-from core.pictures import MAX_PIXELS, Paper, flatten, opaque, shrink
+from core.framing import border, framed, is_plain, level, lie
+from core.pictures import Paper, flatten, opaque, shrink
 from core.store import Stored
 
 Images = UInt8[Tensor, "_ _ _ _"] | DSprites | Stored
@@ -52,11 +53,6 @@ def from_png(png: bytes) -> UInt8[Tensor, "c h w"]:
     return torch.from_numpy(np.array(array[None] if array.ndim == 2 else array.transpose(2, 0, 1)))
 
 
-def border(pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "p c"]:
-    """The pixels on the rim of a picture."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
-
-
 @dataclass(frozen=True)
 class Prepared:
     """What a model sees of a picture, and what was done to get there, in words."""
@@ -69,10 +65,12 @@ class Prepared:
 class Preprocessing:
     """The shape and look of a model's training images; it travels in the bundle and prepares every later picture.
 
-    `background` is the grey level or colour of the rim, where nearly all training images share one, and `extent` the
-    share of the frame their content then fills. With them a shoe on white paper becomes the light-on-black, close-cut shoe
-    that Fashion-MNIST holds. `binarization` tells a model of black and white from one of grey. `paper` is the colour under
-    transparent pictures; without one it is white, or black under light ones.
+    `background` is the grey level or colour of the rim, where nearly all training images share one. `extent` is then the share
+    of the frame that their content fills and `centre` where its middle is, both in the median, and `usual` how far these three
+    range (lowest and highest) over all but the outermost percent. With them a shoe on white paper becomes the light-on-black,
+    close-cut shoe that Fashion-MNIST holds, and a picture that lies as training images do stays as it lies. `binarization`
+    tells a model of black and white from one of grey. `paper` is the colour under transparent pictures; without one it is
+    white, or black under light ones.
     """
 
     channels: int
@@ -81,6 +79,8 @@ class Preprocessing:
     fit: Fit = "pad"
     background: Sequence[int] | None = None
     extent: float = 1.0
+    centre: Sequence[float] = (0.5, 0.5)
+    usual: Sequence[Sequence[float]] | None = None
     binarization: Binarization = "none"
     paper: Paper | None = None
 
@@ -91,6 +91,13 @@ class Preprocessing:
             raise ValueError(f"binarization must be one of {', '.join(get_args(Binarization))}; got {self.binarization!r}.")
         if not 0 < self.extent <= 1:
             raise ValueError(f"extent must be a share of the frame, above 0 and up to 1; got {self.extent!r}.")
+        spans = (self.centre, *(self.usual or ()))
+        if len(spans) not in (1, 4) or any(len(span) != 2 or not all(0 <= share <= 1 for share in span) for span in spans):
+            got = f"{self.centre!r:.100} and {self.usual!r:.200}"
+            raise ValueError(f"centre must be two shares of the frame, and usual three pairs of them; got {got}.")
+        centre, *usual = map(tuple, spans)
+        object.__setattr__(self, "centre", centre)
+        object.__setattr__(self, "usual", tuple(usual) or None)
         if self.background is not None:
             object.__setattr__(self, "background", tuple(self.background))
             if len(self.background) != self.channels or any(type(v) is not int or not 0 <= v <= 255 for v in self.background):
@@ -100,7 +107,7 @@ class Preprocessing:
 
     @classmethod
     def measure(cls, images: Images, fit: Fit = "pad") -> "Preprocessing":
-        """Read shape, background and extent off training images (an even sample of at most 2,000)."""
+        """Read shape, background and how the content lies off training images (an even sample of at most 2,000)."""
         sample = images[:: max(1, len(images) // 2000)].permute(0, 2, 3, 1).numpy()
         rims = np.concatenate([border(image) for image in sample])
         colours, counts = np.unique(rims, axis=0, return_counts=True)
@@ -109,11 +116,12 @@ class Preprocessing:
         channels, height, width = images.shape[1:]
         if near < 0.6:
             return cls(channels, height, width, fit)
-        boxes = [content_box(image, background) for image in sample]
-        extents = [max((b[2] - b[0]) / width, (b[3] - b[1]) / height) for b in boxes if b]
-        return cls(
-            channels, height, width, fit, tuple(background.tolist()), round(float(np.median(extents)), 4) if extents else 1.0
-        )
+        plain = cls(channels, height, width, fit, tuple(background.tolist()))
+        lies = [found for image in sample if (found := lie(image, background)) is not None]
+        if not lies:
+            return plain
+        extent, *centre = np.median(lies, axis=0).round(4).tolist()
+        return replace(plain, extent=extent, centre=centre, usual=np.percentile(lies, [1, 99], axis=0).T.round(4).tolist())
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -151,8 +159,8 @@ class Preprocessing:
 
         A picture that has exactly the model's size and colour passes untouched (unless polarity is "invert"). Any other is
         flattened to 8 bits; where the model and the picture both have a plain background, it is inverted when its rim says
-        so ("auto", grey models only), its background is levelled, and, with `trim`, it is cut to its content; then it is
-        fitted to size.
+        so ("auto", grey models only) and its background is levelled; then it is fitted to size. With `trim`, one whose
+        content does not lie as that of training images does is cut to it first, and framed as they are.
         """
         picture = flatten(picture, self.paper)
         if polarity not in get_args(Polarity):
@@ -164,11 +172,15 @@ class Preprocessing:
         if polarity == "invert" or (polarity == "auto" and not exact and self._is_negative(pixels)):
             pixels, steps = 255 - pixels, ["inverted"]
         if not exact:
-            if self.background is not None and is_plain(pixels):
-                pixels, more = self._like_training(pixels, trim)
-                steps += more
-            picture = self._fit(Image.fromarray(pixels.squeeze(2) if self.channels == 1 else pixels))
-            pixels = np.atleast_3d(np.asarray(picture))
+            plain = self.background is not None and is_plain(pixels)
+            if plain and self.background in ((0,), (255,)):
+                pixels = level(pixels, float(np.median(border(pixels))), self.background[0])
+                steps.append("background levelled")
+            fitted = self._fit(pixels)
+            if plain and trim and not self._is_usual(fitted):
+                pixels, more = framed(pixels, (self.width, self.height), self.extent, self.centre)
+                fitted, steps = self._fit(pixels), steps + more
+            pixels = fitted
             steps.append(f"{self.fit} to {self.width}x{self.height}")
         return Prepared(self.view(torch.tensor(pixels.transpose(2, 0, 1))[None])[0], tuple(steps))
 
@@ -178,7 +190,7 @@ class Preprocessing:
         picture = opaque(shrink(picture, size), self.paper, size)
         mode = "L" if self.channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
-        return np.atleast_3d(np.asarray(picture if picture.size == size else self._fit(picture)))
+        return np.atleast_3d(np.asarray(picture if picture.size == size else self._resized(picture)))
 
     def _is_negative(self, pixels: np.ndarray) -> bool:
         """Whether the picture's plain rim is nearer to the opposite of the training background than to it."""
@@ -187,35 +199,21 @@ class Preprocessing:
         rim = float(np.median(border(pixels)))
         return abs(rim - self.background[0]) > abs(255 - rim - self.background[0])
 
-    def _like_training(self, pixels: np.ndarray, trim: bool) -> tuple[np.ndarray, list[str]]:
-        """Make a plain background exactly the training one, and the content fill as much of the frame as it does there."""
+    def _is_usual(self, fitted: np.ndarray) -> bool:
+        """Whether its content lies within what training images show, to a pixel."""
         assert self.background is not None
-        steps: list[str] = []
-        rim = np.median(border(pixels), axis=0)
-        if self.channels == 1 and self.background[0] in (0, 255):
-            pixels = level(pixels, rim[0], self.background[0])
-            rim = np.array(self.background)
-            steps.append("background levelled")
-        box = content_box(pixels, rim)
-        if not trim or box is None:
-            return pixels, steps
-        left, top, right, bottom = box
-        content = pixels[top:bottom, left:right]
-        # A canvas with the model's aspect ratio in which the content's longest side takes `extent` of the frame.
-        scale = max((right - left) / self.width, (bottom - top) / self.height) / self.extent
-        size = max(round(self.height * scale), bottom - top), max(round(self.width * scale), right - left)
-        if size[0] * size[1] > 4 * MAX_PIXELS:
-            raise ValueError(
-                f"the image is too large for this model: framed, it has {size[1]}x{size[0]} pixels. Make it smaller."
-            )
-        canvas = np.empty((*size, pixels.shape[2]), np.uint8)
-        canvas[:] = np.rint(rim)
-        y, x = (size[0] - (bottom - top)) // 2, (size[1] - (right - left)) // 2
-        canvas[y : y + bottom - top, x : x + right - left] = content
-        return canvas, [*steps, f"cut to its {right - left}x{bottom - top} content"]
+        found = lie(fitted, np.array(self.background))
+        if found is None or self.usual is None:
+            return False
+        slack = 1 / min(self.width, self.height)
+        return all(low - slack <= share <= high + slack for share, (low, high) in zip(found, self.usual, strict=True))
 
-    def _fit(self, picture: Image.Image) -> Image.Image:
-        """Pad, crop or stretch to the model's size."""
+    def _fit(self, pixels: np.ndarray) -> UInt8[np.ndarray, "h w c"]:
+        """Pixels padded, cropped or stretched to the model's size."""
+        return np.atleast_3d(np.asarray(self._resized(Image.fromarray(pixels.squeeze(2) if self.channels == 1 else pixels))))
+
+    def _resized(self, picture: Image.Image) -> Image.Image:
+        """The same of a picture."""
         size = self.width, self.height
         if self.fit == "stretch":
             return picture.resize(size, Image.Resampling.LANCZOS)
@@ -229,30 +227,3 @@ class Preprocessing:
         canvas = Image.new(picture.mode, size, colour[0] if self.channels == 1 else colour)
         canvas.paste(picture.resize(inner, Image.Resampling.LANCZOS), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
         return canvas
-
-
-def is_plain(pixels: UInt8[np.ndarray, "h w c"]) -> bool:
-    """Whether at least 60 % of the rim lies within 24 levels of its median: paper, a backdrop, a drawing's ground."""
-    rim = border(pixels).astype(int)
-    return bool((np.abs(rim - np.median(rim, axis=0)) <= 24).all(1).mean() >= 0.6)
-
-
-def content_box(
-    pixels: UInt8[np.ndarray, "h w c"], background: Sequence[float] | np.ndarray
-) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of what differs from the background by more than 24 levels; None when nothing does."""
-    rows, columns = np.nonzero((np.abs(pixels.astype(int) - np.asarray(background)) > 24).any(-1))
-    if len(rows) == 0:
-        return None
-    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
-
-
-def level(pixels: UInt8[np.ndarray, "h w 1"], rim: float, background: int) -> UInt8[np.ndarray, "h w 1"]:
-    """Stretch grey levels until the rim, grain and shadow included, is the background (0 or 255); the far end stays."""
-    distance = np.abs(pixels.astype(np.float64) - rim)
-    grain = np.percentile(np.abs(border(pixels).astype(np.float64) - rim), 60)
-    reach = np.percentile(distance, 99.5)
-    strength = np.clip((distance - grain) / max(reach - grain, 24.0), 0, 1) * max(reach, 1)
-    # The far end keeps its own level rather than being pulled to full contrast: a grey shirt stays grey.
-    strength = np.clip(strength * 255 / max(255 - abs(rim - background), 1), 0, 255)
-    return np.rint(strength if background == 0 else 255 - strength).astype(np.uint8)

@@ -97,12 +97,18 @@ export function prepare(given, model, polarity = "auto", trim = true, threshold 
     steps = ["inverted"];
   }
   if (!exact) {
-    if (model.background !== null && isPlain(picture)) {
-      const [alike, more] = likeTraining(picture, model, trim);
-      picture = alike;
+    const plain = model.background !== null && isPlain(picture);
+    if (plain && model.channels === 1 && (model.background[0] === 0 || model.background[0] === 255)) {
+      picture = level(picture, medians(border(picture))[0], model.background[0]);
+      steps.push("background levelled");
+    }
+    let fitted = fit(picture, model);
+    if (plain && trim && !isUsual(fitted, model)) {
+      const [alike, more] = framed(picture, model);
+      fitted = fit(alike, model);
       steps.push(...more);
     }
-    picture = fit(picture, model);
+    picture = fitted;
     steps.push(`${model.fit} to ${width}x${height}`);
   }
   if (threshold) picture = { ...picture, data: picture.data.map((value, i) => (threshold[i] < value ? 255 : 0)) };
@@ -116,23 +122,33 @@ function isNegative(picture, { channels, background }) {
   return Math.abs(rim - background[0]) > Math.abs(255 - rim - background[0]);
 }
 
-/** A plain background made exactly the training one, and the content fill as much of the frame as it does there. */
-function likeTraining(given, model, trim) {
-  let [picture, rim] = [given, medians(border(given))];
-  const steps = [];
-  if (model.channels === 1 && (model.background[0] === 0 || model.background[0] === 255)) {
-    picture = level(picture, rim[0], model.background[0]);
-    rim = model.background;
-    steps.push("background levelled");
-  }
+/** Whether a fitted picture's content lies within what training images show, to a pixel. */
+function isUsual(fitted, { width, height, background, usual }) {
+  const found = lie(fitted, background);
+  const slack = 1 / Math.min(width, height);
+  return Boolean(found && usual) && usual.every(([low, high], i) => low - slack <= found[i] && found[i] <= high + slack);
+}
+
+/** The share of the frame that the content's longer side takes, and its middle, as shares of width and height; null where there is none. */
+function lie(picture, background) {
+  const { width, height } = picture;
+  const box = contentBox(picture, background);
+  if (box === null) return null;
+  const [left, top, right, bottom] = box;
+  return [Math.max((right - left) / width, (bottom - top) / height), (left + right) / 2 / width, (top + bottom) / 2 / height];
+}
+
+/** The content of a picture on a plain background, in a frame as the median training image has it. */
+function framed(picture, { width, height, extent, centre }) {
+  const rim = medians(border(picture));
   const box = contentBox(picture, rim);
-  if (!trim || box === null) return [picture, steps];
+  if (box === null) return [picture, []];
   const content = cut(picture, box);
-  const { width, height } = content;
-  const scale = Math.max(width / model.width, height / model.height) / model.extent;
-  const canvas = blank(Math.max(even(model.width * scale), width), Math.max(even(model.height * scale), height), rim.map(even));
-  paste(canvas, content, Math.floor((canvas.width - width) / 2), Math.floor((canvas.height - height) / 2));
-  return [canvas, [...steps, `cut to its ${width}x${height} content`]];
+  const scale = Math.max(content.width / width, content.height / height) / extent;
+  const canvas = blank(Math.max(even(width * scale), content.width), Math.max(even(height * scale), content.height), rim.map(even));
+  const place = (outer, inner, share) => Math.min(Math.max(Math.trunc(outer * share - inner / 2), 0), outer - inner);
+  paste(canvas, content, place(canvas.width, content.width, centre[0]), place(canvas.height, content.height, centre[1]));
+  return [canvas, [`cut to its ${content.width}x${content.height} content`]];
 }
 
 /** Padded, cropped or stretched to the model's size. */

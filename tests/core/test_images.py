@@ -1,9 +1,11 @@
 """Laws of reading and preparing pictures."""
 
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from core import Preprocessing, read_image
+from core.framing import lie
 from core.images import Fit, from_png, to_bytes, to_pil, to_png, to_unit
 from core.pictures import flatten
 
@@ -302,8 +305,35 @@ def test_measure_finds_the_common_rim_and_the_contents_extent() -> None:
     images = torch.zeros(50, 1, 20, 20, dtype=torch.uint8)
     images[:, :, 5:15, 7:12] = 200
     measured = Preprocessing.measure(images, "pad")
-    assert measured == Preprocessing(1, 20, 20, "pad", (0,), 0.5)
-    assert Preprocessing(**measured.as_dict()) == measured
+    assert measured == Preprocessing(1, 20, 20, "pad", (0,), 0.5, (0.475, 0.5), ((0.5, 0.5), (0.475, 0.475), (0.5, 0.5)))
+    assert Preprocessing(**json.loads(json.dumps(measured.as_dict()))) == measured
+
+
+def test_a_picture_that_lies_as_training_images_do_stays_as_it_lies() -> None:
+    """Also where content varies in place and size, or runs off the frame; any other is framed as the median image is."""
+    random, images = np.random.default_rng(0), torch.full((60, 3, 32, 32), 255, dtype=torch.uint8)
+    for image in images:
+        left, width, top = random.integers(2, 10), random.integers(12, 20), random.integers(4, 14)
+        image[:, top:, left : left + width] = torch.from_numpy(random.integers(0, 200, (3, 1, 1), np.uint8))
+    model = Preprocessing.measure(images, "crop")
+    for image in images:
+        picture = to_pil(image).resize((320, 320), Image.Resampling.NEAREST)
+        prepared = model.prepare(picture)
+        assert prepared.steps == ("crop to 32x32",)
+        assert (prepared.image.int() - image.int()).abs().float().mean() < 3
+    corner = Image.new("RGB", (400, 400), "white")
+    corner.paste((20, 40, 60), (10, 10, 70, 90))
+    prepared = model.prepare(corner)
+    assert prepared.steps == ("cut to its 60x80 content", "crop to 32x32")
+    found = lie(prepared.image.permute(1, 2, 0).numpy(), np.array([255, 255, 255]))
+    assert found == pytest.approx((model.extent, *model.centre), abs=1 / 32)
+    assert model.prepare(corner, trim=False).steps == ("crop to 32x32",)
+
+
+@pytest.mark.parametrize("wrong", [{"centre": [0.5]}, {"centre": [0.5, 1.5]}, {"usual": [[0.0, 1.0]]}, {"usual": [[0.5]] * 3}])
+def test_how_content_lies_is_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="centre must be two shares of the frame, and usual three pairs"):
+        Preprocessing(1, 8, 8, **wrong)
 
 
 def test_measure_finds_no_background_where_there_is_none() -> None:

@@ -195,10 +195,11 @@ def test_the_page_prepares_pictures_as_core_does(tmp_path: Path) -> None:
     prepared = []
     for model in (
         Preprocessing(1, 18, 13, background=(0,), extent=0.9),
-        Preprocessing(1, 18, 13, background=(255,)),
+        Preprocessing(1, 18, 13, background=(255,), extent=0.6, centre=(0.4, 0.7), usual=((0.3, 0.7), (0.3, 0.6), (0.2, 0.8))),
         Preprocessing(1, 16, 20, background=(90,)),
         Preprocessing(3, 18, 13, fit="crop"),
-        Preprocessing(3, 18, 13, background=(255, 255, 255), extent=0.8),
+        Preprocessing(3, 18, 13, background=(255, 255, 255), extent=0.8, centre=(0.5, 0.58)),
+        Preprocessing(3, 18, 18, background=(255, 255, 255), usual=((0.5, 1.0), (0.4, 0.6), (0.4, 0.6))),
         Preprocessing(3, 20, 15, fit="stretch"),
         Preprocessing(3, 20, 15),
     ):
