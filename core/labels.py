@@ -46,6 +46,28 @@ def _array(values: list[Any]) -> np.ndarray:
     return np.array(["" if value is None else str(value) for value in values])
 
 
+def split_names(text: str | None) -> list[str] | None:
+    """The names in a text, separated by commas; None for none.
+
+    >>> split_names("cat, dog")
+    ['cat', 'dog']
+    """
+    return [part.strip() for part in text.split(",")] if text else None
+
+
+def rename(labels: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The columns, with these names for the classes 0, 1, 2… of the one called `label`; ValueError where it has others."""
+    if "label" not in labels:
+        raise ValueError("--label-names needs labels, and this data set has none.")
+    try:
+        numbers = np.asarray(labels["label"]).astype(int)
+        if numbers.min() < 0:
+            raise IndexError(f"{numbers.min()} is below 0")
+        return {**labels, "label": np.array(names)[numbers]}
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"--label-names must name the classes 0 to {len(names) - 1}, in order; {error}.") from error
+
+
 class LabelTable:
     """A table with a row for each picture, found by the picture's name: its path in the source, its file name, or its stem.
 

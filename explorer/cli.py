@@ -160,9 +160,15 @@ def encode(
     images: Annotated[list[Path] | None, typer.Argument(help="Picture files of any size and kind.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write a parquet file instead.")] = None,
     polarity: Annotated[str, typer.Option(help="auto, keep or invert light and dark.")] = "auto",
+    trim: Annotated[
+        bool, typer.Option(help="Cut a picture to its content, where that does not lie as that of the training images does.")
+    ] = True,
     data: Annotated[str | None, typer.Option(help="Encode a whole data set instead, as for train; needs --out.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="CSV or parquet file of labels, joined on the pictures' file names; for --data.")
+    ] = None,
+    label_names: Annotated[
+        str | None, typer.Option(help="Names of the classes 0, 1, 2…, separated by commas; for --data.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…; for --data.")] = "auto",
     scores: Annotated[
@@ -170,23 +176,35 @@ def encode(
     ] = True,
     as_json: JSON = False,
 ) -> None:
-    """Encode pictures: posterior, ELBO and place on the map of each."""
+    """Encode pictures: posterior, ELBO and place on the map of each. One that cannot be read is named and left out, and the
+    status is then 1."""
     if out is not None and not out.absolute().parent.is_dir():
         raise ValueError(f"--out {out}: there is no folder {out.parent}.")
     if bool(images) == (data is not None):
         raise ValueError("name the pictures to encode, or a data set with --data, one of the two.")
     if data is not None:
-        encode_data(bundle, data, out, labels, device, scores)
+        encode_data(bundle, data, out, labels, label_names, device, scores)
         return
     assert images is not None
     import torch
 
     import core
+    from core.pictures import PictureError
     from explorer.describe import describe, prepare
 
     model = core.load(bundle)
-    seen = [prepare(model, core.read_image(path), polarity).image for path in images]  # pyright: ignore[reportArgumentType]
-    records = [{"file": str(path), **record} for path, record in zip(images, describe(model, torch.stack(seen)), strict=True)]
+    seen: dict[Path, torch.Tensor] = {}
+    for path in images:
+        try:
+            seen[path] = prepare(model, core.read_image(path), polarity, trim).image  # pyright: ignore[reportArgumentType]
+        except PictureError as error:
+            if len(images) == 1:
+                raise
+            print(f"latentscape: left out: {error}", file=sys.stderr)
+    if not seen:
+        raise ValueError(f"none of the {len(images)} pictures can be read.")
+    found = describe(model, torch.stack(list(seen.values())))
+    records = [{"file": str(path), **record} for path, record in zip(seen, found, strict=True)]
     if out is not None:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -201,16 +219,21 @@ def encode(
             print(f"{record['file']}  ELBO {record['elbo']:.2f} nats{place}")
             print("  mean  " + "  ".join(f"{value:+.2f}" for value in record["mean"]))
             print("  sigma " + "  ".join(f"{2.718281828459045 ** (value / 2):5.2f}" for value in record["log_variance"]))
+    if len(seen) < len(images):
+        raise typer.Exit(1)
 
 
-def encode_data(bundle: str, data: str, out: Path | None, labels: Path | None, device: str, scores: bool) -> None:
+def encode_data(
+    bundle: str, data: str, out: Path | None, labels: Path | None, label_names: str | None, device: str, scores: bool
+) -> None:
     """Encode a data set into a parquet file."""
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
     import core
+    from core.labels import split_names
     from core.ranks import Ranks, launched
-    from explorer.encodings import write
+    from explorer.encodings import Given, write
     from explorer.fit import choose_device
 
     if out is None:
@@ -220,9 +243,12 @@ def encode_data(bundle: str, data: str, out: Path | None, labels: Path | None, d
     with Progress(TextColumn("{task.completed:,.0f} images"), console=console, transient=True) as bar:
         task = bar.add_task("encoding", total=None)
         where = ranks.device or choose_device(device)
-        count = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, ranks, labels)
+        given = Given(labels, split_names(label_names))
+        summary = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, ranks, given)
     if ranks.main:
-        print(f"{count:,} images in {out}")
+        print(f"{summary.read:,} images in {out}")
+    for line in summary.lines()[0 if summary.left_out else 1 :]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command(epilog=example('latentscape decode digits --z "0,0,1.5,0,0,0,0,0" --out digit.png'))

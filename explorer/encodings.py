@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from torch import Tensor
 import core
 from core.data import array_parts, find_pictures
 from core.evaluation import posteriors
-from core.labels import LabelTable
+from core.labels import LabelTable, rename
 from core.ranks import ALONE, Ranks
 from core.reading import decode, paired
 from core.sources import Files, Source
+from core.summary import Summary
 from core.survey import LOOK
 from core.workers import cores, in_order, mapped
 
@@ -31,32 +33,49 @@ BATCH = 256
 OWN = ("file", "mean", "log_variance", "log_likelihood", "kl", "elbo", "x", "y")
 """Columns that are the file's own; a label of such a name is called `NAME (given)` there."""
 
+Found = tuple[Tensor, list[str], dict[str, Any]]
+"""Images, their names, and their labels."""
+
 Block = tuple[Tensor, pa.Table]
 """Images, with a column `file` of their names and one for each label."""
 
 
-def blocks(source: str, preprocessing: core.Preprocessing, most: int, labels: Path | None = None) -> Iterator[Block]:
-    """The images of a data set, in order, at most so many at a time; pictures that cannot be read are left out. `labels` is a
-    CSV or parquet file that is joined on their names; ValueError where they have none."""
-    pictures, table = find_pictures(source), LabelTable.read(labels) if labels is not None else None
-    if pictures is not None:
-        return _pictures(pictures, preprocessing, table)
-    if table is not None:
+@dataclass(frozen=True)
+class Given:
+    """Labels that a person gives: a CSV or parquet `table` of them, joined on the names of pictures, and `names` for the
+    classes 0, 1, 2… of the label called `label`."""
+
+    table: Path | None = None
+    names: list[str] | None = None
+
+
+def blocks(source: str, preprocessing: core.Preprocessing, most: int, given: Given, summary: Summary) -> Iterator[Block]:
+    """The images of a data set, in order, at most so many at a time. Pictures that cannot be read are left out; the summary
+    accounts for them. ValueError for a table of labels where images have no names."""
+    pictures, table = find_pictures(source), LabelTable.read(given.table) if given.table is not None else None
+    if pictures is None and table is not None:
         raise ValueError(f"--labels are joined on the names of picture files; {source} holds arrays, which have none.")
-    return _arrays(source, preprocessing, most)
+    found = _arrays(source, preprocessing, most) if pictures is None else _pictures(pictures, preprocessing, table, summary)
+    for images, names, labels in found:
+        summary.read += len(images)
+        yield images, _labelled(names, rename(labels, given.names) if given.names else labels)
 
 
-def _arrays(source: str, preprocessing: core.Preprocessing, most: int) -> Iterator[Block]:
+def _arrays(source: str, preprocessing: core.Preprocessing, most: int) -> Iterator[Found]:
     row = 0
     for part in array_parts(source, preprocessing):
         for start in range(0, len(part.images), most):
             images = part.images[start : start + most]
             names = [f"row {row + i}" for i in range(len(images))]
-            yield images, _labelled(names, {name: column[start : start + most] for name, column in part.labels.items()})
+            yield images, names, {name: column[start : start + most] for name, column in part.labels.items()}
             row += len(images)
 
 
-def _pictures(pictures: Source, preprocessing: core.Preprocessing, table: LabelTable | None) -> Iterator[Block]:
+def _pictures(
+    pictures: Source, preprocessing: core.Preprocessing, table: LabelTable | None, summary: Summary
+) -> Iterator[Found]:
+    for fault in pictures.faults:
+        summary.leave_out(*fault)
     if table is not None:
         table.choose_key([entry.name for entry in pictures.sample(LOOK)])
     # One process suffices for few pictures, and starts at once.
@@ -65,16 +84,22 @@ def _pictures(pictures: Source, preprocessing: core.Preprocessing, table: LabelT
     flat = isinstance(pictures, Files) and not any(entry.labels["label"] for entry in pictures)
     for entries, decoded in mapped(partial(decode, target=preprocessing.plain), paired(pictures), workers):
         read = [entry for entry, outcome in zip(entries, decoded.outcomes, strict=True) if not isinstance(outcome, str)]
+        for entry, outcome in zip(entries, decoded.outcomes, strict=True):
+            if isinstance(outcome, str):
+                summary.leave_out(entry.name, outcome)
+        summary.turned_grey += decoded.turned_grey
         if read:
             labels = {} if flat else {name: [entry.labels[name] for entry in read] for name in read[0].labels}
             joined = [table.find(entry.name) for entry in read] if table is not None else []
             labels |= {name: [row[name] for row in joined] for name in (joined[0] if joined else ())}
-            yield torch.from_numpy(decoded.images.copy()), _labelled([entry.name for entry in read], labels)
+            yield torch.from_numpy(decoded.images.copy()), [entry.name for entry in read], labels
+    if table is not None:
+        summary.unlabelled, summary.nameless = table.unlabelled, table.nameless
 
 
 def _labelled(names: list[str], labels: dict[str, Any]) -> pa.Table:
-    given = {f"{name} (given)" if name in OWN else name: pa.array(values) for name, values in labels.items()}
-    return pa.table({"file": pa.array(names), **given})
+    columns = {f"{name} (given)" if name in OWN else name: pa.array(values) for name, values in labels.items()}
+    return pa.table({"file": pa.array(names), **columns})
 
 
 def gathered(parts: Iterator[Block], rows: int) -> Iterator[Block]:
@@ -113,26 +138,27 @@ def write(
     advance: Callable[[int], None] = lambda images: None,
     scores: bool = True,
     ranks: Ranks = ALONE,
-    labels: Path | None = None,
-) -> int:
-    """Encode a data set into a parquet file, a row group at a time; returns how many images.
+    given: Given | None = None,
+) -> Summary:
+    """Encode a data set into a parquet file, a row group at a time; returns how many images, and what was left out.
 
     A row has the picture's name (`file`), posterior `mean` and `log_variance`, a float32 for each latent, with `scores` its
     `log_likelihood`, `kl` and `elbo` in nats (one draw of z), its place on the map, `x` and `y`, if there is one, and its
     labels: a column of numbers or of text for each, null where it is missing, under its own name, or as `NAME (given)` where
     that is one of the above. Pictures are fitted to the model's size and otherwise left as they are, as in training. Without
-    scores nothing is decoded. `labels` is a CSV or parquet file of more of them, joined on the names of pictures.
+    scores nothing is decoded.
 
     Of several processes each encodes its part of every row group; the first one writes. The file is complete or not there.
     Raises ValueError when nothing can be read, and for labels that cannot be joined.
     """
     bundle.vae.to(device)
     rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
-    jobs = ((None, block) for block in gathered(blocks(source, bundle.preprocessing, rows, labels), rows))
+    summary = Summary()
+    jobs = ((None, block) for block in gathered(blocks(source, bundle.preprocessing, rows, given or Given(), summary), rows))
     threads, alone = torch.get_num_threads(), ranks.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
     # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if alone else ThreadPoolExecutor(1)
-    part, count = out.with_name(out.name + ".part"), 0
+    part = out.with_name(out.name + ".part")
     writer: pq.ParquetWriter | None = None
     try:
         for _, table in in_order(pool, partial(_encoded, bundle, scores=scores, ranks=ranks), jobs, threads if alone else 1):
@@ -142,10 +168,9 @@ def write(
                 settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated}
                 writer = writer or pq.ParquetWriter(part, table.schema, **settings)
                 writer.write_table(table, row_group_size=ROWS)
-            count += len(table)
             advance(len(table))
-        if not count:
-            raise ValueError(f"{source} holds no pictures that can be read.")
+        if not summary.read:
+            raise ValueError(f"{source} holds no pictures that can be read. " + " ".join(summary.lines()))
         if writer is not None:
             writer.close()
             part.replace(out)
@@ -155,7 +180,7 @@ def write(
             if writer.is_open:
                 writer.close()
             part.unlink(missing_ok=True)
-    return count
+    return summary
 
 
 def _encoded(bundle: core.Bundle, block: Block, scores: bool, ranks: Ranks) -> pa.Table:

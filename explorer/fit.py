@@ -4,7 +4,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from PIL import ImageColor
 from rich.console import Console
@@ -19,6 +18,7 @@ from core.card import stages
 from core.features import SEEN, learnable
 from core.folders import check_name, check_target, is_bundle
 from core.images import Images
+from core.labels import rename, split_names
 from core.objectives import OBJECTIVES
 from core.ranks import ALONE
 from core.reading import Options, Reading
@@ -42,20 +42,6 @@ def choose_device(device: str) -> torch.device:
         raise ValueError(f"device {device!r} is not available here: {str(error).splitlines()[0]} Use --device auto.") from error
 
 
-def rename_labels(data: core.Data, names: list[str]) -> core.Data:
-    """Give the classes 0, 1, 2… of the column `label` their names."""
-    labels = data.labels.get("label")
-    if labels is None:
-        raise ValueError("--label-names needs labels, and this data set has none.")
-    try:
-        numbers = labels.astype(int)
-        if numbers.min() < 0:
-            raise IndexError(f"{numbers.min()} is below 0")
-        return replace(data, labels={**data.labels, "label": np.array(names)[numbers]})
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"--label-names must name the classes 0 to {len(names) - 1}, in order; {error}.") from error
-
-
 def read(
     source: str, options: Options, label_names: list[str] | None, binarization: Binarization, console: Console
 ) -> tuple[core.Data, core.Data, core.Preprocessing, Reading | None]:
@@ -70,7 +56,7 @@ def read(
     # Arrays were never fitted; a later picture of another shape is padded rather than cut.
     preprocessing = core.Preprocessing.measure(data.train.images, options.fit if data.reading else "pad")
     preprocessing = replace(preprocessing, paper=options.paper, binarization=binarization)
-    test = rename_labels(data.test, label_names) if label_names else data.test
+    test = replace(data.test, labels=rename(data.test.labels, label_names)) if label_names else data.test
     return data.train, replace(test, images=preprocessing.view(test.images)), preprocessing, data.reading
 
 
@@ -100,7 +86,7 @@ def plan(options: dict[str, Any]) -> dict[str, Any]:
             labels=options["labels"],
             memory=None if options["memory"] is None else int(options["memory"] * 2**30),
         ),
-        "label_names": [part.strip() for part in names.split(",")] if names else None,
+        "label_names": split_names(names),
         "replace_bundle": options["replace"],
         **{key: options[key] for key in ("device", "notes", "start", "gallery", "calibrate", "resume", "checkpoint_every")},
     }

@@ -90,6 +90,7 @@ def train(
     if bundle.map is not None:
         here, file = shlex.quote(str(out)), shlex.quote(f"{out}.parquet")
         joined = f" --labels {shlex.quote(str(labels))}" if labels is not None else ""
+        joined += f" --label-names {shlex.quote(label_names)}" if label_names is not None else ""
         print(
             f"All of its images on the map:  latentscape encode {here} --data {shlex.quote(data)}{joined} --out {file} && "
             f"latentscape explore {here} --encodings {file}"

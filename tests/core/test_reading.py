@@ -18,6 +18,7 @@ from PIL import Image
 from torture import PAPER, Torture
 
 from core import Preprocessing, load_data, open_data
+from core.labels import rename
 from core.reading import Options, read
 from core.sources import Files, unpack, walk
 from core.store import Sheet, Stored
@@ -327,3 +328,18 @@ def test_a_full_disk_is_told_before_anything_is_read(tmp_path: Path, monkeypatch
     room = os.statvfs(tmp_path)
     with pytest.raises(ValueError, match=r"more than is free in .*LATENTSCAPE_CACHE"):
         Sheet((1, 1024, 1024), 2 * room.f_bavail * room.f_frsize // 2**20, limit=0)
+
+
+def test_classes_get_their_names() -> None:
+    labels = {"label": np.array(["2", "0", "1"]), "size": np.arange(3)}
+    named = rename(labels, ["a", "b", "c"])
+    assert named["label"].tolist() == ["c", "a", "b"]
+    assert named["size"] is labels["size"]
+    assert labels["label"].tolist() == ["2", "0", "1"]
+    with pytest.raises(ValueError, match="classes 0 to 1, in order"):
+        rename(labels, ["a", "b"])
+    for wrong in (["cat", "dog", "cat"], ["-1", "0", "1"]):
+        with pytest.raises(ValueError, match="--label-names must name the classes"):
+            rename({"label": np.array(wrong)}, ["a", "b"])
+    with pytest.raises(ValueError, match="has none"):
+        rename({}, ["a"])

@@ -158,6 +158,49 @@ def test_encode_describes_each_picture(tiny_bundle: Path, bundle: core.Bundle, p
         assert (record["x"], record["y"]) == pytest.approx((other["x"], other["y"]), rel=1e-3, abs=1e-3)
 
 
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_encoded(
+    call: Call, tiny_bundle: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.png").write_text("not a picture")
+    status, out, err = call(
+        "encode", tiny_bundle, pictures[0], tmp_path / "notes.png", tmp_path / "gone.png", pictures[1], "--json"
+    )
+    assert status == 1
+    assert [record["file"] for record in json.loads(out)] == [str(pictures[0]), str(pictures[1])]
+    assert err.count("left out") == 2
+    assert "notes.png is not an image that can be read" in err
+    assert "no image file at" in err
+    status, _, err = call("encode", tiny_bundle, tmp_path / "notes.png", tmp_path / "gone.png")
+    assert status == 2
+    assert "none of the 2 pictures can be read" in err
+
+
+def test_encoding_a_folder_tells_what_was_left_out_and_names_its_classes(
+    call: Call, tiny_bundle: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    for number, path in enumerate(pictures):
+        (folder / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / str(number % 2) / path.name)
+    (folder / "0" / "notes.txt").write_text("not a picture")
+    (folder / "1" / "cut.png").write_bytes(pictures[0].read_bytes()[:60])
+    (tmp_path / "table.csv").write_text("name,mood\n0.png,calm\n9.png,wild\n")
+    options = ("--label-names", "cat, dog", "--labels", tmp_path / "table.csv", "--out", tmp_path / "a.parquet")
+    status, out, err = call("encode", tiny_bundle, "--data", folder, *options)
+    assert (status, out.strip()) == (0, f"3 images in {tmp_path / 'a.parquet'}"), err
+    told = " ".join(err.split())
+    for words in (
+        "left out 2:",
+        "1 not an image: 0/notes.txt",
+        "1 broken: 1/cut.png",
+        "2 pictures without a row, 1 rows without",
+    ):
+        assert words in told, told
+    table = pd.read_parquet(tmp_path / "a.parquet").set_index("file")
+    assert table["label"].to_dict() == {"0/0.png": "cat", "0/2.png": "cat", "1/1.png": "dog"}
+    assert table["mood"]["0/0.png"] == "calm"
+
+
 def test_encode_is_deterministic_and_writes_the_same_as_parquet(
     call: Call, tiny_bundle: Path, pictures: list[Path], tmp_path: Path
 ) -> None:

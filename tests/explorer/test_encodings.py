@@ -39,7 +39,7 @@ def test_a_folder_is_encoded_without_what_cannot_be_read(bundle: core.Bundle, tm
     for i, image in enumerate(images):
         (tmp_path / f"{i}.png").write_bytes(to_png(image))
     (tmp_path / "2.png").write_bytes(b"broken")
-    assert encodings.write(bundle, str(tmp_path), tmp_path.with_suffix(".parquet")) == 4
+    assert encodings.write(bundle, str(tmp_path), tmp_path.with_suffix(".parquet")).read == 4
     table = pq.read_table(tmp_path.with_suffix(".parquet"))
     assert table["file"].to_pylist() == ["0.png", "1.png", "3.png", "4.png"]
     expected = core.encode(bundle.vae, images[[0, 1, 3, 4]])

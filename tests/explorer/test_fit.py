@@ -16,22 +16,9 @@ from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
 from core.training import split
 from explorer import making
 from explorer.cli import main
-from explorer.fit import choose_device, fit, paper, rename_labels
+from explorer.fit import choose_device, fit, paper
 from explorer.log import follow
 from explorer.recipes import RECIPES
-
-
-def test_classes_get_their_names() -> None:
-    data = Data(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), {"label": np.array(["2", "0", "1"])})
-    assert rename_labels(data, ["a", "b", "c"]).labels["label"].tolist() == ["c", "a", "b"]
-    assert data.labels["label"].tolist() == ["2", "0", "1"]
-    with pytest.raises(ValueError, match="classes 0 to 1, in order"):
-        rename_labels(data, ["a", "b"])
-    for labels in (["cat", "dog", "cat"], ["-1", "0", "1"]):
-        with pytest.raises(ValueError, match="--label-names must name the classes"):
-            rename_labels(Data(data.images, {"label": np.array(labels)}), ["a", "b"])
-    with pytest.raises(ValueError, match="has none"):
-        rename_labels(Data(data.images, {}), ["a"])
 
 
 def test_devices() -> None:
