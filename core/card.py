@@ -99,15 +99,14 @@ def front_matter(config: dict[str, Any]) -> str:
     return "\n".join(["---", "library_name: latentscape", "pipeline_tag: unconditional-image-generation", *lines, "---"])
 
 
-def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """Everything measured about the model, by name, in words."""
-    architecture, evaluation = config["architecture"], config["evaluation"]
+def scores(evaluation: dict[str, Any], latents: int) -> list[tuple[str, str]]:
+    """The figures of an evaluation of a model of so many latents, by name, in words."""
     bits, nll, separation = (evaluation.get(key) for key in ("bits_per_dim", "nll", "disentanglement"))
     rows = [
         ("ELBO", f"{evaluation['elbo']:.2f} nats per image"),
         ("log-likelihood term", f"{evaluation['log_likelihood']:.2f} nats"),
         ("KL term", f"{evaluation['kl']:.2f} nats"),
-        ("active latents", f"{evaluation['active_units']} of {architecture['latents']}"),
+        ("active latents", f"{evaluation['active_units']} of {latents}"),
         ("bits per dimension", "not defined for this likelihood on these pixels" if bits is None else f"{bits:.3f}"),
     ]
     if nll is not None:
@@ -134,15 +133,21 @@ def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
             ("DCI", f"disentanglement {d:.3f}, completeness {c:.3f}, informativeness {i:.3f}"),
         ]
     if quality := evaluation.get("quality"):
-        scores = f"precision {quality['precision']:.3f}, recall {quality['recall']:.3f}, FID {quality['fid']:.2f}"
+        judged = f"precision {quality['precision']:.3f}, recall {quality['recall']:.3f}, FID {quality['fid']:.2f}"
         how = f"decoder means at draws from the prior, against {quality['compared']:,} images, on its classifier's features"
-        rows.append(("samples", f"{scores}: {how}"))
+        rows.append(("samples", f"{judged}: {how}"))
         for name, right in quality["accuracy"].items():
             again = quality["accuracy_of_reconstructions"][name]
             sure, sure_real = quality["confident"][name], quality["confident_real"][name]
             rightly = f"rightly {100 * right:.1f} % of images, {100 * again:.1f} % of reconstructions"
             confidently = f"with at least 90 % confidence {100 * sure_real:.1f} % of images, {100 * sure:.1f} % of samples"
             rows.append((f"{name} read by the classifier", f"{rightly}; {confidently}"))
+    return rows
+
+
+def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Everything measured about the model, by name, in words."""
+    rows = scores(config["evaluation"], config["architecture"]["latents"])
     if odd := config.get("anomaly"):
         told = f"{100 * odd['false_alarms']:.1f} % of {odd['images']:,} gallery images have a p-value below 0.05"
         rows.append(("anomaly verdict", f"calibrated on {odd['calibrated_on']:,} held-out training images; {told}"))

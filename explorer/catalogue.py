@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import core
-from core.evaluation import kl_per_latent
+from core.evaluation import ACTIVE_VARIANCE, kl_per_latent
 from core.folders import PRETRAINED, locate, read_config
 from core.images import to_pil
 from core.sheets import tile
@@ -24,8 +24,6 @@ from explorer.describe import decode
 from explorer.encoded import Encoded
 from explorer.together import Together
 
-DEAD_KL = 0.01
-"""A latent with less KL than this, in nats, tells nothing about an image and is folded away."""
 REACH = 4
 """A latent is shown from this many standard deviations of the aggregated posterior below its centre to as many above."""
 
@@ -55,6 +53,15 @@ class Exhibit:
         if gallery is None:
             return np.array(self.bundle.config["evaluation"]["kl_per_latent"])
         return kl_per_latent(gallery.mean, gallery.log_variance).mean(0).numpy()
+
+    @cached_property
+    def active(self) -> np.ndarray:
+        """Which latents are active (see `ACTIVE_VARIANCE`), (latents,): over the gallery, or, without one, as many as the
+        evaluation found, those with the largest KL. The others tell nothing about an image and are folded away."""
+        gallery = self.bundle.gallery
+        if gallery is not None:
+            return (gallery.mean.double().var(0, correction=0) > ACTIVE_VARIANCE).numpy()
+        return np.argsort(np.argsort(-self.kl, kind="stable")) < self.bundle.config["evaluation"]["active_units"]
 
     @cached_property
     def aggregate(self) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +119,8 @@ class Exhibit:
         if gallery is not None:
             ends = (centre - REACH * sd, centre + REACH * sd)
             histogram = np.histogram(gallery.mean[:, i].numpy(), bins=48, range=ends)[0].tolist()
-        dead = bool(self.kl[i] < DEAD_KL)
-        return {"index": i, "kl": float(self.kl[i]), "dead": dead, "centre": centre, "sd": sd, "histogram": histogram}
+        told = {"kl": float(self.kl[i]), "active": bool(self.active[i]), "centre": centre, "sd": sd}
+        return {"index": i, **told, "histogram": histogram}
 
     @cached_property
     def gallery_labels(self) -> dict[str, Column]:
@@ -152,11 +159,10 @@ class Exhibit:
         if name in labels:
             return labels[name]
         if name == "posterior width":
-            # The geometric mean of sigma over the latents that are alive: dead ones stay at 1 and say nothing.
-            alive = self.kl >= DEAD_KL
+            # The geometric mean of sigma over the active latents: the others stay at 1 and say nothing.
             if encoded is not None:
-                return encoded.width(alive)
-            return Amounts((0.5 * gallery.log_variance[:, torch.from_numpy(alive)].mean(1)).exp().numpy())
+                return encoded.width(self.active)
+            return Amounts((0.5 * gallery.log_variance[:, torch.from_numpy(self.active)].mean(1)).exp().numpy())
         if name in {f"z{i}" for i in range(gallery.mean.shape[1])}:
             i = int(name[1:])
             return Amounts(gallery.mean[:, i].numpy()) if encoded is None else encoded.latent(i)

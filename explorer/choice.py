@@ -173,6 +173,16 @@ def duration(data: Description, machine: Machine, rate: float) -> tuple[str, Cho
     return "minutes", Choice(MINUTES, f"{wanted:.0f} epochs would take {minutes:,.0f}; {speed}")
 
 
+def given_duration(data: Description, machine: Machine, rate: float, length: dict[str, float]) -> Choice:
+    """The epochs or minutes that are not to be chosen, and what they come to at so many images a second."""
+    (unit, value), *_ = ((unit, value) for unit, value in length.items() if value is not None)
+    if unit == "minutes":
+        means = f"about {60 * value * rate / data.images:,.1f} passes over {data.images:,} images"
+    else:
+        means = f"about {value * data.images / max(rate, 1e-9) / 60:,.1f} minutes"
+    return Choice(f"{value:g} {unit}", f"{means}; about {rate:,.0f} images/s on {machine}")
+
+
 def line(name: str, choice: Choice) -> str:
     """What is printed.
 

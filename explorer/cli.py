@@ -151,7 +151,8 @@ def evaluate(
     if as_json:
         print(json.dumps({"model": model.name, "split": split if data else "gallery", **asdict(figures)}))
     else:
-        Console().print(report.table(figures))
+        what = f"{split} images of {data}" if data else "images of its gallery, on which it was not trained"
+        Console().print(report.table(figures, model.vae.prior.latents, what))
 
 
 @app.command(epilog=example("latentscape encode fashion-mnist shoe.jpg --json"))

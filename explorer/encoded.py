@@ -87,9 +87,9 @@ class Encoded:
         """The posterior means of one latent."""
         return Amounts(np.concatenate([_matrix(part)[:, i] for part in self._parts("mean")]))
 
-    def width(self, alive: np.ndarray) -> Amounts:
+    def width(self, active: np.ndarray) -> Amounts:
         """The geometric mean of sigma over these latents, (latents,) of booleans."""
-        parts = [_matrix(part)[:, alive] for part in self._parts("log_variance")]
+        parts = [_matrix(part)[:, active] for part in self._parts("log_variance")]
         return Amounts(np.concatenate([np.exp(part.mean(1) / 2) for part in parts]))
 
     def row(self, row: int) -> tuple[str, Tensor]:

@@ -268,8 +268,12 @@ def settle(
         architecture = core.Architecture(*preprocessing.shape, **{**made, **model})
     if "batch_size" in choices:
         settings = {**settings, "batch_size": choices["batch_size"].value}
-    if not {"epochs", "minutes"} & set(settings):
-        rate = ranks.count * ranks.first(pace.measure(architecture, images, settings["batch_size"], device))
+    length = {unit: settings[unit] for unit in ("epochs", "minutes") if unit in settings}
+    seconds = 0.3 if length else 2.0  # what is only told need not be exact
+    rate = ranks.count * ranks.first(pace.measure(architecture, images, settings["batch_size"], device, seconds))
+    if length:
+        choices["duration"] = choice.given_duration(data, machine, rate, length)
+    else:
         unit, duration = choice.duration(data, machine, rate)
         settings = {**settings, unit: duration.value}
         choices["duration"] = replace(duration, value=f"{duration.value:g} {unit}")

@@ -1,7 +1,6 @@
 """What `latentscape evaluate` scores and prints."""
 
 from dataclasses import asdict
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -9,6 +8,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import core
+from core.card import scores
 from core.disentanglement import as_factors
 from core.ranks import Ranks
 
@@ -48,23 +48,11 @@ def score(
         )
 
 
-def table(figures: core.Evaluation) -> Table:
-    """One row for each figure; those of disentanglement and of sample quality among them."""
-    rows = asdict(figures)
-    for name in ("disentanglement", "quality"):
-        rows |= rows.pop(name) or {name: None}
-    made = Table("figure", "value", box=None)
-    for name, value in rows.items():
-        made.add_row(name, words(value))
+def table(figures: core.Evaluation, latents: int, what: str) -> Table:
+    """One row for each figure of a model of so many latents; `what` was scored."""
+    made = Table("figure", "value", box=None, title=f"{figures.images:,} {what}, each once", title_justify="left")
+    for name, value in scores(asdict(figures), latents):
+        made.add_row(name, value)
+    made.add_row("KL of each latent", "  ".join(f"{kl:.2f}" for kl in figures.kl_per_latent) + " nats")
+    made.add_row("likelihood", figures.likelihood)
     return made
-
-
-def words(value: Any) -> str:
-    """A figure as a person reads it."""
-    if value is None:
-        return "not defined here"
-    if isinstance(value, dict):
-        return "  ".join(f"{name} {each:.3f}" for name, each in value.items())
-    if isinstance(value, list | tuple):
-        return "  ".join(f"{each:.2f}" for each in value)
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -68,7 +68,7 @@ export class Chart {
     ui["map-dots"].textContent = encoded ? "Each dot is an encoded image" : "Each dot is an image the model was not trained on";
     ui["map-note"].title =
       "Trustworthiness: how far neighbours on the map are neighbours in the latent space (1 is best). Round trip: how far a place moves, of the map's width, when it is lifted to a latent and placed again.";
-    const names = [...Object.keys(encoded?.labels ?? labels), "posterior width", ...latents.filter((l) => !l.dead).map((l) => `z${l.index}`)];
+    const names = [...Object.keys(encoded?.labels ?? labels), "posterior width", ...latents.filter((l) => l.active).map((l) => `z${l.index}`)];
     ui["colour-by"].replaceChildren(...names.map((by) => new Option(by.replaceAll("_", " "), by)));
     const own = encoded && Object.keys(labels)[0]; // the gallery's label, where the points of the map are others
     const rest = () => Promise.all([own ? this.#column(own, "gallery") : null, model.openProjection()]);

@@ -139,7 +139,7 @@ class Encode {
     ui.oddity.textContent = answer.verdict ?? "";
     ui.oddity.dataset.odd = answer.p_value !== null && answer.p_value < 0.05;
     this.#numbers(answer);
-    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => !latent.dead).map((latent) => bar(latent, answer)));
+    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => latent.active).map((latent) => bar(latent, answer)));
     await Promise.all([this.#again(), this.#surroundings(answer)]);
   }
 

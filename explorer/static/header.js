@@ -31,10 +31,10 @@ export async function mount({ element, props, server }) {
 }
 
 function facts({ latents, images, encoded, evaluation }) {
-  const alive = latents.filter((latent) => !latent.dead).length;
+  const active = latents.filter((latent) => latent.active).length;
   const entries = [
     [`${latents.length} latents`, "Coordinates of the space that the model squeezes images into"],
-    [`${alive} alive`, "Latents that tell anything about an image (KL of at least 0.01 nats)"],
+    [`${active} active`, "Active units: latents whose posterior mean varies by more than 0.01 over the images (Burda et al., 2016)"],
     encoded
       ? [`${encoded.rows.toLocaleString("en")} images on the map`, `All that were encoded; placed by ${images.toLocaleString("en")} of the gallery's, which the model was not trained on`]
       : [`${images.toLocaleString("en")} images on the map`, "The gallery: images the model was not trained on"],

@@ -1,4 +1,4 @@
-// One slider per latent, sorted by KL, the eight most informative first, dead ones folded away.
+// One slider per latent, sorted by KL, the eight most informative first, inactive ones folded away.
 
 import { STEPS } from "./film.js";
 import { crisp } from "./picture.js";
@@ -28,18 +28,18 @@ export class Sliders {
     this.shape = shape;
     this.rows = [];
     this.#inputs.clear();
-    const alive = latents.filter((latent) => !latent.dead);
-    const dead = latents.filter((latent) => latent.dead);
+    const active = latents.filter((latent) => latent.active);
+    const inactive = latents.filter((latent) => !latent.active);
     const first = document.createElement("div");
     const head = row("ls-slider ls-slider-head");
     head.append(cell("latent"), cell("what dragging would show, over where real images lie"), cell("value"), cell("KL, nats"));
     head.children[1].title = `From ${REACH} standard deviations below to ${REACH} above the middle of the images' posteriors; pictures at −3…3, all else as it is now`;
     head.lastChild.title = "How much this latent tells about an image: the divergence KL(q(z|x) ‖ N(0, 1)), averaged over the gallery";
-    first.append(head, ...alive.slice(0, FIRST).map((latent) => this.#row(latent)));
+    first.append(head, ...active.slice(0, FIRST).map((latent) => this.#row(latent)));
     this.element.replaceChildren(first);
-    if (alive.length > FIRST) this.#fold(`${alive.length - FIRST} more latents`, alive.slice(FIRST));
-    if (dead.length) {
-      this.#fold(`${dead.length} dead latent${dead.length > 1 ? "s" : ""} (KL below 0.01 nats: dragging changes nothing)`, dead);
+    if (active.length > FIRST) this.#fold(`${active.length - FIRST} more latents`, active.slice(FIRST));
+    if (inactive.length) {
+      this.#fold(`${inactive.length} inactive latent${inactive.length > 1 ? "s" : ""} (they hardly vary with the image: dragging changes nothing)`, inactive);
     }
   }
 

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from core import Bundle, manifest
-from explorer.catalogue import DEAD_KL, Catalogue, Exhibit
+from core.evaluation import ACTIVE_VARIANCE
+from explorer.catalogue import Catalogue, Exhibit
 
 
 def unfiled(column: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +66,10 @@ def test_the_description_is_plain_json_with_latents_sorted_by_kl(catalogue: Cata
     kl = [latent["kl"] for latent in description["latents"]]
     assert kl == sorted(kl, reverse=True)
     assert sorted(latent["index"] for latent in description["latents"]) == [0, 1, 2, 3]
-    assert all(latent["dead"] == (latent["kl"] < DEAD_KL) for latent in description["latents"])
+    gallery = catalogue["tiny"].bundle.gallery
+    assert gallery is not None
+    for latent in description["latents"]:
+        assert latent["active"] == bool(gallery.mean[:, latent["index"]].var() > ACTIVE_VARIANCE)
     assert all(0 < sum(latent["histogram"]) <= 300 for latent in description["latents"])
     assert description["shape"] == [1, 8, 8]
     assert description["prior"] == "normal"
@@ -153,7 +157,7 @@ def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
     assert unfiled(exhibit.column("log_likelihood"))["values"] == pytest.approx(
         gallery.labels["log_likelihood"].tolist(), abs=1e-4
     )
-    alive = exhibit.kl >= DEAD_KL
+    alive = exhibit.active
     sigma = np.exp(0.5 * gallery.log_variance.numpy())[:, alive]
     assert unfiled(exhibit.column("posterior width"))["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
     for name in ("z4", "z-1", "mean", ""):

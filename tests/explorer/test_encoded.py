@@ -12,7 +12,7 @@ import torch
 
 from core import Bundle
 from explorer import encoded, encodings, explore
-from explorer.catalogue import DEAD_KL, Catalogue
+from explorer.catalogue import Catalogue
 from explorer.cli import main
 from explorer.describe import decode
 from explorer.encoded import Encoded
@@ -82,7 +82,7 @@ def test_rows_are_coloured_by_label_score_latent_and_width(shown: Catalogue, tab
     assert [by["classes"][code] for code in by["codes"]] == table["label"].to_pylist()
     assert unfiled(ask(explore.colour, shown, by="elbo"))["values"] == table["elbo"].to_pylist()
     assert unfiled(ask(explore.colour, shown, by="z2"))["values"] == matrix(table, "mean")[:, 2].tolist()
-    alive = shown["tiny"].kl >= DEAD_KL
+    alive = shown["tiny"].active
     sigma = np.exp(matrix(table, "log_variance")[:, alive] / 2)
     expected = sigma.prod(1) ** (1 / alive.sum())
     assert unfiled(ask(explore.colour, shown, by="posterior width"))["values"] == pytest.approx(expected, rel=1e-4)
