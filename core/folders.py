@@ -18,12 +18,15 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new folder to fill, which then takes the place of whatever is at `path`; an error leaves that as it was."""
+    """A new folder to fill, which then takes the place of whatever is at `path`; an error leaves that as it was.
+
+    Everybody may read what is in it, as a web server must, whatever wrote it: safetensors lets nobody else."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         yield partial
-        partial.chmod(0o755)
+        for inside in (partial, *partial.rglob("*")):
+            inside.chmod(0o755 if inside.is_dir() else 0o644)
         if path.exists():
             shutil.rmtree(path)
         os.replace(partial, path)

@@ -13,9 +13,7 @@ Nothing in it asks anything of another machine, and what a visitor does or uploa
 import base64
 import html
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
@@ -26,6 +24,7 @@ import torch
 
 import core
 from core.export import score_file
+from core.folders import replacing
 from core.images import to_png
 from explorer.assets import IMPORTED, SCRIPTS, STATIC, modules
 from explorer.catalogue import Catalogue, Exhibit
@@ -56,19 +55,10 @@ def export(bundle: str, folder: str | Path, runtime: str | None = None) -> dict[
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty; it is left alone. Choose another folder.")
     catalogue = Catalogue.of([bundle])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with replacing(folder) as partial:
         (partial / "model").mkdir()
         (name,) = catalogue.names
         write(catalogue[name], catalogue.paths[name], source, partial)
-        for path in (partial, *partial.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        if folder.exists():
-            folder.rmdir()
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return sizes(folder)
 
 

@@ -15,7 +15,7 @@ import core
 from core.likelihoods import LIKELIHOODS
 from core.reading import Options
 from explorer import pace
-from explorer.choice import MINUTES, Description, Machine, choose, duration, epochs
+from explorer.choice import MINUTES, Description, Machine, choose, duration, epochs, given_duration
 from explorer.cli import main
 from explorer.fit import read, tell
 
@@ -114,6 +114,13 @@ def test_ten_pictures_become_a_model_with_every_choice_told(tmp_path: Path, caps
     assert gallery.names is not None
     for name, png in zip(gallery.names, gallery.pngs, strict=True):
         assert (np.asarray(Image.open(folder / name)) == np.asarray(Image.open(io.BytesIO(png)))).all()
+
+
+def test_a_given_duration_is_told_in_the_other_unit() -> None:
+    data, machine = Description(600, (1, 28, 28), 0.0, 10), Machine("cpu", 2)
+    minutes = given_duration(data, machine, 100.0, {"minutes": 3.0})
+    assert (minutes.value, minutes.reason) == ("3 minutes", "about 30.0 passes over 600 images; about 100 images/s on 2 cores")
+    assert given_duration(data, machine, 100.0, {"epochs": 20.0}).reason.startswith("about 2.0 minutes; ")
 
 
 def test_what_is_given_is_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
