@@ -159,10 +159,11 @@ class Exhibit:
         if name in labels:
             return labels[name]
         if name == "posterior width":
-            # The geometric mean of sigma over the active latents: the others stay at 1 and say nothing.
+            # The geometric mean of sigma over the active latents, if any is: the others stay at 1 and say nothing.
+            active = self.active | (not self.active.any())
             if encoded is not None:
-                return encoded.width(self.active)
-            return Amounts((0.5 * gallery.log_variance[:, torch.from_numpy(self.active)].mean(1)).exp().numpy())
+                return encoded.width(active)
+            return Amounts((0.5 * gallery.log_variance[:, torch.from_numpy(active)].mean(1)).exp().numpy())
         if name in {f"z{i}" for i in range(gallery.mean.shape[1])}:
             i = int(name[1:])
             return Amounts(gallery.mean[:, i].numpy()) if encoded is None else encoded.latent(i)

@@ -53,7 +53,10 @@ export class Sliders {
     const details = document.createElement("details");
     const summary = document.createElement("summary");
     summary.textContent = title;
-    details.addEventListener("toggle", () => this.on.unfold());
+    details.addEventListener("toggle", () => {
+      if (details.open) details.scrollIntoView({ block: "nearest" });
+      this.on.unfold();
+    });
     details.append(summary, ...latents.map((latent) => this.#row(latent)));
     this.element.append(details);
   }

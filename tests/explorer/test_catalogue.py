@@ -166,6 +166,14 @@ def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
     assert exhibit.column("label") is exhibit.column("label")
 
 
+def test_a_model_that_learned_nothing_has_no_active_latent_and_a_width_nevertheless(bundle: Bundle, tmp_path: Path) -> None:
+    assert bundle.gallery is not None
+    flat = replace(bundle.gallery, mean=torch.zeros_like(bundle.gallery.mean))
+    exhibit = Exhibit("flat", replace(bundle, gallery=flat), tmp_path)
+    assert not any(latent["active"] for latent in exhibit.describe()["latents"])
+    assert np.isfinite(unfiled(exhibit.column("posterior width"))["values"]).all()
+
+
 def test_a_words_images_are_those_with_a_label_that_holds_it(catalogue: Catalogue, bundle: Bundle) -> None:
     gallery = bundle.gallery
     assert gallery is not None
