@@ -112,6 +112,8 @@ def serve(
     catalogue, source = Catalogue.of(bundles, encodings), Runtime.of(runtime)
     workshop = Workshop(runs, catalogue) if runs is not None else None
     page = build(catalogue, source, workshop)
+    # Nothing here waits in Gradio's queue, which would look into it a thousand times a second.
+    page._queue.sleep_when_free = 0.1
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
     threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
     threading.Thread(target=pack, daemon=True).start()
