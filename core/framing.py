@@ -21,7 +21,7 @@ def is_plain(pixels: UInt8[np.ndarray, "h w c"]) -> bool:
 
 def content_box(pixels: UInt8[np.ndarray, "h w c"], background: np.ndarray) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of what differs from the background by more than 24 levels; None when nothing does."""
-    rows, columns = np.nonzero((np.abs(pixels.astype(int) - np.asarray(background)) > 24).any(-1))
+    rows, columns = np.nonzero((np.abs(pixels.astype(int) - background) > 24).any(-1))
     if len(rows) == 0:
         return None
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1

@@ -175,7 +175,7 @@ def duration(data: Description, machine: Machine, rate: float) -> tuple[str, Cho
 
 def given_duration(data: Description, machine: Machine, rate: float, length: dict[str, float]) -> Choice:
     """The epochs or minutes that are not to be chosen, and what they come to at so many images a second."""
-    (unit, value), *_ = ((unit, value) for unit, value in length.items() if value is not None)
+    ((unit, value),) = length.items()
     if unit == "minutes":
         means = f"about {60 * value * rate / data.images:,.1f} passes over {data.images:,} images"
     else:

@@ -185,8 +185,12 @@ def encode(
         raise ValueError("name the pictures to encode, or a data set with --data, one of the two.")
     if data is not None:
         encode_data(bundle, data, out, labels, label_names, device, scores)
-        return
-    assert images is not None
+    elif images:
+        encode_files(bundle, images, out, polarity, trim, as_json)
+
+
+def encode_files(bundle: str, images: list[Path], out: Path | None, polarity: str, trim: bool, as_json: bool) -> None:
+    """Encode these files, and print or save what is found; status 1 where some cannot be read."""
     import torch
 
     import core
@@ -194,18 +198,19 @@ def encode(
     from explorer.describe import describe, prepare
 
     model = core.load(bundle)
-    seen: dict[Path, torch.Tensor] = {}
+    seen: list[tuple[Path, torch.Tensor]] = []
     for path in images:
         try:
-            seen[path] = prepare(model, core.read_image(path), polarity, trim).image  # pyright: ignore[reportArgumentType]
+            prepared = prepare(model, core.read_image(path), polarity, trim)  # pyright: ignore[reportArgumentType]
+            seen.append((path, prepared.image))
         except PictureError as error:
             if len(images) == 1:
                 raise
             print(f"latentscape: left out: {error}", file=sys.stderr)
     if not seen:
         raise ValueError(f"none of the {len(images)} pictures can be read.")
-    found = describe(model, torch.stack(list(seen.values())))
-    records = [{"file": str(path), **record} for path, record in zip(seen, found, strict=True)]
+    found = describe(model, torch.stack([image for _, image in seen]))
+    records = [{"file": str(path), **record} for (path, _), record in zip(seen, found, strict=True)]
     if out is not None:
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -167,6 +167,8 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_encoded(
     status, out, err = call("encode", tiny_bundle, pictures[0], *bad, pictures[1], "--json")
     assert status == 1
     assert [record["file"] for record in json.loads(out)] == [str(pictures[0]), str(pictures[1])]
+    status, out, _ = call("encode", tiny_bundle, pictures[0], pictures[0], "--json")
+    assert (status, len(json.loads(out))) == (0, 2)
     assert err.count("left out") == 2
     assert "notes.png is not an image that can be read" in err
     assert "no image file at" in err
