@@ -38,6 +38,7 @@ def once(browser: Browser, address: str, decodes: str) -> tuple[float, float | N
     page.add_init_script(FIRST)
     page.goto(address)
     page.wait_for_selector(f"#engine[data-at={decodes}][title]")
+    page.wait_for_function("window.first")
     first, own = page.evaluate("[window.first, window.own ?? null]")
     context.close()
     return first / 1000, own and own / 1000

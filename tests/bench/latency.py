@@ -9,9 +9,10 @@ Method (see measure.py for the hand and the clock): in one run and one browser,
   time stamp. `requests` are those that the page makes meanwhile; `server_cpu` is the share of one core that the server uses.
 - each with the page decoding and with the server decoding, without and with 200 ms of network delay (DevTools emulation).
 - `last_value_lost`: whether, after the slider has come to rest, #decoded differs by more than one level from what torch draws.
-- `steps`: one movement of a slider at a time, each after the picture of the one before, timed from the event's time stamp to
-  the first task after the frame in which the picture changed; the explorer against the plain Gradio wiring (slider.input →
-  gr.Image with Gradio's defaults) on the same bundle. `ratio` is plain over ours, of medians.
+- `steps`: one movement of a slider at a time, each after the picture of the one before and another fifth of a frame later than
+  it (after the same wait, all would meet the screen in one phase, and every figure be off by the same part of a frame), timed
+  from the event's time stamp to the first task after the frame in which the picture changed; the explorer against the plain
+  Gradio wiring (slider.input → gr.Image with Gradio's defaults) on the same bundle. `ratio` is plain over ours, of medians.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from core.images import to_bytes
 
 SECONDS = 5.0
 REST = 150  # ms between steps: Gradio drops what comes before it has done with the event before
+PHASES = 5
 DELAY = 200
 
 PLAIN = """
@@ -121,7 +123,7 @@ def steps(page: Page, selector: str, painted: str, times: str, count: int = 60) 
         before = page.evaluate(painted)
         page.mouse.move(x + width * (0.2 + 0.6 * ((7 * i) % 40) / 40), y + height / 2)
         page.wait_for_function(f"(n) => {painted} > n", arg=before)
-        page.wait_for_timeout(REST)
+        page.wait_for_timeout(REST + i % PHASES / PHASES * 1000 / 60)
     page.mouse.up()
     taken = page.evaluate(times)[10:]
     return {"median_ms": statistics.median(taken), "p95_ms": percentile(taken, 95)}

@@ -55,6 +55,7 @@ def main() -> None:
     lift_seconds = (time.perf_counter() - start) / len(places)
     nearest = latents[~held_out][core.neighbours(places, xy, 1)[1][:, 0]]
     transformed = torch.as_tensor(reducer.transform(latents[held_out].numpy()))
+    reducer.inverse_transform(places[:1].numpy())  # numba compiles it at the first call
     start = time.perf_counter()
     reducer.inverse_transform(places[:5].numpy())
     inverse_seconds = (time.perf_counter() - start) / 5
