@@ -6,6 +6,7 @@ from core.binarization import binarize
 from core.bundle import Bundle, load, make_bundle
 from core.checkpoint import Checkpoint
 from core.data import Data, load_data, open_data
+from core.distributed import ProcessGroup
 from core.evaluation import Encodings, Evaluation, encode, evaluate
 from core.folders import pretrained
 from core.gallery import Gallery
@@ -14,7 +15,6 @@ from core.images import Preprocessing
 from core.pictures import read_image
 from core.progress import Progress
 from core.projection import Map, fit_map
-from core.ranks import Ranks
 from core.settings import Settings
 from core.training import train
 from core.vae import VAE, Elbo
@@ -33,7 +33,7 @@ __all__ = [
     "Map",
     "Preprocessing",
     "Progress",
-    "Ranks",
+    "ProcessGroup",
     "Settings",
     "binarize",
     "encode",

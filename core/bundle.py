@@ -32,6 +32,7 @@ from core.anomaly import Anomaly, Detector, fit_detector, statistics
 from core.architecture import Architecture
 from core.card import model_card
 from core.data import Data
+from core.distributed import ALONE, ProcessGroup
 from core.evaluation import Evaluation, encode, summarize
 from core.export import exact_half, onnx_files
 from core.features import SEEN, Reader, fit_reader, learnable
@@ -39,7 +40,6 @@ from core.folders import FORMAT, VERSION, check_target, locate, read_config, rep
 from core.gallery import Gallery, pack
 from core.images import Images, Preprocessing
 from core.projection import MIN_DIST, Map, Method, fit_map, restore_map
-from core.ranks import ALONE, Ranks
 from core.sheets import sheets
 from core.vae import VAE
 
@@ -163,7 +163,7 @@ def make_bundle(
     gallery_size: int = 10_000,
     seed: int = 0,
     device: torch.device | str | None = None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Bundle:
     """Evaluate a trained VAE on all test images, show at most `gallery_size` of them (0: none), and draw their map.
 
@@ -172,8 +172,8 @@ def make_bundle(
     Several processes share the evaluation; the first one's bundle alone has the images and the map.
     """
     round_to_half(vae)
-    encodings = encode(vae, test.images, device=device, ranks=ranks)
-    evaluation = summarize(vae, test.images, encodings, ranks=ranks)
+    encodings = encode(vae, test.images, device=device, group=group)
+    evaluation = summarize(vae, test.images, encodings, group=group)
     keep = torch.arange(len(test.images))
     if len(keep) > gallery_size:
         keep = torch.randperm(len(keep), generator=torch.Generator().manual_seed(seed))[:gallery_size].sort().values
@@ -189,7 +189,7 @@ def make_bundle(
         "map": None,
         "gallery": len(keep) if gallery_size else 0,
     }
-    if not gallery_size or not ranks.main:
+    if not gallery_size or not group.main:
         return Bundle(vae.cpu(), None, None, config)
     mean = encodings.mean[keep]
     labels = {**shown.labels, "log_likelihood": encodings.log_likelihood[keep].numpy()}

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.distributed import ALONE, ProcessGroup
 from core.images import Images
-from core.ranks import ALONE, Ranks
 from core.settings import Settings
 
 KEY = "latentscape"
@@ -58,8 +58,8 @@ class Keeper:
     Raises ValueError when there is a checkpoint of another run, one that is damaged, or one that nobody asked to go on from.
     """
 
-    def __init__(self, checkpoint: Checkpoint, settings: Settings, images: Images, ranks: Ranks = ALONE) -> None:
-        self.path, self.every, self.ranks = Path(checkpoint.path), checkpoint.every, ranks
+    def __init__(self, checkpoint: Checkpoint, settings: Settings, images: Images, group: ProcessGroup = ALONE) -> None:
+        self.path, self.every, self.group = Path(checkpoint.path), checkpoint.every, group
         self.run = json.loads(
             json.dumps({"settings": asdict(settings), **checkpoint.about, "images": fingerprint(images)}, allow_nan=False)
         )
@@ -68,7 +68,7 @@ class Keeper:
         self.saved, self.cost = time.monotonic(), 0.0
         if self.path.exists():
             self._open(checkpoint.resume)
-        ranks.every(True)  # that all have looked, before the first writes
+        group.every(True)  # that all have looked, before the first writes
 
     def _open(self, resume: bool) -> None:
         """Read what the run goes on from."""
@@ -91,7 +91,7 @@ class Keeper:
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a snapshot; OSError, and the file as it was, where that fails."""
-        if not self.ranks.main:
+        if not self.group.main:
             return
         began = time.monotonic()
         try:

@@ -12,10 +12,10 @@ from torch.distributions import Normal, kl_divergence
 
 from core import importance
 from core.disentanglement import Disentanglement, disentanglement
+from core.distributed import ALONE, ProcessGroup
 from core.features import Reader
 from core.images import Images, to_unit
 from core.quality import Quality, quality
-from core.ranks import ALONE, Ranks
 from core.vae import VAE
 
 ACTIVE_VARIANCE = 0.01
@@ -83,7 +83,7 @@ def encode(
     batch_size: int = 512,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Encodings:
     """Encode 8-bit images, each once, in order. Mean and variance are deterministic; the ELBO terms use one draw of z.
 
@@ -102,8 +102,8 @@ def encode(
         is_mass = is_mass and vae.likelihood.is_mass_on(x)
         return posterior.mean, log_variance(posterior), log_likelihood, kl
 
-    mean, variance, log_likelihood, kl = _over(vae, images, terms, batch_size, device, advance, ranks)
-    return Encodings(mean, variance, log_likelihood, kl, ranks.every(is_mass))
+    mean, variance, log_likelihood, kl = _over(vae, images, terms, batch_size, device, advance, group)
+    return Encodings(mean, variance, log_likelihood, kl, group.every(is_mass))
 
 
 @torch.no_grad()
@@ -113,7 +113,7 @@ def posteriors(
     batch_size: int = 512,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> tuple[Float[Tensor, "n latents"], Float[Tensor, "n latents"]]:
     """The mean and log-variance of each image's posterior, as `encode` has them, without the decoder's work."""
 
@@ -121,7 +121,7 @@ def posteriors(
         posterior = vae.posterior(x)
         return posterior.mean, log_variance(posterior)
 
-    mean, variance = _over(vae, images, terms, batch_size, device, advance, ranks)
+    mean, variance = _over(vae, images, terms, batch_size, device, advance, group)
     return mean, variance
 
 
@@ -137,7 +137,7 @@ def _over(
     batch_size: int,
     device: torch.device | str | None,
     advance: Callable[[int], None],
-    ranks: Ranks,
+    group: ProcessGroup,
 ) -> tuple[Tensor, ...]:
     """What `terms` finds for images in [0, 1] and the rows that they are, a batch at a time, of all of them, on the CPU."""
     vae = vae if device is None else vae.to(device)
@@ -148,13 +148,13 @@ def _over(
         # unless it has seen a large piece freed: it then keeps twice as much. The largest that it minds are of 32 MiB.
         torch.empty(31 * 2**20, dtype=torch.uint8)
     parts: list[tuple[Tensor, ...]] = []
-    mine, counts = ranks.turn(len(images))
+    mine, counts = group.turn(len(images))
     for rows in batches(mine, batch_size):
         batch = images[rows]
         parts.append(terms(to_unit(batch.to(device)), rows))
         advance(len(batch))
     vae.train(training)
-    return tuple(ranks.join(torch.cat(part).cpu()[: None if counts else 0]) for part in zip(*parts, strict=True))
+    return tuple(group.join(torch.cat(part).cpu()[: None if counts else 0]) for part in zip(*parts, strict=True))
 
 
 def batches(rows: slice, size: int) -> Iterator[slice]:
@@ -190,7 +190,7 @@ def evaluate(
     factors: Int[Tensor, "n factors"] | None = None,
     reader: Reader | None = None,
     labels: dict[str, np.ndarray] | None = None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Evaluation:
     """Score a VAE on 8-bit images, with `samples` importance samples of each for the log-likelihood (0: none), on how its
     latents separate the images' `factors` if these are given, and on how good its samples look to a `reader`, which knows
@@ -201,10 +201,10 @@ def evaluate(
     """
     if len(images) == 0:
         raise ValueError("evaluation needs at least one image; got none.")
-    encodings = encode(vae, images, seed, batch_size, device, advance, ranks)
-    estimate = importance.log_likelihood(vae, images, samples, seed, device, advance, ranks) if samples else None
+    encodings = encode(vae, images, seed, batch_size, device, advance, group)
+    estimate = importance.log_likelihood(vae, images, samples, seed, device, advance, group) if samples else None
     looks = None if reader is None else quality(vae, reader, images, labels or {}, seed)
-    return summarize(vae, images, encodings, estimate, factors, looks, seed, batch_size, ranks)
+    return summarize(vae, images, encodings, estimate, factors, looks, seed, batch_size, group)
 
 
 def summarize(
@@ -216,7 +216,7 @@ def summarize(
     looks: Quality | None = None,
     seed: int = 0,
     batch_size: int = 512,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Evaluation:
     """The evaluation that the encodings of these images amount to, with what else is known of them."""
     # Sums in float64, so that the order and size of batches cannot show in the figures.
@@ -229,7 +229,7 @@ def summarize(
         kl=encodings.kl.double().mean().item(),
         kl_per_latent=kl_per_latent(encodings.mean, encodings.log_variance).double().mean(0).tolist(),
         active_units=encodings.active_units,
-        reconstruction_rmse=reconstruction_error(vae, images, encodings.mean, batch_size, ranks).square().mean().sqrt().item(),
+        reconstruction_rmse=reconstruction_error(vae, images, encodings.mean, batch_size, group).square().mean().sqrt().item(),
         aggregated_posterior_mismatch=mismatch(vae, encodings, seed),
         nll=nll,
         nll_samples=0 if estimate is None else estimate.samples,
@@ -245,16 +245,16 @@ def summarize(
 
 @torch.no_grad()
 def reconstruction_error(
-    vae: VAE, images: Images, mean: Float[Tensor, "n latents"], batch_size: int = 512, ranks: Ranks = ALONE
+    vae: VAE, images: Images, mean: Float[Tensor, "n latents"], batch_size: int = 512, group: ProcessGroup = ALONE
 ) -> Float[Tensor, " n"]:
     """Root mean squared error of each image's reconstruction, the decoder's mean at the posterior's mean; pixels in [0, 1]."""
     device = next(vae.parameters()).device
     errors: list[Tensor] = []
-    mine, counts = ranks.turn(len(images))
+    mine, counts = group.turn(len(images))
     for rows in batches(mine, batch_size):
         difference = vae.decode(mean[rows].to(device)).mean - to_unit(images[rows].to(device))
         errors.append(difference.square().flatten(1).double().mean(1).sqrt().cpu())
-    return ranks.join(torch.cat(errors)[: None if counts else 0])
+    return group.join(torch.cat(errors)[: None if counts else 0])
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.ranks import Ranks
+from core.distributed import ProcessGroup
 from core.settings import Settings
 from core.vae import Elbo
 from core.validation import Best
@@ -43,8 +43,8 @@ class Progress:
 class Clock:
     """How much of a run is over, by epochs or by minutes; of several processes, by the first one's minutes."""
 
-    def __init__(self, settings: Settings, images: int, ranks: Ranks) -> None:
-        self.settings, self.images, self.ranks = settings, images, ranks
+    def __init__(self, settings: Settings, images: int, group: ProcessGroup) -> None:
+        self.settings, self.images, self.group = settings, images, group
         self.seen = self.steps = 0
         self.fraction = 0.0
         """From 0 to 1, at the end of the last step."""
@@ -62,7 +62,7 @@ class Clock:
             self.fraction = min(1.0, seen / (self.settings.epochs * self.images))
         else:
             assert self.settings.minutes is not None
-            self.fraction = self.ranks.first(min(1.0, self.seconds / (60 * self.settings.minutes)))
+            self.fraction = self.group.first(min(1.0, self.seconds / (60 * self.settings.minutes)))
 
 
 class Tally:

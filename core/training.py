@@ -11,10 +11,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from core.binarization import binarize, resample
 from core.checkpoint import Checkpoint, Keeper, Snapshot
+from core.distributed import ALONE, ProcessGroup
 from core.images import Images, to_unit
 from core.objectives import Objective, elbo, is_batchwise
 from core.progress import Clock, Progress, Tally
-from core.ranks import ALONE, Ranks
 from core.settings import Settings
 from core.state import State
 from core.vae import VAE, Elbo
@@ -37,7 +37,7 @@ def train(
     device: torch.device | str = "cpu",
     report_every: float = 0.5,
     checkpoint: Checkpoint | None = None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Run:
     """Fit `vae` in place to 8-bit images by AdamW (Loshchilov & Hutter, 2017, arXiv 1711.05101) on minus the objective.
 
@@ -47,7 +47,7 @@ def train(
 
     With a `checkpoint` the run saves itself, by time and when it is stopped, and can go on from there: on the same machine a
     run measured in epochs then ends bitwise where it would have ended. When the objective or a weight is no longer finite, the
-    run goes back by at most `PERIOD` steps and halves its step size. With `ranks`, each process calls this with the same
+    run goes back by at most `PERIOD` steps and halves its step size. With `group`, each process calls this with the same
     arguments and works on its part of every batch; together they make the steps of one process.
 
     Raises ValueError for fewer than two images, for a checkpoint of another run, and for an objective that several processes
@@ -56,13 +56,13 @@ def train(
     """
     if len(images) < 2:
         raise ValueError(f"training needs at least 2 images, one of them held out; got {len(images)}.")
-    if ranks.count > 1 and is_batchwise(objective):
+    if group.count > 1 and is_batchwise(objective):
         raise ValueError(
-            f"this objective compares the images of a batch, which {ranks.count} processes do not have in one place. "
+            f"this objective compares the images of a batch, which {group.count} processes do not have in one place. "
             "Train in one process, or choose another objective (elbo, beta, iwae)."
         )
-    keeper = Keeper(checkpoint, settings, images, ranks) if checkpoint else None
-    return _run(vae, images, settings, objective, torch.device(device), report_every, keeper, ranks)
+    keeper = Keeper(checkpoint, settings, images, group) if checkpoint else None
+    return _run(vae, images, settings, objective, torch.device(device), report_every, keeper, group)
 
 
 def _run(
@@ -73,21 +73,21 @@ def _run(
     device: torch.device,
     report_every: float,
     keeper: Keeper | None,
-    ranks: Ranks,
+    group: ProcessGroup,
 ) -> Run:
     training, held_out = split(len(images), settings.validation, settings.seed)
     scored = images[held_out] if settings.binarization == "none" else binarize(images[held_out])
     images = binarize(images[:]) if settings.binarization == "static" else images
     # Convolutions run a quarter faster with the channels last in memory; numbers and shapes are the same.
     vae.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-    step = ranks.wrap(Step(vae, objective))
+    step = group.wrap(Step(vae, objective))
     average = copy.deepcopy(vae)
     weights: list[Tensor] = list(vae.parameters())
     averaged: list[Tensor] = list(average.parameters())
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
-    clock, tally = Clock(settings, len(training), ranks), Tally(device)
-    best = Best(vae, scored, settings, objective, ranks)
+    clock, tally = Clock(settings, len(training), group), Tally(device)
+    best = Best(vae, scored, settings, objective, group)
     state = State(vae, average, optimizer, generator, clock, best)
     if keeper and keeper.start:
         state.resume(keeper.start)
@@ -99,18 +99,18 @@ def _run(
             yield report
         while clock.fraction < 1:
             for index in state.batches(training, settings.batch_size):
-                n, (mine, counts) = len(index), ranks.turn(len(index))
+                n, (mine, counts) = len(index), group.turn(len(index))
                 x, noise, seen = drawn(images, index, mine, settings, vae.prior.latents, generator, device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     terms = step(x, noise, seen)
-                descend(terms, counts * ranks.count / n, weights, optimizer, settings, clock.fraction, state.scale)
+                descend(terms, counts * group.count / n, weights, optimizer, settings, clock.fraction, state.scale)
                 move_average(averaged, weights, clock.steps, settings.averaging)
 
                 clock.move(clock.seen + n, clock.steps + 1)
                 tally.add(terms, n, counts)
                 validated = best.look(average, clock.fraction, device)
                 if clock.steps % PERIOD == 0 or clock.fraction >= 1:
-                    good, went_back = take_stock(state, good, tally, keeper, settings, ranks)
+                    good, went_back = take_stock(state, good, tally, keeper, settings, group)
                     if went_back:
                         break
                 if (validated or tally.seconds >= report_every) and (report := tally.report(clock, best)):
@@ -192,11 +192,11 @@ class Step(nn.Module):
 
 
 def take_stock(
-    state: State, good: Snapshot, tally: Tally, keeper: Keeper | None, settings: Settings, ranks: Ranks
+    state: State, good: Snapshot, tally: Tally, keeper: Keeper | None, settings: Settings, group: ProcessGroup
 ) -> tuple[Snapshot, bool]:
     """The moment that the run can go back to from here on, which is saved if that is due, and whether it has just gone back to
     the last one, `good`, because something was no longer finite."""
-    if not ranks.every(state.is_finite(tally.sums)):
+    if not group.every(state.is_finite(tally.sums)):
         tally.notes.append(roll_back(state, good, settings))
         tally.clear()
         return state.snapshot(), True

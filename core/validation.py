@@ -6,10 +6,10 @@ import math
 import torch
 from torch import Tensor
 
+from core.distributed import ProcessGroup
 from core.evaluation import encode, kl_per_latent
 from core.images import to_unit
 from core.objectives import Objective, elbo
-from core.ranks import Ranks
 from core.settings import Settings
 from core.vae import VAE
 
@@ -29,8 +29,8 @@ def standard_noise(samples: int, n: int, latents: int, generator: torch.Generato
 class Best:
     """The weights whose objective was best on held-out images, looked for at moments spread evenly over the run."""
 
-    def __init__(self, vae: VAE, images: Tensor, settings: Settings, objective: Objective, ranks: Ranks) -> None:
-        self.images, self.settings, self.objective, self.ranks = images, settings, objective, ranks
+    def __init__(self, vae: VAE, images: Tensor, settings: Settings, objective: Objective, group: ProcessGroup) -> None:
+        self.images, self.settings, self.objective, self.group = images, settings, objective, group
         self.looked = 0
         self.latest, self.elbo, self.active = math.nan, -math.inf, 0
         self.kl_per_latent: tuple[float, ...] = ()
@@ -43,7 +43,7 @@ class Best:
         if due <= self.looked:
             return False
         self.looked = due
-        encodings = encode(vae, self.images, device=device, ranks=self.ranks)
+        encodings = encode(vae, self.images, device=device, group=self.group)
         self.latest, self.active = encodings.elbo.double().mean().item(), encodings.active_units
         self.kl_per_latent = tuple(kl_per_latent(encodings.mean, encodings.log_variance).mean(0).tolist())
         value = self.latest if self.objective is elbo else self._score(vae, device)
@@ -68,7 +68,7 @@ class Best:
         total = torch.zeros(1, dtype=torch.float64)
         for batch in self.images.split(self.settings.batch_size):
             noise = standard_noise(self.settings.samples, len(batch), vae.prior.latents, generator)
-            mine, counts = self.ranks.turn(len(batch))
+            mine, counts = self.group.turn(len(batch))
             x = to_unit(batch[mine].to(device))
             total += counts * self.objective(vae, x, noise[..., mine, :].to(device), None).value.sum().item()
-        return self.ranks.join(total).sum().item() / len(self.images)
+        return self.group.join(total).sum().item() / len(self.images)

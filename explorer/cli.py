@@ -136,15 +136,15 @@ def evaluate(
     from rich.console import Console
 
     import core
+    from core.distributed import ProcessGroup, launched
     from core.folders import locate
-    from core.ranks import Ranks, launched
     from explorer import report
     from explorer.fit import choose_device
 
-    ranks, model = Ranks(launched()), core.load(bundle)
+    group, model = ProcessGroup(launched()), core.load(bundle)
     images = report.scored(model, data, split, limit)
-    figures = report.score(model, images, seed, batch_size, choose_device(device), samples, ranks)
-    if not ranks.main:
+    figures = report.score(model, images, seed, batch_size, choose_device(device), samples, group)
+    if not group.main:
         return
     if save:
         model.evaluated(split if data else "gallery", figures).save(locate(bundle))
@@ -237,21 +237,21 @@ def encode_data(
     from rich.progress import Progress, TextColumn
 
     import core
+    from core.distributed import ProcessGroup, launched
     from core.labels import split_names
-    from core.ranks import Ranks, launched
     from explorer.encodings import Given, write
     from explorer.fit import choose_device
 
     if out is None:
         raise ValueError("--data writes a parquet file; name it with --out.")
-    ranks = Ranks(launched())
-    console = Console(stderr=True, quiet=not ranks.main)
+    group = ProcessGroup(launched())
+    console = Console(stderr=True, quiet=not group.main)
     with Progress(TextColumn("{task.completed:,.0f} images"), console=console, transient=True) as bar:
         task = bar.add_task("encoding", total=None)
-        where = ranks.device or choose_device(device)
+        where = group.device or choose_device(device)
         given = Given(labels, split_names(label_names))
-        summary = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, ranks, given)
-    if ranks.main:
+        summary = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, group, given)
+    if group.main:
         print(f"{summary.read:,} images in {out}")
     for line in summary.lines()[0 if summary.left_out else 1 :]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 import core
 from core.data import array_parts, find_pictures
+from core.distributed import ALONE, ProcessGroup
 from core.evaluation import posteriors
 from core.labels import LabelTable, rename
-from core.ranks import ALONE, Ranks
 from core.reading import decode, paired
 from core.sources import Files, Source
 from core.summary import Summary
@@ -137,7 +137,7 @@ def write(
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
     scores: bool = True,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
     given: Given | None = None,
 ) -> Summary:
     """Encode a data set into a parquet file, a row group at a time; returns how many images, and what was left out.
@@ -155,14 +155,14 @@ def write(
     rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
     summary = Summary()
     jobs = ((None, block) for block in gathered(blocks(source, bundle.preprocessing, rows, given or Given(), summary), rows))
-    threads, alone = torch.get_num_threads(), ranks.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
+    threads, alone = torch.get_num_threads(), group.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
     # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if alone else ThreadPoolExecutor(1)
     part = out.with_name(out.name + ".part")
     writer: pq.ParquetWriter | None = None
     try:
-        for _, table in in_order(pool, partial(_encoded, bundle, scores=scores, ranks=ranks), jobs, threads if alone else 1):
-            if ranks.main:
+        for _, table in in_order(pool, partial(_encoded, bundle, scores=scores, group=group), jobs, threads if alone else 1):
+            if group.main:
                 # Numbers hardly ever repeat, and names never do.
                 repeated = [name for name in table.column_names if name not in OWN]
                 settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated}
@@ -183,18 +183,18 @@ def write(
     return summary
 
 
-def _encoded(bundle: core.Bundle, block: Block, scores: bool, ranks: Ranks) -> pa.Table:
+def _encoded(bundle: core.Bundle, block: Block, scores: bool, group: ProcessGroup) -> pa.Table:
     """The rows of a block."""
     images, given = bundle.preprocessing.view(block[0]), block[1]
     if scores:
-        found = core.encode(bundle.vae, images, batch_size=BATCH, ranks=ranks)
+        found = core.encode(bundle.vae, images, batch_size=BATCH, group=group)
         mean, log_variance = found.mean, found.log_variance
         numbers = {"log_likelihood": found.log_likelihood, "kl": found.kl, "elbo": found.elbo}
     else:
-        mean, log_variance = posteriors(bundle.vae, images, batch_size=BATCH, ranks=ranks)
+        mean, log_variance = posteriors(bundle.vae, images, batch_size=BATCH, group=group)
         numbers = {}
     if bundle.map is not None:
-        places = ranks.share(bundle.map.place, mean)
+        places = group.share(bundle.map.place, mean)
         numbers |= {"x": places[:, 0], "y": places[:, 1]}
     columns = {"file": given["file"], "mean": _lists(mean), "log_variance": _lists(log_variance)}
     columns |= {name: pa.array(values.numpy()) for name, values in numbers.items()}

@@ -15,12 +15,12 @@ from core.anomaly import FEWEST, MOST
 from core.architecture import check_choice
 from core.binarization import Binarization
 from core.card import stages
+from core.distributed import ALONE
 from core.features import SEEN, learnable
 from core.folders import check_name, check_target, is_bundle
 from core.images import Images
 from core.labels import rename, split_names
 from core.objectives import OBJECTIVES
-from core.ranks import ALONE
 from core.reading import Options, Reading
 from core.training import split
 from explorer import choice, pace
@@ -109,7 +109,7 @@ def fit(
     resume: bool = False,
     replace_bundle: bool = False,
     checkpoint_every: float = 60.0,
-    ranks: core.Ranks = ALONE,
+    group: core.ProcessGroup = ALONE,
 ) -> core.Bundle:
     """Train on a data set's training split, score and map its test split, and save the bundle at `out`.
 
@@ -127,27 +127,27 @@ def fit(
     """
     check_choice("objective", objective[0], OBJECTIVES)
     check_name(name)
-    console = Console(stderr=True, quiet=not ranks.main)
-    ready = prepare(source, out, settings, model, pictures, label_names, device, start, resume, replace_bundle, ranks, console)
+    console = Console(stderr=True, quiet=not group.main)
+    ready = prepare(source, out, settings, model, pictures, label_names, device, start, resume, replace_bundle, group, console)
     vae = built(ready.architecture, ready.settings.seed, ready.before)
     training, held_out = split(len(ready.train.images), ready.settings.validation, ready.settings.seed)
     about = {"architecture": ready.architecture.as_dict(), "objective": list(objective), "start": start}
     maximized = OBJECTIVES[objective[0]](objective[1], len(training))
     checkpoint = core.Checkpoint(ready.saved, checkpoint_every, resume, about)
-    progress = core.train(vae, ready.train.images, ready.settings, maximized, ready.device, checkpoint=checkpoint, ranks=ranks)
-    log = Log(beside(out, "log.jsonl"), resume) if ranks.main else None
-    preview = Preview(beside(out, "preview.png"), vae, ready.train.images[held_out[:COLUMNS]]) if ranks.main else None
+    progress = core.train(vae, ready.train.images, ready.settings, maximized, ready.device, checkpoint=checkpoint, group=group)
+    log = Log(beside(out, "log.jsonl"), resume) if group.main else None
+    preview = Preview(beside(out, "preview.png"), vae, ready.train.images[held_out[:COLUMNS]]) if group.main else None
     last = follow(progress, console, objective[0], log, command(resume=True), preview)
     stopped = last is None or last.fraction < 1
-    if stopped and ranks.count > 1:
+    if stopped and group.count > 1:
         raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
     console.print("Scoring the test images and drawing the map…")
     told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(ready.settings), "notes": notes}
-    told |= record(last, len(training), len(held_out), ready.device, ranks, ready.reading, ready.before)
+    told |= record(last, len(training), len(held_out), ready.device, group, ready.reading, ready.before)
     made = ready.architecture, ready.preprocessing, ready.test, told
     seed = ready.settings.seed
-    bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=seed, device=ready.device, ranks=ranks)
-    if not ranks.main:
+    bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=seed, device=ready.device, group=group)
+    if not group.main:
         return bundle
     if calibrate and len(held_out) >= FEWEST:
         bundle = calibrated(bundle, ready.train, console)
@@ -158,10 +158,10 @@ def fit(
     return bundle
 
 
-def rehearse(options: dict[str, Any], ranks: core.Ranks) -> None:
+def rehearse(options: dict[str, Any], group: core.ProcessGroup) -> None:
     """Read the data and tell what would be chosen, for arguments of `fit`."""
     needed = ("source", "out", "settings", "model", "pictures", "label_names", "device", "start", "resume", "replace_bundle")
-    prepare(**{key: options[key] for key in needed}, ranks=ranks, console=Console(stderr=True, quiet=not ranks.main))
+    prepare(**{key: options[key] for key in needed}, group=group, console=Console(stderr=True, quiet=not group.main))
 
 
 class Ready(NamedTuple):
@@ -192,7 +192,7 @@ def prepare(
     start: str | None,
     resume: bool,
     replace_bundle: bool,
-    ranks: core.Ranks,
+    group: core.ProcessGroup,
     console: Console,
 ) -> Ready:
     """Read the data and choose what was not given, and tell both: see `fit`."""
@@ -201,15 +201,15 @@ def prepare(
     if is_bundle(out) and not (resume or replace_bundle or saved.exists()):
         raise ValueError(f"{out} is a bundle already, and is left alone. Choose another --out, or let it go with --replace.")
     model, settings = given(model or {}, settings, begun_with(saved, out) if resume else {})
-    where = ranks.device or choose_device(device)
+    where = group.device or choose_device(device)
     pictures = replace(pictures or Options(), largest=choice.largest_side(choice.Machine.here(where)))
     view = settings.get("binarization", "none")
     train_data, test_data, preprocessing, reading = read(source, pictures, label_names, view, console)
     before, settings = going_on(start, train_data.images, settings)
-    architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, ranks)
+    architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, group)
     tell(choices, train_data.images, reading, pictures, console)
     weights = sum(weight.numel() for weight in architecture.build().parameters())
-    others = f" and {ranks.count - 1} more" * (ranks.count > 1)
+    others = f" and {group.count - 1} more" * (group.count > 1)
     console.print(
         f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture.network} of {weights:,} "
         f"weights, {architecture.latents} latents, {architecture.likelihood} likelihood, {architecture.prior} prior; "
@@ -254,7 +254,7 @@ def settle(
     settings: dict[str, Any],
     before: core.Bundle | None,
     device: torch.device,
-    ranks: core.Ranks,
+    group: core.ProcessGroup,
 ) -> tuple[core.Architecture, core.Settings, dict[str, choice.Choice]]:
     """Architecture and settings: as given, and where nothing was given as chosen; and those choices."""
     core.Settings(**({} if {"epochs", "minutes"} & set(settings) else {"epochs": 1.0}), **settings)  # wrong ones end here
@@ -270,7 +270,7 @@ def settle(
         settings = {**settings, "batch_size": choices["batch_size"].value}
     length = {unit: settings[unit] for unit in ("epochs", "minutes") if unit in settings}
     seconds = 0.3 if length else 2.0  # what is only told need not be exact
-    rate = ranks.count * ranks.first(pace.measure(architecture, images, settings["batch_size"], device, seconds))
+    rate = group.count * group.first(pace.measure(architecture, images, settings["batch_size"], device, seconds))
     if length:
         choices["duration"] = choice.given_duration(data, machine, rate, length)
     else:

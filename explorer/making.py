@@ -68,18 +68,18 @@ def train(
 
     Several processes or machines share the work: accelerate launch -m explorer train …
     """
-    from core.ranks import Ranks, launched, launched_precision
+    from core.distributed import ProcessGroup, launched, launched_precision
     from explorer.fit import fit as fit_bundle
     from explorer.fit import plan, rehearse
 
-    ranks, asked = Ranks(launched()), launched_precision()
+    group, asked = ProcessGroup(launched()), launched_precision()
     half = {"precision": asked} if asked else {}
     options = plan({**context.params, **recipe_options(context), **half})
     if dry_run:
-        rehearse(options, ranks)
+        rehearse(options, group)
         return
-    bundle = fit_bundle(**options, ranks=ranks)
-    if not ranks.main:
+    bundle = fit_bundle(**options, group=group)
+    if not group.main:
         return
     figures = bundle.config["evaluation"]
     print(

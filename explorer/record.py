@@ -43,12 +43,12 @@ def record(
     images: int,
     held_out: int,
     device: torch.device,
-    ranks: core.Ranks,
+    group: core.ProcessGroup,
     reading: Reading | None,
     before: core.Bundle | None,
 ) -> dict[str, Any]:
     """What the bundle records of how the run went, on what and where."""
-    processes = f"{ranks.count} processes, " if ranks.count > 1 else ""
+    processes = f"{group.count} processes, " if group.count > 1 else ""
     return {
         "command": command(),
         "pictures": {"read": reading.summary.read, "left_out": reading.summary.counts} if reading else None,

@@ -10,7 +10,7 @@ from rich.table import Table
 import core
 from core.card import scores
 from core.disentanglement import as_factors
-from core.ranks import Ranks
+from core.distributed import ProcessGroup
 
 
 def scored(model: core.Bundle, data: str | None, split: str, limit: int | None) -> core.Data:
@@ -27,24 +27,24 @@ def scored(model: core.Bundle, data: str | None, split: str, limit: int | None) 
 
 
 def score(
-    model: core.Bundle, data: core.Data, seed: int, batch_size: int, device: torch.device, samples: int, ranks: Ranks
+    model: core.Bundle, data: core.Data, seed: int, batch_size: int, device: torch.device, samples: int, group: ProcessGroup
 ) -> core.Evaluation:
     """Evaluate with a progress bar, and with whatever factors and labels the images have."""
     names, factors = as_factors(data.labels)
-    with Progress(console=Console(stderr=True, quiet=not ranks.main), transient=True) as bar:
-        task = bar.add_task("scoring", total=len(data.images) * (2 if samples else 1) / ranks.count)
+    with Progress(console=Console(stderr=True, quiet=not group.main), transient=True) as bar:
+        task = bar.add_task("scoring", total=len(data.images) * (2 if samples else 1) / group.count)
         return core.evaluate(
             model.vae,
             data.images,
             seed,
             batch_size,
-            ranks.device or device,
+            group.device or device,
             lambda done: bar.advance(task, done),
             samples,
             factors if len(names) > 1 else None,
             model.reader,
             data.labels,
-            ranks,
+            group,
         )
 
 

@@ -1,4 +1,4 @@
-"""Ranks: the processes that share a job, on Hugging Face Accelerate (https://huggingface.co/docs/accelerate).
+"""Distributed: the processes that share a job, on Hugging Face Accelerate (https://huggingface.co/docs/accelerate).
 
 Each takes its part of every batch, and what they find is joined, so that together they do what one alone would do.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class Ranks:
+class ProcessGroup:
     """The processes that share a job, and which of them this is; without an accelerator, one that is alone."""
 
     def __init__(self, accelerator: "Accelerator | None" = None) -> None:
@@ -37,7 +37,7 @@ class Ranks:
     def part(self, n: int, block: int = 1) -> slice:
         """Which of n rows are this process's: parts follow one another, as even as whole blocks of rows allow.
 
-        >>> Ranks().part(10)
+        >>> ProcessGroup().part(10)
         slice(0, 10, None)
         """
         blocks = -(-n // block)
@@ -87,7 +87,7 @@ class Ranks:
         return module if self.accelerator is None else self.accelerator.prepare(module)
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 PRECISIONS = {"no": None, "bf16": "bfloat16"}
 """What `accelerate launch --mixed_precision` calls the precisions that training has; None leaves it as it is set."""

@@ -1,6 +1,6 @@
 """What one process of several, or one alone, makes of a short run; written to a file to be compared.
 
-torchrun --nproc-per-node 2 tests/ranks.py IMAGES.npy RESULT.safetensors IMAGES.npz
+torchrun --nproc-per-node 2 tests/processes.py IMAGES.npy RESULT.safetensors IMAGES.npz
 """
 
 import sys
@@ -13,47 +13,47 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import core
+from core.distributed import launched
 from core.objectives import beta_tc, elbo, iwae
-from core.ranks import launched
 from explorer.encodings import write
 
 
 def main() -> None:
     """Train, evaluate, place and write encodings, and save what came out, from the first process."""
     torch.set_num_threads(1)
-    images, ranks = torch.from_numpy(np.load(sys.argv[1])), core.Ranks(launched())
-    results: dict[str, Tensor] = {"ranks": torch.tensor(ranks.count)}
+    images, group = torch.from_numpy(np.load(sys.argv[1])), core.ProcessGroup(launched())
+    results: dict[str, Tensor] = {"group": torch.tensor(group.count)}
     # The last batch of an epoch has one image: less than one for each process.
     common = {"epochs": 4.0, "batch_size": 50, "corruption": 0.1, "binarization": "dynamic", "validation": 49}
     runs = {"mlp normal": (elbo, 1), "conv vamp": (iwae, 3)}
     vae, settings = core.Architecture(1, 8, 8).build(), core.Settings(epochs=1.0)
     for kind, (objective, samples) in runs.items():
         network, prior = kind.split()
-        torch.manual_seed(ranks.rank)  # the first one's weights are everyone's
+        torch.manual_seed(group.rank)  # the first one's weights are everyone's
         vae = core.Architecture(1, 8, 8, 4, network, prior=prior).build()
         settings = core.Settings(**common, samples=samples)  # pyright: ignore[reportArgumentType]
         checkpoint = core.Checkpoint(Path(sys.argv[2]).with_suffix(f".{network}"), 0.0)
-        last = list(core.train(vae, images, settings, objective, checkpoint=checkpoint, ranks=ranks))[-1]
+        last = list(core.train(vae, images, settings, objective, checkpoint=checkpoint, group=group))[-1]
         results |= {f"{kind} {name}": tensor for name, tensor in vae.state_dict().items()}
         results[f"{kind} score"] = torch.tensor(last.best_validation_elbo, dtype=torch.float64)
-    figures = asdict(core.evaluate(vae, images, samples=20, batch_size=100, ranks=ranks))
+    figures = asdict(core.evaluate(vae, images, samples=20, batch_size=100, group=group))
     numbers = {key: value for key, value in figures.items() if isinstance(value, (int, float))}
     results |= {f"figure {key}": torch.tensor(value, dtype=torch.float64) for key, value in numbers.items()}
-    encodings = core.encode(vae, images, ranks=ranks)
+    encodings = core.encode(vae, images, group=group)
     fitted, _ = core.fit_map(encodings.mean[:100], "pca")
     results |= {"encode mean": encodings.mean, "encode elbo": encodings.elbo}
-    results["place"] = ranks.share(fitted.place, encodings.mean)
-    few = core.encode(vae, images[:1], ranks=ranks)  # one process has nothing to do
+    results["place"] = group.share(fitted.place, encodings.mean)
+    few = core.encode(vae, images[:1], group=group)  # one process has nothing to do
     results["encode one"] = few.mean
     bundle = core.Bundle(vae.eval(), None, fitted, {"preprocessing": {"channels": 1, "height": 8, "width": 8}})
     for kind, scores in (("scores", True), ("lean", False)):
-        write(bundle, sys.argv[3], Path(sys.argv[2]).with_suffix(f".{kind}"), scores=scores, ranks=ranks)
-    if ranks.count > 1:
+        write(bundle, sys.argv[3], Path(sys.argv[2]).with_suffix(f".{kind}"), scores=scores, group=group)
+    if group.count > 1:
         try:
-            core.train(vae, images, settings, beta_tc(2.0, 450), ranks=ranks)
+            core.train(vae, images, settings, beta_tc(2.0, 450), group=group)
         except ValueError as error:
             print(error)
-    if ranks.main:
+    if group.main:
         save_file({name: tensor.contiguous() for name, tensor in results.items()}, sys.argv[2])
 
 

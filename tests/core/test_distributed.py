@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import core
-from core.ranks import Ranks, launched_precision
+from core.distributed import ProcessGroup, launched_precision
 
 TESTS = Path(__file__).parent.parent
 
@@ -21,18 +21,18 @@ TESTS = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What one process and two made of the same run, and what the two said."""
-    folder = tmp_path_factory.mktemp("ranks")
+    folder = tmp_path_factory.mktemp("group")
     np.save(folder / "images.npy", digits.images[:500].numpy())
     np.savez(folder / "images.npz", images=digits.images[:1025, 0].numpy(), labels=digits.labels["label"][:1025])
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
     two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29817"]
     for name, launcher in (("one", [sys.executable]), ("two", two)):
-        command = [*launcher, str(TESTS / "ranks.py"), folder / "images.npy", folder / name, folder / "images.npz"]
+        command = [*launcher, str(TESTS / "processes.py"), folder / "images.npy", folder / name, folder / "images.npz"]
         done = subprocess.run(command, env={**environment, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert "compares the images of a batch, which 2 processes do not have in one place" in done.stdout
     one, two = load_file(folder / "one"), load_file(folder / "two")
-    assert (int(one.pop("ranks")), int(two.pop("ranks"))) == (1, 2)
+    assert (int(one.pop("group")), int(two.pop("group"))) == (1, 2)
     # Only the first process writes, and the checkpoints are whole.
     assert sorted(path.name for path in folder.iterdir()) == [
         *("images.npy", "images.npz"),
@@ -83,9 +83,9 @@ def test_two_processes_measure_what_one_measures(results: Results) -> None:
 def test_the_parts_are_all_rows_each_once_in_whole_blocks(n: int, block: int, count: int) -> None:
     rows: list[int] = []
     for rank in range(count):
-        ranks = Ranks()
-        ranks.count, ranks.rank = count, rank
-        part = ranks.part(n, block)
+        group = ProcessGroup()
+        group.count, group.rank = count, rank
+        part = group.part(n, block)
         assert part.start % block == 0 or part.start == n
         rows += range(n)[part]
     assert rows == list(range(n))
