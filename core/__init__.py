@@ -1,7 +1,6 @@
 """Latentscape's model package: variational autoencoders, and everything measured about them."""
 
 from core.anomaly import Anomaly
-from core.architecture import Architecture
 from core.binarization import binarize
 from core.bundle import Bundle, load, make_bundle
 from core.checkpoint import Checkpoint
@@ -12,12 +11,13 @@ from core.folders import pretrained
 from core.gallery import Gallery
 from core.geometry import interpolate, neighbours
 from core.images import Preprocessing
+from core.model.architecture import Architecture
+from core.model.vae import VAE, Elbo
 from core.pictures import read_image
 from core.progress import Progress
 from core.projection import Map, fit_map
 from core.settings import Settings
 from core.training import train
-from core.vae import VAE, Elbo
 
 __all__ = [
     "VAE",

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from core.images import Images, to_unit
-from core.vae import VAE
+from core.model.vae import VAE
 
 DRAWS = 8
 """Importance samples of the bound among the statistics; the same noise for every image, so that scores never change."""

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 
 from core import manifest
 from core.anomaly import Anomaly, Detector, fit_detector, statistics
-from core.architecture import Architecture
 from core.card import model_card
 from core.data import Data
 from core.distributed import ALONE, ProcessGroup
@@ -39,9 +38,10 @@ from core.features import SEEN, Reader, fit_reader, learnable
 from core.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
 from core.gallery import Gallery, pack
 from core.images import Images, Preprocessing
+from core.model.architecture import Architecture
+from core.model.vae import VAE
 from core.projection import MIN_DIST, Map, Method, fit_map, restore_map
 from core.sheets import sheets
-from core.vae import VAE
 
 JUDGED = 2000
 """Gallery images, at most, on which the anomaly verdict's false alarms are counted."""

@@ -15,8 +15,8 @@ from core.disentanglement import Disentanglement, disentanglement
 from core.distributed import ALONE, ProcessGroup
 from core.features import Reader
 from core.images import Images, to_unit
+from core.model.vae import VAE
 from core.quality import Quality, quality
-from core.vae import VAE
 
 ACTIVE_VARIANCE = 0.01
 """A latent is active when its posterior mean varies more than this over the data (Burda et al., 2016, arXiv 1509.00519)."""

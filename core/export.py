@@ -26,8 +26,8 @@ from torch.distributions import Normal
 from core.anomaly import Detector, explain, noise
 from core.evaluation import draws
 from core.images import to_unit
-from core.networks import Shape
-from core.vae import VAE
+from core.model.networks import Shape
+from core.model.vae import VAE
 
 OPSET = 18
 """The version of ONNX's operators that the files ask a runtime for."""

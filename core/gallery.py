@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from core.architecture import MOST_LATENTS
 from core.images import from_png, to_png
-from core.networks import Shape
+from core.model.architecture import MOST_LATENTS
+from core.model.networks import Shape
 
 COLUMNS = ("image", "mean", "log_variance", "x", "y")
 """What every gallery.parquet starts with; each column after these, and after the names, is a label."""

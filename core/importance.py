@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.distributed import ALONE, ProcessGroup
 from core.images import Images, to_unit
-from core.vae import VAE
+from core.model.vae import VAE
 
 BLOCK = 256
 """Images that are encoded, and given their noise, together; fixed, so that no figure depends on the memory at hand."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from core.distributed import ProcessGroup
+from core.model.vae import Elbo
 from core.settings import Settings
-from core.vae import Elbo
 from core.validation import Best
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.features import Reader
 from core.images import Images, to_unit
-from core.vae import VAE
+from core.model.vae import VAE
 
 MOST = 5000
 """Images, and as many samples, that are compared."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from core.gallery import Gallery
 from core.images import to_bytes, to_png
-from core.vae import VAE
+from core.model.vae import VAE
 
 CAPTIONS = {
     "samples.png": "Decoder means at the first 16 draws from the prior (seed 0), none left out",

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from core.checkpoint import Snapshot
+from core.model.vae import VAE
 from core.progress import Clock
-from core.vae import VAE
 from core.validation import Best
 
 

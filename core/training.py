@@ -13,11 +13,11 @@ from core.binarization import binarize, resample
 from core.checkpoint import Checkpoint, Keeper, Snapshot
 from core.distributed import ALONE, ProcessGroup
 from core.images import Images, to_unit
-from core.objectives import Objective, elbo, is_batchwise
+from core.model.objectives import Objective, elbo, is_batchwise
+from core.model.vae import VAE, Elbo
 from core.progress import Clock, Progress, Tally
 from core.settings import Settings
 from core.state import State
-from core.vae import VAE, Elbo
 from core.validation import Best, split, standard_noise
 
 PERIOD = 100

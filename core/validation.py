@@ -9,9 +9,9 @@ from torch import Tensor
 from core.distributed import ProcessGroup
 from core.evaluation import encode, kl_per_latent
 from core.images import to_unit
-from core.objectives import Objective, elbo
+from core.model.objectives import Objective, elbo
+from core.model.vae import VAE
 from core.settings import Settings
-from core.vae import VAE
 
 
 def split(images: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,6 @@ from rich.progress import TextColumn
 
 import core
 from core.anomaly import FEWEST, MOST
-from core.architecture import check_choice
 from core.binarization import Binarization
 from core.card import stages
 from core.distributed import ALONE
@@ -20,7 +19,8 @@ from core.features import SEEN, learnable
 from core.folders import check_name, check_target, is_bundle
 from core.images import Images
 from core.labels import rename, split_names
-from core.objectives import OBJECTIVES
+from core.model.architecture import check_choice
+from core.model.objectives import OBJECTIVES
 from core.reading import Options, Reading
 from core.training import split
 from explorer import choice, pace

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from core.architecture import check_choice
+from core.model.architecture import check_choice
 
 
 @dataclass(frozen=True)

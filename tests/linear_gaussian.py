@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from core import VAE
-from core.likelihoods import Likelihood
-from core.priors import Prior
+from core.model.likelihoods import Likelihood
+from core.model.priors import Prior
 
 LATENTS, SIDE, SCALE = 3, 4, 0.7
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import core
 from core.distributed import launched
-from core.objectives import beta_tc, elbo, iwae
+from core.model.objectives import beta_tc, elbo, iwae
 from explorer.encodings import write
 
 

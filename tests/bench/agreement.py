@@ -28,7 +28,7 @@ from training_speed import plain_vae
 import core
 from core import importance
 from core.images import to_unit
-from core.priors import FlowPrior
+from core.model.priors import FlowPrior
 
 SAMPLES = 1000
 

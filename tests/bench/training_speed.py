@@ -28,8 +28,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import core
 from core.images import to_unit
-from core.likelihoods import BernoulliLikelihood
-from core.priors import StandardNormal
+from core.model.likelihoods import BernoulliLikelihood
+from core.model.priors import StandardNormal
 from core.training import schedule
 
 IMAGES, EPOCHS, BATCH, LATENTS, HIDDEN, ROUNDS = 20_000, 2, 128, 16, 512, 3

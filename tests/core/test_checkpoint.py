@@ -16,9 +16,9 @@ from torch import Tensor
 
 import core
 from core.checkpoint import Checkpoint, read
-from core.objectives import Objective
+from core.model.objectives import Objective
+from core.model.vae import Elbo
 from core.training import PERIOD
-from core.vae import Elbo
 
 TESTS = Path(__file__).parent.parent
 

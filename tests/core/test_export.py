@@ -8,10 +8,10 @@ import torch
 
 from core import VAE, Architecture
 from core.anomaly import fit_detector, statistics
-from core.architecture import LIKELIHOODS, NETWORKS
 from core.evaluation import encode
 from core.export import OPSET, exact_half, onnx_files, score_file
 from core.images import to_unit
+from core.model.architecture import LIKELIHOODS, NETWORKS
 
 
 def run(content: bytes, given: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -19,8 +19,8 @@ import typer
 from PIL import Image
 
 import core
-from core.architecture import LIKELIHOODS, NETWORKS
 from core.images import to_png
+from core.model.architecture import LIKELIHOODS, NETWORKS
 from explorer.catalogue import Catalogue
 from explorer.cli import app, main
 from explorer.describe import decode, describe

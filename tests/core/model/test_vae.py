@@ -6,9 +6,9 @@ import torch
 from linear_gaussian import LATENTS, SIDE, OpenPrior, Shifted, linear_gaussian
 
 from core import VAE, Architecture
-from core.architecture import LIKELIHOODS, NETWORKS, PRIORS
-from core.objectives import OBJECTIVES
-from core.priors import StandardNormal
+from core.model.architecture import LIKELIHOODS, NETWORKS, PRIORS
+from core.model.objectives import OBJECTIVES
+from core.model.priors import StandardNormal
 
 SIZES = [(8, 8), (13, 21), (28, 28), (64, 64)]
 CASES = [(network, *size) for network in NETWORKS for size in SIZES] + [("conv", 256, 256)]

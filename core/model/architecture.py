@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from core.likelihoods import LIKELIHOODS
-from core.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape
-from core.priors import FlowPrior, Prior, StandardNormal, VampPrior
-from core.vae import VAE
+from core.model.likelihoods import LIKELIHOODS
+from core.model.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, Shape
+from core.model.priors import FlowPrior, Prior, StandardNormal, VampPrior
+from core.model.vae import VAE
 
 
 class Builder(Protocol):

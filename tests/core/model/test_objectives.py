@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 from core import VAE, Architecture
-from core.objectives import Objective, beta, beta_tc, elbo, free_bits, iwae, total_correlation
+from core.model.objectives import Objective, beta, beta_tc, elbo, free_bits, iwae, total_correlation
 
 X = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 

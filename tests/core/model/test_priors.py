@@ -10,8 +10,8 @@ import torch
 from torch.distributions import Normal
 
 from core import VAE, Architecture, Bundle, load
-from core.architecture import PRIORS
-from core.priors import Prior, StandardNormal, VampPrior
+from core.model.architecture import PRIORS
+from core.model.priors import Prior, StandardNormal, VampPrior
 
 
 def vae(name: str) -> VAE:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Normal
 
-from core.vae import VAE, Elbo
+from core.model.vae import VAE, Elbo
 
 Objective = Callable[[VAE, Tensor, Tensor, Tensor | None], Elbo]
 

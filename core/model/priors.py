@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from core.posterior import posterior
+from core.model.posterior import posterior
 
 
 class Prior(nn.Module):

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from core.distributions import ContinuousBernoulli
-from core.likelihoods import (
+from core.model.distributions import ContinuousBernoulli
+from core.model.likelihoods import (
     FINEST,
     LIKELIHOODS,
     BernoulliLikelihood,

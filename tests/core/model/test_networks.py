@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from core.architecture import NETWORKS
-from core.networks import Enlarge, Residual, Shuffle, pyramid
+from core.model.architecture import NETWORKS
+from core.model.networks import Enlarge, Residual, Shuffle, pyramid
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -6,9 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
-from core.likelihoods import Likelihood
-from core.posterior import full, posterior
-from core.priors import Prior
+from core.model.likelihoods import Likelihood
+from core.model.posterior import full, posterior
+from core.model.priors import Prior
 
 
 class Elbo(NamedTuple):

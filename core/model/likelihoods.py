@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-from core.distributions import ContinuousBernoulli, DiscretizedLogistic, ProfileNormal
+from core.model.distributions import ContinuousBernoulli, DiscretizedLogistic, ProfileNormal
 
 FINEST = 1 / 512
 """Smallest scale of a density over pixels: half a grey level. Below it, a density on 8-bit pixels grows without bound and

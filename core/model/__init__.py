@@ -1,0 +1,1 @@
+"""The variational autoencoder: its distributions, networks and objectives."""
