@@ -1,19 +1,19 @@
 """Latentscape's model package: variational autoencoders, and everything measured about them."""
 
 from core.anomaly import Anomaly
-from core.binarization import binarize
 from core.bundle import Bundle, load, make_bundle
 from core.checkpoint import Checkpoint
-from core.data import Data, load_data, open_data
+from core.data.binarization import binarize
+from core.data.datasets import Data, load_data, open_data
+from core.data.pictures import read_image
+from core.data.preprocessing import Preprocessing
 from core.distributed import ProcessGroup
 from core.evaluation import Encodings, Evaluation, encode, evaluate
 from core.folders import pretrained
 from core.gallery import Gallery
 from core.geometry import interpolate, neighbours
-from core.images import Preprocessing
 from core.model.architecture import Architecture
 from core.model.vae import VAE, Elbo
-from core.pictures import read_image
 from core.progress import Progress
 from core.projection import Map, fit_map
 from core.settings import Settings

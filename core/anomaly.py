@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.distributions import Normal
 
-from core.images import Images, to_unit
+from core.data.preprocessing import Images, to_unit
 from core.model.vae import VAE
 
 DRAWS = 8

@@ -30,14 +30,14 @@ from torch import Tensor, nn
 from core import manifest
 from core.anomaly import Anomaly, Detector, fit_detector, statistics
 from core.card import model_card
-from core.data import Data
+from core.data.datasets import Data
+from core.data.preprocessing import Images, Preprocessing
 from core.distributed import ALONE, ProcessGroup
 from core.evaluation import Evaluation, encode, summarize
 from core.export import exact_half, onnx_files
 from core.features import SEEN, Reader, fit_reader, learnable
 from core.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
 from core.gallery import Gallery, pack
-from core.images import Images, Preprocessing
 from core.model.architecture import Architecture
 from core.model.vae import VAE
 from core.projection import MIN_DIST, Map, Method, fit_map, restore_map

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.data.preprocessing import Images
 from core.distributed import ALONE, ProcessGroup
-from core.images import Images
 from core.settings import Settings
 
 KEY = "latentscape"

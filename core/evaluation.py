@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from core import importance
+from core.data.preprocessing import Images, to_unit
 from core.disentanglement import Disentanglement, disentanglement
 from core.distributed import ALONE, ProcessGroup
 from core.features import Reader
-from core.images import Images, to_unit
 from core.model.vae import VAE
 from core.quality import Quality, quality
 

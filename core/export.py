@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from core.anomaly import Detector, explain, noise
+from core.data.preprocessing import to_unit
 from core.evaluation import draws
-from core.images import to_unit
 from core.model.networks import Shape
 from core.model.vae import VAE
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core.images import Images, to_unit
+from core.data.preprocessing import Images, to_unit
 
 WIDTH = 64
 """Features of an image."""

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from core.images import from_png, to_png
+from core.data.preprocessing import from_png, to_png
 from core.model.architecture import MOST_LATENTS
 from core.model.networks import Shape
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.data.preprocessing import Images, to_unit
 from core.distributed import ALONE, ProcessGroup
-from core.images import Images, to_unit
 from core.model.vae import VAE
 
 BLOCK = 256

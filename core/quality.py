@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.data.preprocessing import Images, to_unit
 from core.features import Reader
-from core.images import Images, to_unit
 from core.model.vae import VAE
 
 MOST = 5000

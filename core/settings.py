@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from core.binarization import Binarization
+from core.data.binarization import Binarization
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -37,7 +37,7 @@ class Settings:
     validations: int = 20
     """How often, in the whole run, the held-out images are scored."""
     binarization: Binarization = "none"
-    """Whether images are made black and white, and when: see `core.binarization`."""
+    """Whether images are made black and white, and when: see `core.data.binarization`."""
     precision: Precision = "float32"
     """Of the networks' arithmetic in training; weights, densities and the validation stay in float32."""
     seed: int = 0

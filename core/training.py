@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from core.binarization import binarize, resample
 from core.checkpoint import Checkpoint, Keeper, Snapshot
+from core.data.binarization import binarize, resample
+from core.data.preprocessing import Images, to_unit
 from core.distributed import ALONE, ProcessGroup
-from core.images import Images, to_unit
 from core.model.objectives import Objective, elbo, is_batchwise
 from core.model.vae import VAE, Elbo
 from core.progress import Clock, Progress, Tally

@@ -6,9 +6,9 @@ import math
 import torch
 from torch import Tensor
 
+from core.data.preprocessing import to_unit
 from core.distributed import ProcessGroup
 from core.evaluation import encode, kl_per_latent
-from core.images import to_unit
 from core.model.objectives import Objective, elbo
 from core.model.vae import VAE
 from core.settings import Settings

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import core
-from core.images import to_pil
+from core.data.preprocessing import to_pil
 from core.model.architecture import check_choice
 from explorer.catalogue import Catalogue
 from explorer.describe import decode, describe, parse_latents, prepare, verdict

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from core.images import Images, Preprocessing
-from core.store import Stored
-from core.survey import Survey
+from core.data.preprocessing import Images, Preprocessing
+from core.data.storage import Stored
+from core.data.survey import Survey
 
 SAMPLE = 1000
 """Images that a description is drawn from."""

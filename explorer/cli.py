@@ -194,7 +194,7 @@ def encode_files(bundle: str, images: list[Path], out: Path | None, polarity: st
     import torch
 
     import core
-    from core.pictures import PictureError
+    from core.data.pictures import PictureError
     from explorer.describe import describe, prepare
 
     model = core.load(bundle)
@@ -237,8 +237,8 @@ def encode_data(
     from rich.progress import Progress, TextColumn
 
     import core
+    from core.data.labels import split_names
     from core.distributed import ProcessGroup, launched
-    from core.labels import split_names
     from explorer.encodings import Given, write
     from explorer.fit import choose_device
 
@@ -265,7 +265,7 @@ def decode(
 ) -> None:
     """Decode a point of the latent space into a picture."""
     import core
-    from core.images import to_png
+    from core.data.preprocessing import to_png
     from explorer.describe import decode as decode_images
     from explorer.describe import parse_latents
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import core
-from core.images import Polarity, Prepared, to_bytes
+from core.data.preprocessing import Polarity, Prepared, to_bytes
 
 FEW = 100
 """Normal images below which a verdict says that it rests on few."""

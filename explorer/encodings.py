@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 import core
-from core.data import array_parts, find_pictures
+from core.data.datasets import array_parts, find_pictures
+from core.data.labels import LabelTable, rename
+from core.data.reading import decode, paired
+from core.data.sources import Files, Source
+from core.data.summary import Summary
+from core.data.survey import LOOK
+from core.data.worker_pool import cores, in_order, mapped
 from core.distributed import ALONE, ProcessGroup
 from core.evaluation import posteriors
-from core.labels import LabelTable, rename
-from core.reading import decode, paired
-from core.sources import Files, Source
-from core.summary import Summary
-from core.survey import LOOK
-from core.workers import cores, in_order, mapped
 
 ROWS = 8192
 """Images in a row group."""

@@ -12,16 +12,16 @@ from rich.progress import TextColumn
 
 import core
 from core.anomaly import FEWEST, MOST
-from core.binarization import Binarization
 from core.card import stages
+from core.data.binarization import Binarization
+from core.data.labels import rename, split_names
+from core.data.preprocessing import Images
+from core.data.reading import Options, Reading
 from core.distributed import ALONE
 from core.features import SEEN, learnable
 from core.folders import check_name, check_target, is_bundle
-from core.images import Images
-from core.labels import rename, split_names
 from core.model.architecture import check_choice
 from core.model.objectives import OBJECTIVES
-from core.reading import Options, Reading
 from core.training import split
 from explorer import choice, pace
 from explorer.log import Log, follow

@@ -5,7 +5,7 @@ import time
 import torch
 
 import core
-from core.images import Images, to_unit
+from core.data.preprocessing import Images, to_unit
 
 
 def measure(

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import core
-from core.images import Images, to_bytes, to_unit
+from core.data.preprocessing import Images, to_bytes, to_unit
 from core.sheets import sheet
 
 COLUMNS = 8

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 
 import core
 from core.checkpoint import read as read_checkpoint
+from core.data.reading import Reading
 from core.folders import is_bundle
-from core.reading import Reading
 
 
 def command(resume: bool = False) -> str:

@@ -1,11 +1,11 @@
-// Encoding without a server: a picture file → what core/images.py makes of it, its posterior, ELBO and reconstruction. Runs in the
+// Encoding without a server: a picture file → what core/data/preprocessing.py makes of it, its posterior, ELBO and reconstruction. Runs in the
 // worker, beside the decoder.
 
 import { crop, flatten, prepare } from "./images.js";
 import { isPng, pngSize, readPng } from "./png.js";
 import { levels, load, Network } from "./runtime.js";
 
-const MOST = 50_000_000; // pixels, as in core/images.py
+const MOST = 50_000_000; // pixels, as in core/data/preprocessing.py
 
 /** An encoder.onnx and a score.onnx, open. */
 export class Encoder {

@@ -1,4 +1,4 @@
-// Any picture → what a model was trained on, as core/images.py does it: the same steps, the same levels.
+// Any picture → what a model was trained on, as core/data/preprocessing.py does it: the same steps, the same levels.
 //
 // A picture is {width, height, channels, data}: channels interleaved, 8 bits each (1: grey, 3: colour, 4: with opacity); one
 // with `deep` is grey in 16 bits.

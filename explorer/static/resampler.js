@@ -1,4 +1,4 @@
-// The resampler: pictures to another size, bit for bit as Pillow does it for core/images.py (Image.resize, LANCZOS, 8 bits).
+// The resampler: pictures to another size, bit for bit as Pillow does it for core/data/preprocessing.py (Image.resize, LANCZOS, 8 bits).
 //
 // Output pixel i of n, along one side of the source from `start` to `end`, is centred at c = start + (i + 0.5) s, where
 // s = (end - start) / n. It is the weighted mean of the source pixels from round(c - 3f) up to round(c + 3f), f = max(s, 1),

@@ -27,7 +27,7 @@ from training_speed import plain_vae
 
 import core
 from core import importance
-from core.images import to_unit
+from core.data.preprocessing import to_unit
 from core.model.priors import FlowPrior
 
 SAMPLES = 1000

@@ -15,7 +15,7 @@ import torch
 from measure import show
 
 import core
-from core.dsprites import FACTORS, DSprites, held_out
+from core.data.dsprites import FACTORS, DSprites, held_out
 
 STEPS = 20
 

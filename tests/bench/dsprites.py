@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from core.dsprites import COUNT, DSprites
+from core.data.dsprites import COUNT, DSprites
 
 
 def rate(images: DSprites, batch_size: int, seconds: float = 0.5) -> float:

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 import core
-from core.images import to_bytes, to_pil, to_unit
+from core.data.preprocessing import to_bytes, to_pil, to_unit
 from core.sheets import sheet
 
 SHOWN = 24

@@ -31,7 +31,7 @@ from measure import chromium, explorer, free_port, move, percentile, read, reset
 from playwright.sync_api import Browser, Page
 
 import core
-from core.images import to_bytes
+from core.data.preprocessing import to_bytes
 
 SECONDS = 5.0
 REST = 150  # ms between steps: Gradio drops what comes before it has done with the event before
@@ -40,7 +40,7 @@ DELAY = 200
 
 PLAIN = """
 import gradio as gr, torch, core
-from core.images import to_pil
+from core.data.preprocessing import to_pil
 from explorer.describe import decode
 bundle = core.load({bundle!r})
 def draw(value):

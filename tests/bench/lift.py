@@ -24,7 +24,7 @@ import torch
 
 import core
 from core import projection
-from core.images import to_unit
+from core.data.preprocessing import to_unit
 from core.projection import NeighbourMap, width
 
 

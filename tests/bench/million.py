@@ -32,8 +32,8 @@ from torch import Tensor
 from torch.nn import functional
 
 import core
-from core.data import array_parts
-from core.images import to_bytes, to_unit
+from core.data.datasets import array_parts
+from core.data.preprocessing import to_bytes, to_unit
 from explorer.encodings import BATCH
 
 SAMPLE, BLOCK = 60_000, 10_000

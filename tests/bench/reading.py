@@ -23,8 +23,8 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
-from core.reading import Options, read
-from core.sources import walk
+from core.data.reading import Options, read
+from core.data.sources import walk
 
 SIDE, ROUNDS, WORKERS = 64, 3, 2
 
@@ -66,7 +66,7 @@ def loader(folder: Path) -> torch.Tensor:
 
 
 def ours(folder: Path, memory: int | None = None) -> torch.Tensor:
-    """`core.reading`."""
+    """`core.data.reading`."""
     images = read(walk(folder), Options(size=SIDE, workers=WORKERS, memory=memory)).images
     return images if isinstance(images, torch.Tensor) else images[:1]
 

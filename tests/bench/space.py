@@ -29,7 +29,7 @@ from measure import SIZE, chromium, show
 from playwright.sync_api import Page, expect
 
 import core
-from core.images import to_bytes, to_png
+from core.data.preprocessing import to_bytes, to_png
 from explorer.describe import describe
 
 READ = "(c) => [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import core
-from core.images import to_unit
+from core.data.preprocessing import to_unit
 from core.model.likelihoods import BernoulliLikelihood
 from core.model.priors import StandardNormal
 from core.training import schedule

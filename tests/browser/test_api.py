@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 
 import core
-from core.images import to_bytes, to_png
+from core.data.preprocessing import to_bytes, to_png
 from explorer.describe import decode, describe, prepare
 
 

@@ -8,7 +8,7 @@ import torch
 from playwright.sync_api import Page, expect
 
 import core
-from core.images import to_bytes
+from core.data.preprocessing import to_bytes
 from core.projection import width
 from explorer.catalogue import Exhibit
 from explorer.runtime import CDN, FILES, GRAPHICS

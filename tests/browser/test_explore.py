@@ -8,7 +8,7 @@ import torch
 from playwright.sync_api import Page, expect
 
 import core
-from core.images import to_bytes
+from core.data.preprocessing import to_bytes
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import torch
 from playwright.sync_api import Page, expect
 
 import core
+from core.data.preprocessing import to_bytes
 from core.evaluation import kl_per_latent
-from core.images import to_bytes
 
 
 @pytest.fixture(scope="module")

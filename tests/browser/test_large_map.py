@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 import core
-from core.images import to_bytes
+from core.data.preprocessing import to_bytes
 from explorer import encodings
 
 from .test_explore import on_map, on_screen, settled

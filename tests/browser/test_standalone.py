@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
 import core
-from core.images import to_bytes, to_pil, to_png
+from core.data.preprocessing import to_bytes, to_pil, to_png
 from explorer.describe import describe, prepare
 from explorer.standalone import export
 

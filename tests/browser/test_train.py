@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 import core
-from core.images import to_png
+from core.data.preprocessing import to_png
 
 
 @pytest.fixture(scope="module")

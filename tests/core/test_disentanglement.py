@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
+from core.data.dsprites import DSprites, held_out
 from core.disentanglement import (
     BINS,
     DCI,
@@ -21,7 +22,6 @@ from core.disentanglement import (
     mutual_information,
     numbered,
 )
-from core.dsprites import DSprites, held_out
 
 N = 3000
 SIZES = (3, 6, 4, 5)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from core import VAE, Architecture, Bundle, Data, encode, evaluate
+from core.data.preprocessing import to_unit
 from core.evaluation import ACTIVE_VARIANCE, draws, kl_per_latent, posteriors
-from core.images import to_unit
 
 
 @pytest.fixture(scope="module")

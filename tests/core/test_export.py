@@ -8,9 +8,9 @@ import torch
 
 from core import VAE, Architecture
 from core.anomaly import fit_detector, statistics
+from core.data.preprocessing import to_unit
 from core.evaluation import encode
 from core.export import OPSET, exact_half, onnx_files, score_file
-from core.images import to_unit
 from core.model.architecture import LIKELIHOODS, NETWORKS
 
 

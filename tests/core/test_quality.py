@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import core
+from core.data.preprocessing import to_unit
 from core.features import Reader, fit_reader
-from core.images import to_unit
 from core.quality import frechet, precision_recall, quality
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from core import Bundle
-from core.images import from_png, to_bytes
+from core.data.preprocessing import from_png, to_bytes
 from core.sheets import CAPTIONS, SIDE, sheet, tile
 
 

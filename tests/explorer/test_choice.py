@@ -12,8 +12,8 @@ from PIL import Image
 from rich.console import Console
 
 import core
+from core.data.reading import Options
 from core.model.likelihoods import LIKELIHOODS
-from core.reading import Options
 from explorer import pace
 from explorer.choice import MINUTES, Description, Machine, choose, duration, epochs, given_duration
 from explorer.cli import main

@@ -19,7 +19,7 @@ import typer
 from PIL import Image
 
 import core
-from core.images import to_png
+from core.data.preprocessing import to_png
 from core.model.architecture import LIKELIHOODS, NETWORKS
 from explorer.catalogue import Catalogue
 from explorer.cli import app, main

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from core import Bundle, encode
-from core.images import to_pil
+from core.data.preprocessing import to_pil
 from explorer.describe import decode, describe, parse_latents, prepare
 
 

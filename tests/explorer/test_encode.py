@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 import core
 from core import Bundle
-from core.images import to_pil
+from core.data.preprocessing import to_pil
 from explorer import encode
 from explorer.catalogue import Catalogue
 from explorer.describe import decode, describe

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import core
-from core.images import to_png
+from core.data.preprocessing import to_png
 from explorer import encodings
 from explorer.cli import main
 from explorer.encoded import Encoded

@@ -25,8 +25,8 @@ from PIL import Image
 import core
 from core import manifest
 from core.card import METRICS, model_card
+from core.data.preprocessing import to_bytes
 from core.hub import check_repository
-from core.images import to_bytes
 from explorer import space
 
 ROOT = Path(__file__).parent.parent.parent

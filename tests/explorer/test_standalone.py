@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 import core
 from core import manifest
-from core.images import to_pil
+from core.data.preprocessing import to_pil
 from explorer import explore
 from explorer.assets import SCRIPTS
 from explorer.catalogue import Catalogue

@@ -16,9 +16,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from core import Architecture, Bundle, interpolate
+from core.data.preprocessing import Preprocessing, flatten
 from core.export import onnx_files
 from core.geometry import neighbours
-from core.images import Preprocessing, flatten
 from core.model.architecture import NETWORKS
 
 NODE = shutil.which("node")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import core
-from core.images import to_png
+from core.data.preprocessing import to_png
 from explorer.catalogue import Catalogue
 from explorer.cli import is_private
 from explorer.workshop import Bounds, Workshop, clean

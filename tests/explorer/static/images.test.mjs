@@ -1,4 +1,4 @@
-// Laws of pictures in the page: what core/images.py and Pillow make of them, level by level. CASES names what Python wrote.
+// Laws of pictures in the page: what core/data/preprocessing.py and Pillow make of them, level by level. CASES names what Python wrote.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

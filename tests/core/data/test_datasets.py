@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from core import Data, Preprocessing, load_data
-from core.arrays import read_idx
-from core.data import array_parts
-from core.splits import hold_out
-from core.store import Stored
+from core.data.arrays import read_idx
+from core.data.datasets import array_parts
+from core.data.splits import hold_out
+from core.data.storage import Stored
 
 Writer = Callable[..., Path]
 

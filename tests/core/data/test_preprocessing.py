@@ -13,9 +13,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from core import Preprocessing, read_image
-from core.framing import lie
-from core.images import Fit, from_png, to_bytes, to_pil, to_png, to_unit
-from core.pictures import flatten
+from core.data.framing import lie
+from core.data.pictures import flatten
+from core.data.preprocessing import Fit, from_png, to_bytes, to_pil, to_png, to_unit
 
 RAMP = np.linspace(0, 255, 12 * 16).round().astype(np.uint8).reshape(12, 16)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from core import Architecture, Data, Settings, binarize, train
-from core.binarization import BLOCK, resample
-from core.images import Preprocessing
+from core.data.binarization import BLOCK, resample
+from core.data.preprocessing import Preprocessing
 
 IMAGES = torch.randint(0, 256, (2 * BLOCK + 9, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 

@@ -18,10 +18,10 @@ from PIL import Image
 from torture import PAPER, Torture
 
 from core import Preprocessing, load_data, open_data
-from core.labels import rename
-from core.reading import Options, read
-from core.sources import Files, unpack, walk
-from core.store import Sheet, Stored
+from core.data.labels import rename
+from core.data.reading import Options, read
+from core.data.sources import Files, unpack, walk
+from core.data.storage import Sheet, Stored
 
 CHOSEN = Options(size=16, channels=3, fit="stretch", paper=PAPER)
 
@@ -88,7 +88,7 @@ def test_the_torture_folder_in_a_zip_file_is_read_the_same(tortured: tuple[Path,
 def test_reading_the_torture_folder_takes_little_memory(tortured: tuple[Path, Torture]) -> None:
     """Two pictures of 25 million pixels, 75 MB each, one of 81 million, and bombs: the peak, in a process of its own."""
     program = (
-        "import resource, sys; from core.sources import walk; from core.reading import Options, read\n"
+        "import resource, sys; from core.data.sources import walk; from core.data.reading import Options, read\n"
         "def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) / 1024\n"
         "before = peak(); read(walk(__import__('pathlib').Path(sys.argv[1])), Options(workers=1)); print(peak() - before)"
     )

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.images import Images
-from core.store import Stored
+from core.data.preprocessing import Images
+from core.data.storage import Stored
 
 Split = Literal["train", "test", "all"]
 

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.sources import Entry, Fault
+from core.data.sources import Entry, Fault
 
 BLOCK = 256
 """Rows that are read at once."""

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from core.workers import PLACE, mapped
+from core.data.worker_pool import PLACE, mapped
 
 
 def squares(n: int) -> tuple[int, np.ndarray, list[np.ndarray]]:

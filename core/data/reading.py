@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from core.images import Fit, Preprocessing
-from core.labels import Columns, LabelTable
-from core.pictures import KINDS, Paper, PictureError, Reason, is_colour, opaque, read_image
-from core.sources import Content, Entry, Source, fetch, is_picture_name
-from core.store import Sheet, Stored, memory_limit
-from core.summary import Summary
-from core.survey import LOOK, Survey, look
-from core.workers import cores, mapped
+from core.data.labels import Columns, LabelTable
+from core.data.pictures import KINDS, Paper, PictureError, Reason, is_colour, opaque, read_image
+from core.data.preprocessing import Fit, Preprocessing
+from core.data.sources import Content, Entry, Source, fetch, is_picture_name
+from core.data.storage import Sheet, Stored, memory_limit
+from core.data.summary import Summary
+from core.data.survey import LOOK, Survey, look
+from core.data.worker_pool import cores, mapped
 
 CHUNK = 64
 """Entries that a worker decodes at a time."""

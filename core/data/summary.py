@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import get_args
 
-from core.pictures import Reason
+from core.data.pictures import Reason
 
 NAMED = 1000
 """Names kept of the files left out for one reason; all are counted."""

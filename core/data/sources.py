@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from core.pictures import EXTENSIONS, MAX_BYTES, PictureError, Reason
+from core.data.pictures import EXTENSIONS, MAX_BYTES, PictureError, Reason
 
 Fault = tuple[str, Reason]
 """The name of a file that is left out, and why."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import Architecture, Preprocessing, Settings, encode, load_data, train
-from core.dsprites import COUNT, FACTORS, SIZES, DSprites, held_out, sprites
+from core.data.dsprites import COUNT, FACTORS, SIZES, DSprites, held_out, sprites
 
 
 @pytest.fixture(scope="module")

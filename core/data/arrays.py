@@ -17,8 +17,8 @@ import numpy.lib.format as npy
 import torch
 from torch import Tensor
 
-from core.splits import Data, Split, alike, join, part
-from core.store import Stored
+from core.data.splits import Data, Split, alike, join, part
+from core.data.storage import Stored
 
 
 def _images(array: np.ndarray, arranged: Callable[[np.ndarray], np.ndarray]) -> Tensor | Stored:

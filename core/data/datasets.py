@@ -8,13 +8,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from core.arrays import idx_files, idx_parts, load_idx, load_npz, npz_parts
-from core.dsprites import DSprites, held_out
-from core.images import Fit, Preprocessing
-from core.reading import Options, Reading, read
-from core.sources import Source, unpack, walk
-from core.splits import Data, Split, part
-from core.tables import Hub, Parquet
+from core.data.arrays import idx_files, idx_parts, load_idx, load_npz, npz_parts
+from core.data.dsprites import DSprites, held_out
+from core.data.preprocessing import Fit, Preprocessing
+from core.data.reading import Options, Reading, read
+from core.data.sources import Source, unpack, walk
+from core.data.splits import Data, Split, part
+from core.data.tables import Hub, Parquet
 
 CHOICES = (
     "digits, dsprites, an .npz file, a folder of IDX files, or pictures: a folder, a zip file, a parquet file with a column of "
@@ -38,7 +38,7 @@ def open_data(
     preprocessing: Preprocessing | None = None,
     advance: Callable[[int], None] = lambda entries: None,
 ) -> DataSet:
-    """Read a data set, one of `CHOICES`, once. `options` are about pictures, and so is the rest: see `core.reading.read`.
+    """Read a data set, one of `CHOICES`, once. `options` are about pictures, and so is the rest: see `core.data.reading.read`.
 
     A source with an official test split keeps it (IDX; `x_test` in .npz; folders `train` and `test`; splits of that name on
     the hub or in a column `split`). Any other is split by a fixed shuffle: see `hold_out`.

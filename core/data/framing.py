@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from core.pictures import MAX_PIXELS
+from core.data.pictures import MAX_PIXELS
 
 
 def border(pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "p c"]:

@@ -11,11 +11,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from core.binarization import Binarization, binarize
-from core.dsprites import DSprites
-from core.framing import border, framed, is_plain, level, lie
-from core.pictures import Paper, flatten, opaque, shrink
-from core.store import Stored
+from core.data.binarization import Binarization, binarize
+from core.data.dsprites import DSprites
+from core.data.framing import border, framed, is_plain, level, lie
+from core.data.pictures import Paper, flatten, opaque, shrink
+from core.data.storage import Stored
 
 Images = UInt8[Tensor, "_ _ _ _"] | DSprites | Stored
 """8-bit images (N, C, H, W): in memory, or drawn or read from disk when they are indexed."""

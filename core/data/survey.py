@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.images import Fit, Preprocessing
-from core.pictures import PictureError, is_colour, opaque, open_image
-from core.sources import Entry, fetch
+from core.data.pictures import PictureError, is_colour, opaque, open_image
+from core.data.preprocessing import Fit, Preprocessing
+from core.data.sources import Entry, fetch
 
 LOOK = 400
 """Pictures looked at; all of a smaller source."""
