@@ -11,11 +11,11 @@ from core.distributed import ProcessGroup
 from core.evaluation import Encodings, Evaluation, encode, evaluate
 from core.folders import pretrained
 from core.gallery import Gallery
-from core.geometry import interpolate, neighbours
+from core.latent.geometry import interpolate, neighbours
+from core.latent.projection import Map, fit_map
 from core.model.architecture import Architecture
 from core.model.vae import VAE, Elbo
 from core.progress import Progress
-from core.projection import Map, fit_map
 from core.settings import Settings
 from core.training import train
 

@@ -38,9 +38,9 @@ from core.export import exact_half, onnx_files
 from core.features import SEEN, Reader, fit_reader, learnable
 from core.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
 from core.gallery import Gallery, pack
+from core.latent.projection import MIN_DIST, Map, Method, fit_map, restore_map
 from core.model.architecture import Architecture
 from core.model.vae import VAE
-from core.projection import MIN_DIST, Map, Method, fit_map, restore_map
 from core.sheets import sheets
 
 JUDGED = 2000
@@ -144,7 +144,7 @@ class Bundle:
         return replace(self, config={**self.config, "evaluation": {"split": split, **asdict(figures)}})
 
     def projected(self, method: Method, pair: tuple[int, int] = (0, 1), seed: int = 0, min_dist: float = MIN_DIST) -> "Bundle":
-        """The same model with its gallery on a newly fitted map: see `core.projection.fit_map`."""
+        """The same model with its gallery on a newly fitted map: see `core.latent.projection.fit_map`."""
         if self.gallery is None:
             raise ValueError(f"{self.name} has no gallery, so there is nothing to draw a map of.")
         fitted, xy = fit_map(self.gallery.mean, method, pair, seed, min_dist)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import core
-from core.projection import width
+from core.latent.projection import width
 from explorer.columns import Amounts, Classes, Column
 from explorer.encodings import OWN
 

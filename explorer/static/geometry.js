@@ -1,4 +1,4 @@
-// Geometry of the latent space and of the map, as core/geometry.py has it: the same numbers without asking the server.
+// Geometry of the latent space and of the map, as core/latent/geometry.py has it: the same numbers without asking the server.
 
 /** The point a share `t` of the way from start to end: "linear", or "spherical" along the great circle (White, 2016). */
 export function interpolate(start, end, t, method = "linear") {

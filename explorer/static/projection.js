@@ -1,4 +1,4 @@
-// The map in the page: places to latents and back, as core/projection.py computes them.
+// The map in the page: places to latents and back, as core/latent/projection.py computes them.
 
 /** Numbers of little-endian half precision, as float32. */
 export function halves(buffer) {

@@ -23,9 +23,9 @@ import warnings
 import torch
 
 import core
-from core import projection
 from core.data.preprocessing import to_unit
-from core.projection import NeighbourMap, width
+from core.latent import projection
+from core.latent.projection import NeighbourMap, width
 
 
 @torch.no_grad()

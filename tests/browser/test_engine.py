@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 import core
 from core.data.preprocessing import to_bytes
-from core.projection import width
+from core.latent.projection import width
 from explorer.catalogue import Exhibit
 from explorer.runtime import CDN, FILES, GRAPHICS
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from core import Architecture, Bundle, interpolate
 from core.data.preprocessing import Preprocessing, flatten
 from core.export import onnx_files
-from core.geometry import neighbours
+from core.latent.geometry import neighbours
 from core.model.architecture import NETWORKS
 
 NODE = shutil.which("node")

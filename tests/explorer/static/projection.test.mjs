@@ -1,4 +1,4 @@
-// Laws of the map in the page: it computes what core/projection.py computes. CASES names what Python wrote.
+// Laws of the map in the page: it computes what core/latent/projection.py computes. CASES names what Python wrote.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry import neighbours
+from core.latent.geometry import neighbours
 
 Method = Literal["umap", "pca", "latents"]
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from core import Bundle, fit_map
-from core.geometry import neighbours
-from core.projection import LinearMap, Method, NeighbourMap, blend, width
+from core.latent.geometry import neighbours
+from core.latent.projection import LinearMap, Method, NeighbourMap, blend, width
 
 
 @pytest.fixture(scope="module")
