@@ -1,6 +1,5 @@
 """Latentscape's model package: variational autoencoders, and everything measured about them."""
 
-from core.anomaly import Anomaly
 from core.bundle import Bundle, load, make_bundle
 from core.checkpoint import Checkpoint
 from core.data.binarization import binarize
@@ -8,7 +7,8 @@ from core.data.datasets import Data, load_data, open_data
 from core.data.pictures import read_image
 from core.data.preprocessing import Preprocessing
 from core.distributed import ProcessGroup
-from core.evaluation import Encodings, Evaluation, encode, evaluate
+from core.evaluation.anomaly import Anomaly
+from core.evaluation.scores import Encodings, Evaluation, encode, evaluate
 from core.folders import pretrained
 from core.gallery import Gallery
 from core.latent.geometry import interpolate, neighbours

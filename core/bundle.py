@@ -28,14 +28,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core import manifest
-from core.anomaly import Anomaly, Detector, fit_detector, statistics
 from core.card import model_card
 from core.data.datasets import Data
 from core.data.preprocessing import Images, Preprocessing
 from core.distributed import ALONE, ProcessGroup
-from core.evaluation import Evaluation, encode, summarize
+from core.evaluation.anomaly import Anomaly, Detector, fit_detector, statistics
+from core.evaluation.classifier import SEEN, Reader, fit_reader, learnable
+from core.evaluation.scores import Evaluation, encode, summarize
 from core.export import exact_half, onnx_files
-from core.features import SEEN, Reader, fit_reader, learnable
 from core.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
 from core.gallery import Gallery, pack
 from core.latent.projection import MIN_DIST, Map, Method, fit_map, restore_map
@@ -104,7 +104,7 @@ class Bundle:
             (partial / "README.md").write_text(model_card(self.config), encoding="utf-8")
 
     def anomaly(self, images: UInt8[Tensor, "n c h w"]) -> Anomaly:
-        """How odd 8-bit images of this model's shape are: a conformal p-value and a score for each; see `core.anomaly`.
+        """How odd 8-bit images of this model's shape are: a conformal p-value and a score for each; see `core.evaluation.anomaly`.
 
         Raises ValueError for a bundle that was not calibrated, or images of another kind.
         """
@@ -132,7 +132,7 @@ class Bundle:
         advance: Callable[[float], None] = lambda share: None,
     ) -> "Bundle":
         """The same model with a classifier of its training data's labels, by which its samples are judged; as it is where
-        there are no labels to learn. Images at `held_out` are not learned from; see `core.features.fit_reader`."""
+        there are no labels to learn. Images at `held_out` are not learned from; see `core.evaluation.classifier.fit_reader`."""
         if not learnable(training.labels):
             return self
         images, device = self.preprocessing.view(training.images), next(self.vae.parameters()).device

@@ -23,9 +23,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from core.anomaly import Detector, explain, noise
 from core.data.preprocessing import to_unit
-from core.evaluation import draws
+from core.evaluation.anomaly import Detector, explain, noise
+from core.evaluation.scores import draws
 from core.model.networks import Shape
 from core.model.vae import VAE
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.data.preprocessing import to_unit
 from core.distributed import ProcessGroup
-from core.evaluation import encode, kl_per_latent
+from core.evaluation.scores import encode, kl_per_latent
 from core.model.objectives import Objective, elbo
 from core.model.vae import VAE
 from core.settings import Settings

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import core
 from core.data.preprocessing import to_pil
-from core.evaluation import ACTIVE_VARIANCE, kl_per_latent
+from core.evaluation.scores import ACTIVE_VARIANCE, kl_per_latent
 from core.folders import PRETRAINED, locate, read_config
 from core.sheets import tile
 from explorer.columns import Amounts, Classes, Column, containing, kind

@@ -22,7 +22,7 @@ from core.data.summary import Summary
 from core.data.survey import LOOK
 from core.data.worker_pool import cores, in_order, mapped
 from core.distributed import ALONE, ProcessGroup
-from core.evaluation import posteriors
+from core.evaluation.scores import posteriors
 
 ROWS = 8192
 """Images in a row group."""

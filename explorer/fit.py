@@ -11,14 +11,14 @@ from rich.progress import Progress as Bar
 from rich.progress import TextColumn
 
 import core
-from core.anomaly import FEWEST, MOST
 from core.card import stages
 from core.data.binarization import Binarization
 from core.data.labels import rename, split_names
 from core.data.preprocessing import Images
 from core.data.reading import Options, Reading
 from core.distributed import ALONE
-from core.features import SEEN, learnable
+from core.evaluation.anomaly import FEWEST, MOST
+from core.evaluation.classifier import SEEN, learnable
 from core.folders import check_name, check_target, is_bundle
 from core.model.architecture import check_choice
 from core.model.objectives import OBJECTIVES

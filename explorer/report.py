@@ -9,8 +9,8 @@ from rich.table import Table
 
 import core
 from core.card import scores
-from core.disentanglement import as_factors
 from core.distributed import ProcessGroup
+from core.evaluation.disentanglement import as_factors
 
 
 def scored(model: core.Bundle, data: str | None, split: str, limit: int | None) -> core.Data:

@@ -165,7 +165,7 @@ export class Standalone {
     return { x, y, neighbours: near, ...rank };
   }
 
-  /** The conformal p-value of an anomaly score, as core/anomaly.py has it, and its words. */
+  /** The conformal p-value of an anomaly score, as core/evaluation/anomaly.py has it, and its words. */
   async #verdict(score) {
     if (score === null) return { p_value: null };
     const calibration = new Float64Array(await this.#file(this.baked.encoding.calibration));

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from training_speed import plain_vae
 
 import core
-from core import importance
 from core.data.preprocessing import to_unit
+from core.evaluation import importance
 from core.model.priors import FlowPrior
 
 SAMPLES = 1000

@@ -88,7 +88,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 @torch.inference_mode()
 def bare(bundle: core.Bundle, images: Tensor) -> float:
     """Images a second of the encoder's forward pass."""
-    torch.empty(31 * 2**20, dtype=torch.uint8)  # see core.evaluation: it would be up to a quarter slower
+    torch.empty(31 * 2**20, dtype=torch.uint8)  # see core.evaluation.scores: it would be up to a quarter slower
     for part in images[: 8 * BATCH].split(BATCH):
         bundle.vae.encoder(to_unit(part))
     began = time.perf_counter()

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 import core
 from core.data.preprocessing import to_bytes
-from core.evaluation import kl_per_latent
+from core.evaluation.scores import kl_per_latent
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from core import Bundle, manifest
-from core.evaluation import ACTIVE_VARIANCE
+from core.evaluation.scores import ACTIVE_VARIANCE
 from explorer.catalogue import Catalogue, Exhibit
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 from core.data.dsprites import DSprites, held_out
-from core.disentanglement import (
+from core.evaluation.disentanglement import (
     BINS,
     DCI,
     as_factors,

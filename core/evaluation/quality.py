@@ -1,6 +1,6 @@
 """Sample quality: whether draws from the prior look like the data, and whether reconstructions still say what they show.
 
-All on the features of the bundle's own classifier (see `core.features`).
+All on the features of the bundle's own classifier (see `core.evaluation.classifier`).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.data.preprocessing import Images, to_unit
-from core.features import Reader
+from core.evaluation.classifier import Reader
 from core.model.vae import VAE
 
 MOST = 5000

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import core
 from core.data.preprocessing import to_unit
-from core.features import Reader, fit_reader
-from core.quality import frechet, precision_recall, quality
+from core.evaluation.classifier import Reader, fit_reader
+from core.evaluation.quality import frechet, precision_recall, quality
 
 
 def points(n: int, d: int = 4, seed: int = 0) -> Tensor:

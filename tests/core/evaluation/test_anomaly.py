@@ -5,7 +5,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 
 from core import Bundle, Data, load
-from core.anomaly import Detector, fit_detector, statistics
+from core.evaluation.anomaly import Detector, fit_detector, statistics
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from core import importance
 from core.data.preprocessing import Images, to_unit
-from core.disentanglement import Disentanglement, disentanglement
 from core.distributed import ALONE, ProcessGroup
-from core.features import Reader
+from core.evaluation import importance
+from core.evaluation.classifier import Reader
+from core.evaluation.disentanglement import Disentanglement, disentanglement
+from core.evaluation.quality import Quality, quality
 from core.model.vae import VAE
-from core.quality import Quality, quality
 
 ACTIVE_VARIANCE = 0.01
 """A latent is active when its posterior mean varies more than this over the data (Burda et al., 2016, arXiv 1509.00519)."""
@@ -37,7 +37,7 @@ class Evaluation:
     aggregated_posterior_mismatch: float
     """How far the encodings of all images together are from the prior: see `energy_distance`."""
     nll: float | None
-    """Minus the importance-sampled log p(x) (see `core.importance`); None where no samples were asked for."""
+    """Minus the importance-sampled log p(x) (see `core.evaluation.importance`); None where no samples were asked for."""
     nll_samples: int
     nll_standard_error: float | None
     """Of the mean, from the finite number of images."""
@@ -47,9 +47,9 @@ class Evaluation:
     """`nll`, or else minus the ELBO, in bits per pixel and channel: only where the likelihood is a probability mass on the
     images scored."""
     disentanglement: Disentanglement | None
-    """Where the images' factors are known: see `core.disentanglement`."""
+    """Where the images' factors are known: see `core.evaluation.disentanglement`."""
     quality: Quality | None
-    """Where a classifier is there to judge it: see `core.quality`."""
+    """Where a classifier is there to judge it: see `core.evaluation.quality`."""
     likelihood: str
     images: int
 

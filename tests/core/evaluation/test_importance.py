@@ -7,7 +7,7 @@ import torch
 from linear_gaussian import LATENTS, SIDE, OpenPrior, Shifted, linear_gaussian
 
 from core import VAE, Architecture, encode, evaluate
-from core.importance import BLOCK, log_likelihood
+from core.evaluation.importance import BLOCK, log_likelihood
 
 IMAGES = torch.randint(0, 256, (BLOCK + 40, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 

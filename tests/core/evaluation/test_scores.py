@@ -7,7 +7,7 @@ import torch
 
 from core import VAE, Architecture, Bundle, Data, encode, evaluate
 from core.data.preprocessing import to_unit
-from core.evaluation import ACTIVE_VARIANCE, draws, kl_per_latent, posteriors
+from core.evaluation.scores import ACTIVE_VARIANCE, draws, kl_per_latent, posteriors
 
 
 @pytest.fixture(scope="module")
