@@ -1,7 +1,6 @@
 """Latentscape's model package: variational autoencoders, and everything measured about them."""
 
 from core.bundle import Bundle, load, make_bundle
-from core.checkpoint import Checkpoint
 from core.data.binarization import binarize
 from core.data.datasets import Data, load_data, open_data
 from core.data.pictures import read_image
@@ -15,9 +14,10 @@ from core.latent.geometry import interpolate, neighbours
 from core.latent.projection import Map, fit_map
 from core.model.architecture import Architecture
 from core.model.vae import VAE, Elbo
-from core.progress import Progress
-from core.settings import Settings
-from core.training import train
+from core.training.checkpoint import Checkpoint
+from core.training.loop import train
+from core.training.progress import Progress
+from core.training.settings import Settings
 
 __all__ = [
     "VAE",

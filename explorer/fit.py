@@ -22,7 +22,7 @@ from core.evaluation.classifier import SEEN, learnable
 from core.folders import check_name, check_target, is_bundle
 from core.model.architecture import check_choice
 from core.model.objectives import OBJECTIVES
-from core.training import split
+from core.training.loop import split
 from explorer import choice, pace
 from explorer.log import Log, follow
 from explorer.preview import COLUMNS, Preview

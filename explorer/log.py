@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 import core
-from core.training import Run
+from core.training.loop import Run
 from explorer.preview import Preview
 
 

@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 
 import core
-from core.checkpoint import read as read_checkpoint
 from core.data.reading import Reading
 from core.folders import is_bundle
+from core.training.checkpoint import read as read_checkpoint
 
 
 def command(resume: bool = False) -> str:

@@ -20,7 +20,7 @@ import torch
 import torch._dynamo  # what torch imports at an optimizer's first step, for seconds
 
 import core
-from core.checkpoint import read
+from core.training.checkpoint import read
 
 
 def run(data: Path, path: Path, **settings: Any) -> None:

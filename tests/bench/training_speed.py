@@ -30,7 +30,7 @@ import core
 from core.data.preprocessing import to_unit
 from core.model.likelihoods import BernoulliLikelihood
 from core.model.priors import StandardNormal
-from core.training import schedule
+from core.training.loop import schedule
 
 IMAGES, EPOCHS, BATCH, LATENTS, HIDDEN, ROUNDS = 20_000, 2, 128, 16, 512, 3
 

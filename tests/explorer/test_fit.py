@@ -13,7 +13,7 @@ from rich.console import Console
 
 import core
 from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
-from core.training import split
+from core.training.loop import split
 from explorer import making
 from explorer.cli import main
 from explorer.fit import choose_device, fit, paper

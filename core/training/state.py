@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from core.checkpoint import Snapshot
 from core.model.vae import VAE
-from core.progress import Clock
-from core.validation import Best
+from core.training.checkpoint import Snapshot
+from core.training.progress import Clock
+from core.training.validation import Best
 
 
 class State:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import VAE, Architecture, Data, Settings, evaluate, train
-from core.training import clip, corrupt, move_average, schedule, split
+from core.training.loop import clip, corrupt, move_average, schedule, split
 
 ARCHITECTURE = Architecture(1, 8, 8, latents=4, network="mlp")
 

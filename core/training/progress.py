@@ -8,8 +8,8 @@ import torch
 
 from core.distributed import ProcessGroup
 from core.model.vae import Elbo
-from core.settings import Settings
-from core.validation import Best
+from core.training.settings import Settings
+from core.training.validation import Best
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 import core
-from core.checkpoint import Checkpoint, read
 from core.model.objectives import Objective
 from core.model.vae import Elbo
-from core.training import PERIOD
+from core.training.checkpoint import Checkpoint, read
+from core.training.loop import PERIOD
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from core.distributed import ProcessGroup
 from core.evaluation.scores import encode, kl_per_latent
 from core.model.objectives import Objective, elbo
 from core.model.vae import VAE
-from core.settings import Settings
+from core.training.settings import Settings
 
 
 def split(images: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:

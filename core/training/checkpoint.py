@@ -20,7 +20,7 @@ from torch import Tensor
 
 from core.data.preprocessing import Images
 from core.distributed import ALONE, ProcessGroup
-from core.settings import Settings
+from core.training.settings import Settings
 
 KEY = "latentscape"
 """Of the JSON in the header."""

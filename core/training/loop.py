@@ -9,16 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from core.checkpoint import Checkpoint, Keeper, Snapshot
 from core.data.binarization import binarize, resample
 from core.data.preprocessing import Images, to_unit
 from core.distributed import ALONE, ProcessGroup
 from core.model.objectives import Objective, elbo, is_batchwise
 from core.model.vae import VAE, Elbo
-from core.progress import Clock, Progress, Tally
-from core.settings import Settings
-from core.state import State
-from core.validation import Best, split, standard_noise
+from core.training.checkpoint import Checkpoint, Keeper, Snapshot
+from core.training.progress import Clock, Progress, Tally
+from core.training.settings import Settings
+from core.training.state import State
+from core.training.validation import Best, split, standard_noise
 
 PERIOD = 100
 """Steps between the moments that a run can go on from."""
