@@ -1,6 +1,8 @@
 """Latentscape's model package: variational autoencoders, and everything measured about them."""
 
-from core.bundle import Bundle, load, make_bundle
+from core.bundle.bundle import Bundle, load, make_bundle
+from core.bundle.folders import pretrained
+from core.bundle.gallery import Gallery
 from core.data.binarization import binarize
 from core.data.datasets import Data, load_data, open_data
 from core.data.pictures import read_image
@@ -8,8 +10,6 @@ from core.data.preprocessing import Preprocessing
 from core.distributed import ProcessGroup
 from core.evaluation.anomaly import Anomaly
 from core.evaluation.scores import Encodings, Evaluation, encode, evaluate
-from core.folders import pretrained
-from core.gallery import Gallery
 from core.latent.geometry import interpolate, neighbours
 from core.latent.projection import Map, fit_map
 from core.model.architecture import Architecture

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import core
+from core.bundle.contact_sheets import tile
+from core.bundle.folders import PRETRAINED, locate, read_config
 from core.data.preprocessing import to_pil
 from core.evaluation.scores import ACTIVE_VARIANCE, kl_per_latent
-from core.folders import PRETRAINED, locate, read_config
-from core.sheets import tile
 from explorer.columns import Amounts, Classes, Column, containing, kind
 from explorer.describe import decode
 from explorer.encoded import Encoded

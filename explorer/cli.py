@@ -91,7 +91,7 @@ def explore(
 @app.command("list", epilog=example("latentscape list"))
 def list_models(as_json: JSON = False) -> None:
     """List the pretrained models."""
-    from core.folders import PRETRAINED, pretrained
+    from core.bundle.folders import PRETRAINED, pretrained
 
     configs = [json.loads((PRETRAINED / name / "config.json").read_text(encoding="utf-8")) for name in pretrained()]
     if as_json:
@@ -136,8 +136,8 @@ def evaluate(
     from rich.console import Console
 
     import core
+    from core.bundle.folders import locate
     from core.distributed import ProcessGroup, launched
-    from core.folders import locate
     from explorer import report
     from explorer.fit import choose_device
 

@@ -11,7 +11,8 @@ from rich.progress import Progress as Bar
 from rich.progress import TextColumn
 
 import core
-from core.card import stages
+from core.bundle.card import stages
+from core.bundle.folders import check_name, check_target, is_bundle
 from core.data.binarization import Binarization
 from core.data.labels import rename, split_names
 from core.data.preprocessing import Images
@@ -19,7 +20,6 @@ from core.data.reading import Options, Reading
 from core.distributed import ALONE
 from core.evaluation.anomaly import FEWEST, MOST
 from core.evaluation.classifier import SEEN, learnable
-from core.folders import check_name, check_target, is_bundle
 from core.model.architecture import check_choice
 from core.model.objectives import OBJECTIVES
 from core.training.loop import split

@@ -137,7 +137,7 @@ def project(
 ) -> None:
     """Draw a bundle's map anew."""
     import core
-    from core.folders import locate
+    from core.bundle.folders import locate
 
     try:
         first, second = (int(part) for part in pair.split(","))
@@ -163,7 +163,7 @@ def calibrate(
     from rich.console import Console
 
     import core
-    from core.folders import locate
+    from core.bundle.folders import locate
     from explorer import fit
 
     model, target = core.load(bundle), out or locate(bundle)

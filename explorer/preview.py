@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 import core
+from core.bundle.contact_sheets import sheet
 from core.data.preprocessing import Images, to_bytes, to_unit
-from core.sheets import sheet
 
 COLUMNS = 8
 PATIENCE = 3.0

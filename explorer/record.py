@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 
 import core
+from core.bundle.folders import is_bundle
 from core.data.reading import Reading
-from core.folders import is_bundle
 from core.training.checkpoint import read as read_checkpoint
 
 

@@ -8,7 +8,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import core
-from core.card import scores
+from core.bundle.card import scores
 from core.distributed import ProcessGroup
 from core.evaluation.disentanglement import as_factors
 

@@ -45,8 +45,8 @@ def publish(
 ) -> None:
     """Put a bundle on the hub, as a model or as a Space. Needs a token: `hf auth login`, or HF_TOKEN."""
     import core
-    from core import hub
-    from core.folders import locate
+    from core.bundle import hub
+    from core.bundle.folders import locate
 
     hub.check_repository(repository)
     folder = locate(bundle)
@@ -68,8 +68,8 @@ def pull(
 ) -> None:
     """Fetch a bundle from the hub, and check all of it."""
     import core
-    from core import hub
-    from core.folders import check_target, replacing
+    from core.bundle import hub
+    from core.bundle.folders import check_target, replacing
 
     if out is not None:
         check_target(out)  # before anything is fetched

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import core
-from core import hub
-from core.folders import locate, read_config, replacing
+from core.bundle import hub
+from core.bundle.folders import locate, read_config, replacing
 
 NEEDS = ("jaxtyping", "numpy", "pillow", "plotly", "pyarrow", "safetensors", "torch", "zuko")
 """What serving takes beside Gradio, which the Space's sdk_version installs. Training and saving take more."""

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 import core
+from core.bundle.export import score_file
+from core.bundle.folders import replacing
 from core.data.preprocessing import to_png
-from core.export import score_file
-from core.folders import replacing
 from explorer.assets import IMPORTED, SCRIPTS, STATIC, modules
 from explorer.catalogue import Catalogue, Exhibit
 from explorer.describe import decode

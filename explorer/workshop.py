@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from core.folders import check_name, is_bundle
+from core.bundle.folders import check_name, is_bundle
 from explorer.catalogue import Catalogue
 from explorer.record import beside
 

@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 
 import core
+from core.bundle.contact_sheets import sheet
 from core.data.preprocessing import to_bytes, to_pil, to_unit
-from core.sheets import sheet
 
 SHOWN = 24
 

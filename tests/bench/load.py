@@ -35,7 +35,7 @@ from abuse import resident
 from measure import explorer, percentile, serve, show
 
 import core
-from core.folders import locate
+from core.bundle.folders import locate
 from explorer.describe import decode
 
 RATE, DRAG = 10, 3.0

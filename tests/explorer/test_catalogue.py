@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from core import Bundle, manifest
+from core import Bundle
+from core.bundle import manifest
 from core.evaluation.scores import ACTIVE_VARIANCE
 from explorer.catalogue import Catalogue, Exhibit
 

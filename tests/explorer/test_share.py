@@ -23,10 +23,10 @@ from hub import TOKEN, Hub, check_card, serve
 from PIL import Image
 
 import core
-from core import manifest
-from core.card import METRICS, model_card
+from core.bundle import manifest
+from core.bundle.card import METRICS, model_card
+from core.bundle.hub import check_repository
 from core.data.preprocessing import to_bytes
-from core.hub import check_repository
 from explorer import space
 
 ROOT = Path(__file__).parent.parent.parent

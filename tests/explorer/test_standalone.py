@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import core
-from core import manifest
+from core.bundle import manifest
 from core.data.preprocessing import to_pil
 from explorer import explore
 from explorer.assets import SCRIPTS

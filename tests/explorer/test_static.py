@@ -16,8 +16,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from core import Architecture, Bundle, interpolate
+from core.bundle.export import onnx_files
 from core.data.preprocessing import Preprocessing, flatten
-from core.export import onnx_files
 from core.latent.geometry import neighbours
 from core.model.architecture import NETWORKS
 

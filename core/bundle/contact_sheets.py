@@ -4,8 +4,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from core.bundle.gallery import Gallery
 from core.data.preprocessing import to_bytes, to_png
-from core.gallery import Gallery
 from core.model.vae import VAE
 
 CAPTIONS = {

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from core import Bundle
+from core.bundle.contact_sheets import CAPTIONS, SIDE, sheet, tile
 from core.data.preprocessing import from_png, to_bytes
-from core.sheets import CAPTIONS, SIDE, sheet, tile
 
 
 def test_a_sheet_is_its_images_row_by_row() -> None:

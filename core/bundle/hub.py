@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from core import manifest
-from core.card import model_card
-from core.sheets import CAPTIONS
+from core.bundle import manifest
+from core.bundle.card import model_card
+from core.bundle.contact_sheets import CAPTIONS
 
 PREFIX = "hf:"
 """Marks a name as a repository's: hf:owner/name, or hf:owner/name@revision."""

@@ -2,13 +2,13 @@
 
 config.json         architecture, preprocessing, data, training, evaluation and map, as plain JSON
 model.safetensors   the weights; those that half precision holds exactly are stored in it
-decoder.onnx        the decoder and the encoder for any runtime, the browser's among them (see `core.export`)
+decoder.onnx        the decoder and the encoder for any runtime, the browser's among them (see `core.bundle.export`)
 encoder.onnx
 gallery.parquet     images, posteriors, places and labels (a bundle that is only for scoring has neither these nor ONNX files)
 anomaly.safetensors what makes an image odd (absent in a bundle that was not calibrated)
 features.safetensors what its samples are judged by (absent where the training images have no labels)
 manifest.json       size and hash of each of these
-README.md           the model card, with its pictures beside it (see `core.sheets`)
+README.md           the model card, with its pictures beside it (see `core.bundle.contact_sheets`)
 
 Nothing in it can run code: no pickle anywhere. Whatever is read of it is checked first, as by a stranger's hand.
 """
@@ -27,21 +27,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core import manifest
-from core.card import model_card
+from core.bundle import manifest
+from core.bundle.card import model_card
+from core.bundle.contact_sheets import sheets
+from core.bundle.export import exact_half, onnx_files
+from core.bundle.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
+from core.bundle.gallery import Gallery, pack
 from core.data.datasets import Data
 from core.data.preprocessing import Images, Preprocessing
 from core.distributed import ALONE, ProcessGroup
 from core.evaluation.anomaly import Anomaly, Detector, fit_detector, statistics
 from core.evaluation.classifier import SEEN, Reader, fit_reader, learnable
 from core.evaluation.scores import Evaluation, encode, summarize
-from core.export import exact_half, onnx_files
-from core.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
-from core.gallery import Gallery, pack
 from core.latent.projection import MIN_DIST, Map, Method, fit_map, restore_map
 from core.model.architecture import Architecture
 from core.model.vae import VAE
-from core.sheets import sheets
 
 JUDGED = 2000
 """Gallery images, at most, on which the anomaly verdict's false alarms are counted."""
@@ -104,7 +104,7 @@ class Bundle:
             (partial / "README.md").write_text(model_card(self.config), encoding="utf-8")
 
     def anomaly(self, images: UInt8[Tensor, "n c h w"]) -> Anomaly:
-        """How odd 8-bit images of this model's shape are: a conformal p-value and a score for each; see `core.evaluation.anomaly`.
+        """How odd 8-bit images of this model's shape are: a conformal p-value and a score for each.
 
         Raises ValueError for a bundle that was not calibrated, or images of another kind.
         """

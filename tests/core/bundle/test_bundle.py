@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import core
-from core import Bundle, manifest
-from core.folders import PRETRAINED, is_bundle, read_config
-from core.sheets import CAPTIONS
+from core import Bundle
+from core.bundle import manifest
+from core.bundle.contact_sheets import CAPTIONS
+from core.bundle.folders import PRETRAINED, is_bundle, read_config
 
 Damage = Callable[[Path], object]
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core import hub, manifest
+from core.bundle import hub, manifest
 
 FORMAT = "latentscape"
 VERSION = 1
-PRETRAINED = Path(__file__).parent.parent / "pretrained"
+PRETRAINED = Path(__file__).parents[2] / "pretrained"
 
 
 @contextmanager

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from core import VAE, Architecture
+from core.bundle.export import OPSET, exact_half, onnx_files, score_file
 from core.data.preprocessing import to_unit
 from core.evaluation.anomaly import fit_detector, statistics
 from core.evaluation.scores import encode
-from core.export import OPSET, exact_half, onnx_files, score_file
 from core.model.architecture import LIKELIHOODS, NETWORKS
 
 

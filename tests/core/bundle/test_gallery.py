@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from core import Gallery
-from core.gallery import COLUMNS, pack, png_head
+from core.bundle.gallery import COLUMNS, pack, png_head
 
 Damage = Callable[[Gallery], Gallery]
 
@@ -170,7 +170,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size < 8 << 20
     code = (
         "import pathlib, pyarrow, sys\n"
-        "from core.gallery import read_table\n"
+        "from core.bundle.gallery import read_table\n"
         "for file in sys.argv[1:]:\n"
         "    try: read_table(pathlib.Path(file))\n"
         "    except ValueError as error: print(error)\n"

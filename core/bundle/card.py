@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from core.export import OPSET
-from core.sheets import CAPTIONS
+from core.bundle.contact_sheets import CAPTIONS
+from core.bundle.export import OPSET
 
 TAGS = ["variational-autoencoder", "vae", "image-generation", "latent-space", "onnx", "latentscape"]
 METRICS = {
