@@ -237,9 +237,9 @@ def encode_data(
     from rich.progress import Progress, TextColumn
 
     import core
+    from core.bundle.encodings import Given, write
     from core.data.labels import split_names
     from core.distributed import ProcessGroup, launched
-    from explorer.encodings import Given, write
     from explorer.fit import choose_device
 
     if out is None:

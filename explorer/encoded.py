@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 import core
+from core.bundle.encodings import OWN
 from core.latent.projection import width
 from explorer.columns import Amounts, Classes, Column
-from explorer.encodings import OWN
 
 SCORES = ("log_likelihood", "kl", "elbo")
 MOST_CLASSES = 10_000

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import core
+from core.bundle.encodings import write
 from core.distributed import launched
 from core.model.objectives import beta_tc, elbo, iwae
-from explorer.encodings import write
 
 
 def main() -> None:

@@ -32,9 +32,9 @@ from torch import Tensor
 from torch.nn import functional
 
 import core
+from core.bundle.encodings import BATCH
 from core.data.datasets import array_parts
 from core.data.preprocessing import to_bytes, to_unit
-from explorer.encodings import BATCH
 
 SAMPLE, BLOCK = 60_000, 10_000
 

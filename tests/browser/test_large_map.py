@@ -15,8 +15,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 import core
+from core.bundle import encodings
 from core.data.preprocessing import to_bytes
-from explorer import encodings
 
 from .test_explore import on_map, on_screen, settled
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from core import Bundle
-from explorer import encoded, encodings, explore
+from core.bundle import encodings
+from explorer import encoded, explore
 from explorer.catalogue import Catalogue
 from explorer.cli import main
 from explorer.describe import decode

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import core
+from core.bundle import encodings
 from core.data.preprocessing import to_png
-from explorer import encodings
 from explorer.cli import main
 from explorer.encoded import Encoded
 

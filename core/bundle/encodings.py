@@ -13,16 +13,17 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-import core
+from core.bundle.bundle import Bundle
 from core.data.datasets import array_parts, find_pictures
 from core.data.labels import LabelTable, rename
+from core.data.preprocessing import Preprocessing
 from core.data.reading import decode, paired
 from core.data.sources import Files, Source
 from core.data.summary import Summary
 from core.data.survey import LOOK
 from core.data.worker_pool import cores, in_order, mapped
 from core.distributed import ALONE, ProcessGroup
-from core.evaluation.scores import posteriors
+from core.evaluation.scores import encode, posteriors
 
 ROWS = 8192
 """Images in a row group."""
@@ -49,7 +50,7 @@ class Given:
     names: list[str] | None = None
 
 
-def blocks(source: str, preprocessing: core.Preprocessing, most: int, given: Given, summary: Summary) -> Iterator[Block]:
+def blocks(source: str, preprocessing: Preprocessing, most: int, given: Given, summary: Summary) -> Iterator[Block]:
     """The images of a data set, in order, at most so many at a time. Pictures that cannot be read are left out; the summary
     accounts for them. ValueError for a table of labels where images have no names."""
     pictures, table = find_pictures(source), LabelTable.read(given.table) if given.table is not None else None
@@ -61,7 +62,7 @@ def blocks(source: str, preprocessing: core.Preprocessing, most: int, given: Giv
         yield images, _labelled(names, rename(labels, given.names) if given.names else labels)
 
 
-def _arrays(source: str, preprocessing: core.Preprocessing, most: int) -> Iterator[Found]:
+def _arrays(source: str, preprocessing: Preprocessing, most: int) -> Iterator[Found]:
     row = 0
     for part in array_parts(source, preprocessing):
         for start in range(0, len(part.images), most):
@@ -71,9 +72,7 @@ def _arrays(source: str, preprocessing: core.Preprocessing, most: int) -> Iterat
             row += len(images)
 
 
-def _pictures(
-    pictures: Source, preprocessing: core.Preprocessing, table: LabelTable | None, summary: Summary
-) -> Iterator[Found]:
+def _pictures(pictures: Source, preprocessing: Preprocessing, table: LabelTable | None, summary: Summary) -> Iterator[Found]:
     for fault in pictures.faults:
         summary.leave_out(*fault)
     if table is not None:
@@ -131,7 +130,7 @@ def _settled(schema: pa.Schema) -> pa.Schema:
 
 
 def write(
-    bundle: core.Bundle,
+    bundle: Bundle,
     source: str,
     out: Path,
     device: torch.device | str | None = None,
@@ -183,11 +182,11 @@ def write(
     return summary
 
 
-def _encoded(bundle: core.Bundle, block: Block, scores: bool, group: ProcessGroup) -> pa.Table:
+def _encoded(bundle: Bundle, block: Block, scores: bool, group: ProcessGroup) -> pa.Table:
     """The rows of a block."""
     images, given = bundle.preprocessing.view(block[0]), block[1]
     if scores:
-        found = core.encode(bundle.vae, images, batch_size=BATCH, group=group)
+        found = encode(bundle.vae, images, batch_size=BATCH, group=group)
         mean, log_variance = found.mean, found.log_variance
         numbers = {"log_likelihood": found.log_likelihood, "kl": found.kl, "elbo": found.elbo}
     else:
