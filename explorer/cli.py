@@ -139,7 +139,7 @@ def evaluate(
     from core.bundle.folders import locate
     from core.distributed import ProcessGroup, launched
     from explorer import report
-    from explorer.fit import choose_device
+    from explorer.runs.fit import choose_device
 
     group, model = ProcessGroup(launched()), core.load(bundle)
     images = report.scored(model, data, split, limit)
@@ -240,7 +240,7 @@ def encode_data(
     from core.bundle.encodings import Given, write
     from core.data.labels import split_names
     from core.distributed import ProcessGroup, launched
-    from explorer.fit import choose_device
+    from explorer.runs.fit import choose_device
 
     if out is None:
         raise ValueError("--data writes a parquet file; name it with --out.")

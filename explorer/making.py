@@ -69,8 +69,8 @@ def train(
     Several processes or machines share the work: accelerate launch -m explorer train …
     """
     from core.distributed import ProcessGroup, launched, launched_precision
-    from explorer.fit import fit as fit_bundle
-    from explorer.fit import plan, rehearse
+    from explorer.runs.fit import fit as fit_bundle
+    from explorer.runs.fit import plan, rehearse
 
     group, asked = ProcessGroup(launched()), launched_precision()
     half = {"precision": asked} if asked else {}
@@ -102,9 +102,9 @@ def recipe_options(context: typer.Context) -> dict[str, Any]:
     name = context.params["recipe"]
     if name is None:
         return {}
-    from explorer.fit import choose_device
-    from explorer.pace import has_bfloat16
-    from explorer.recipes import find
+    from explorer.runs.fit import choose_device
+    from explorer.runs.recipes import find
+    from explorer.runs.throughput import has_bfloat16
 
     sources = {key: context.get_parameter_source(key) for key in context.params}
     given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
@@ -119,7 +119,7 @@ def recipe_options(context: typer.Context) -> dict[str, Any]:
 
 def recipes() -> None:
     """List settings that are known to work, with what they took and gave."""
-    from explorer.recipes import RECIPES
+    from explorer.runs.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
         print(f"{name}\n  {recipe.about}\n  {recipe.command(name)}\n  {recipe.took}: {recipe.score}\n")
@@ -164,7 +164,7 @@ def calibrate(
 
     import core
     from core.bundle.folders import locate
-    from explorer import fit
+    from explorer.runs import fit
 
     model, target = core.load(bundle), out or locate(bundle)
     calibrated = fit.calibrated(model, core.load_data(data, "train", model.preprocessing), Console(stderr=True))

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from core.bundle.folders import check_name, is_bundle
 from explorer.catalogue import Catalogue
-from explorer.record import beside
+from explorer.runs.record import beside
 
 Phase = Literal["gathering", "looking", "looked", "training", "stopped", "done", "failed"]
 

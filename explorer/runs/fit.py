@@ -23,10 +23,11 @@ from core.evaluation.classifier import SEEN, learnable
 from core.model.architecture import check_choice
 from core.model.objectives import OBJECTIVES
 from core.training.loop import split
-from explorer import choice, pace
-from explorer.log import Log, follow
-from explorer.preview import COLUMNS, Preview
-from explorer.record import begun_with, beside, command, record, save
+from explorer.runs import auto_config
+from explorer.runs import throughput
+from explorer.runs.log import Log, follow
+from explorer.runs.preview import COLUMNS, Preview
+from explorer.runs.record import begun_with, beside, command, record, save
 
 MODEL = ("network", "network_width", "likelihood", "prior", "latents")
 """The parts of the architecture that a person may give."""
@@ -114,7 +115,7 @@ def fit(
     """Train on a data set's training split, score and map its test split, and save the bundle at `out`.
 
     `settings` are those of `core.Settings`, `model` those of `core.Architecture`, the shape apart; what is not given is
-    chosen and told: see `explorer.choice`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
+    chosen and told: see `explorer.runs.auto_config`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
     with its strength. With `start`, training goes on from the weights of that bundle, whose architecture and held-out images
     are kept; only the prior may be another kind, which starts afresh. Without `calibrate` the bundle has no anomaly
     detector and no classifier: enough for one that another run starts from.
@@ -202,7 +203,7 @@ def prepare(
         raise ValueError(f"{out} is a bundle already, and is left alone. Choose another --out, or let it go with --replace.")
     model, settings = given(model or {}, settings, begun_with(saved, out) if resume else {})
     where = group.device or choose_device(device)
-    pictures = replace(pictures or Options(), largest=choice.largest_side(choice.Machine.here(where)))
+    pictures = replace(pictures or Options(), largest=auto_config.largest_side(auto_config.Machine.here(where)))
     view = settings.get("binarization", "none")
     train_data, test_data, preprocessing, reading = read(source, pictures, label_names, view, console)
     before, settings = going_on(start, train_data.images, settings)
@@ -255,11 +256,11 @@ def settle(
     before: core.Bundle | None,
     device: torch.device,
     group: core.ProcessGroup,
-) -> tuple[core.Architecture, core.Settings, dict[str, choice.Choice]]:
+) -> tuple[core.Architecture, core.Settings, dict[str, auto_config.Choice]]:
     """Architecture and settings: as given, and where nothing was given as chosen; and those choices."""
     core.Settings(**({} if {"epochs", "minutes"} & set(settings) else {"epochs": 1.0}), **settings)  # wrong ones end here
-    data, machine = choice.Description.of(images), choice.Machine.here(device)
-    choices = {key: made for key, made in choice.choose(data, machine).items() if key not in {**model, **settings}}
+    data, machine = auto_config.Description.of(images), auto_config.Machine.here(device)
+    choices = {key: made for key, made in auto_config.choose(data, machine).items() if key not in {**model, **settings}}
     if before:
         architecture = replace(before.architecture, prior=model.get("prior", before.architecture.prior))
         choices = {key: made for key, made in choices.items() if key == "batch_size"}
@@ -270,28 +271,28 @@ def settle(
         settings = {**settings, "batch_size": choices["batch_size"].value}
     length = {unit: settings[unit] for unit in ("epochs", "minutes") if unit in settings}
     seconds = 0.3 if length else 2.0  # what is only told need not be exact
-    rate = group.count * group.first(pace.measure(architecture, images, settings["batch_size"], device, seconds))
+    rate = group.count * group.first(throughput.measure(architecture, images, settings["batch_size"], device, seconds))
     if length:
-        choices["duration"] = choice.given_duration(data, machine, rate, length)
+        choices["duration"] = auto_config.given_duration(data, machine, rate, length)
     else:
-        unit, duration = choice.duration(data, machine, rate)
+        unit, duration = auto_config.duration(data, machine, rate)
         settings = {**settings, unit: duration.value}
         choices["duration"] = replace(duration, value=f"{duration.value:g} {unit}")
     return architecture, core.Settings(**settings), choices
 
 
 def tell(
-    choices: dict[str, choice.Choice], images: Images, reading: Reading | None, options: Options, console: Console
+    choices: dict[str, auto_config.Choice], images: Images, reading: Reading | None, options: Options, console: Console
 ) -> None:
     """Print what was chosen, one line each."""
     lines = {name.replace("_", " "): made for name, made in choices.items()}
     if reading:
-        size, colours = choice.shape(reading.preprocessing, reading.survey)
+        size, colours = auto_config.shape(reading.preprocessing, reading.survey)
         lines = {"channels": colours, **lines} if options.channels is None else lines
         lines = {"size": size, **lines} if options.size is None else lines
-        lines["images"] = choice.place(reading.images)
+        lines["images"] = auto_config.place(reading.images)
     for name, made in lines.items():
-        console.print(choice.line(name, made), markup=False, highlight=False, soft_wrap=True)
+        console.print(auto_config.line(name, made), markup=False, highlight=False, soft_wrap=True)
 
 
 def calibrated(bundle: core.Bundle, data: core.Data, console: Console) -> core.Bundle:

@@ -14,10 +14,10 @@ from rich.console import Console
 import core
 from core.data.reading import Options
 from core.model.likelihoods import LIKELIHOODS
-from explorer import pace
-from explorer.choice import MINUTES, Description, Machine, choose, duration, epochs, given_duration
+from explorer.runs import throughput
+from explorer.runs.auto_config import MINUTES, Description, Machine, choose, duration, epochs, given_duration
 from explorer.cli import main
-from explorer.fit import read, tell
+from explorer.runs.fit import read, tell
 
 COUNTS = [3, 10, 100, 1_000, 20_000, 1_000_000]
 MACHINES = [Machine("cpu", 2), Machine("cuda", 8)]
@@ -83,7 +83,7 @@ def test_black_and_white_is_told_from_grey_and_colour() -> None:
 def test_the_pace_is_measured_and_leaves_no_trace() -> None:
     images = torch.zeros(40, 1, 8, 8, dtype=torch.uint8)
     before = torch.get_rng_state()
-    assert 10 < pace.measure(core.Architecture(1, 8, 8, 2, "mlp"), images, 16, torch.device("cpu"), seconds=0.1) < 1e7
+    assert 10 < throughput.measure(core.Architecture(1, 8, 8, 2, "mlp"), images, 16, torch.device("cpu"), seconds=0.1) < 1e7
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -16,9 +16,9 @@ from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
 from core.training.loop import split
 from explorer import making
 from explorer.cli import main
-from explorer.fit import choose_device, fit, paper
-from explorer.log import follow
-from explorer.recipes import RECIPES
+from explorer.runs.fit import choose_device, fit, paper
+from explorer.runs.log import follow
+from explorer.runs.recipes import RECIPES
 
 
 def test_devices() -> None:

@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 
 import core
 from core.training.loop import Run
-from explorer.preview import Preview
+from explorer.runs.preview import Preview
 
 
 class Log:
