@@ -23,14 +23,14 @@ def export(
     if space == static:
         raise ValueError("say what to write: --space, or --static, one of the two.")
     if space:
-        from explorer.space import write
+        from explorer.publish.space import write
 
         write(bundle, folder)
         print(f"A Space in {folder}. Try it:  python {folder / 'app.py'}")
         return
-    from explorer import standalone
+    from explorer.publish import static_site
 
-    parts = standalone.export(bundle, folder, runtime)
+    parts = static_site.export(bundle, folder, runtime)
     listing = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1]))
     print(f"{folder}: {sum(parts.values()) / 1e6:.1f} MB ({listing}).")
     print(f"Look at it:  python -m http.server --directory {folder}")
@@ -55,7 +55,7 @@ def publish(
         address = hub.publish(folder, repository, private, licence)
         print(f"{address}\nAnybody who may see it opens it with:  latentscape explore {hub.PREFIX}{repository}")
         return
-    from explorer.space import write
+    from explorer.publish.space import write
 
     with tempfile.TemporaryDirectory(prefix="latentscape-") as scratch:
         write(bundle, Path(scratch) / "space", licence)

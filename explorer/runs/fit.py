@@ -23,8 +23,7 @@ from core.evaluation.classifier import SEEN, learnable
 from core.model.architecture import check_choice
 from core.model.objectives import OBJECTIVES
 from core.training.loop import split
-from explorer.runs import auto_config
-from explorer.runs import throughput
+from explorer.runs import auto_config, throughput
 from explorer.runs.log import Log, follow
 from explorer.runs.preview import COLUMNS, Preview
 from explorer.runs.record import begun_with, beside, command, record, save
@@ -115,7 +114,7 @@ def fit(
     """Train on a data set's training split, score and map its test split, and save the bundle at `out`.
 
     `settings` are those of `core.Settings`, `model` those of `core.Architecture`, the shape apart; what is not given is
-    chosen and told: see `explorer.runs.auto_config`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
+    chosen and told: see `auto_config`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
     with its strength. With `start`, training goes on from the weights of that bundle, whose architecture and held-out images
     are kept; only the prior may be another kind, which starts afresh. Without `calibrate` the bundle has no anomaly
     detector and no classifier: enough for one that another run starts from.

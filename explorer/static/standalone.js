@@ -1,5 +1,5 @@
 // A page without a server: what explorer/explore.py and explorer/encode.py answer, answered from files beside the page and by the
-// worker that decodes. explorer/standalone.py bakes what this reads.
+// worker that decodes. explorer/publish/static_site.py bakes what this reads.
 
 import { opener } from "./decoder.js";
 import { normal } from "./prior.js";

@@ -20,7 +20,7 @@ from first_picture import FIRST
 from measure import SIZE, chromium, serve, show
 from playwright.sync_api import Browser
 
-from explorer.standalone import export
+from explorer.publish.static_site import export
 
 READ = """[performance.getEntriesByName("first-contentful-paint")[0].startTime, window.first, window.own]
   .map((time) => time / 1000)"""

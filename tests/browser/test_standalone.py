@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 import core
 from core.data.preprocessing import to_bytes, to_pil, to_png
 from explorer.describe import describe, prepare
-from explorer.standalone import export
+from explorer.publish.static_site import export
 
 MODEL = "digits"
 BUSY, QUIET = ".ls-explore", ("aria-busy", "false")

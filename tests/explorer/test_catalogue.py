@@ -6,25 +6,17 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from page_requests import unfiled
 from PIL import Image
 
 from core import Bundle
 from core.bundle import manifest
 from core.evaluation.scores import ACTIVE_VARIANCE
 from explorer.catalogue import Catalogue, Exhibit
-
-
-def unfiled(column: dict[str, Any]) -> dict[str, Any]:
-    """What the page is told to colour a map by, with the numbers in place of their file."""
-    if "codes" in column:
-        codes = np.fromfile(column["codes"], f"<u{column['bytes']}")
-        return {"classes": column["classes"], "codes": codes.tolist()}
-    return {"values": np.fromfile(column["values"], "<f4").tolist()}
 
 
 def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from page_requests import ask, picture, unfiled
 
 from core import Bundle
 from core.bundle import encodings
@@ -17,9 +18,6 @@ from explorer.catalogue import Catalogue
 from explorer.cli import main
 from explorer.describe import decode
 from explorer.encoded import Encoded
-
-from .test_catalogue import unfiled
-from .test_explore import ask, picture
 
 
 @pytest.fixture(scope="module")

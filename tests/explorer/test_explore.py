@@ -1,8 +1,6 @@
 """Laws of the Explore tab's server functions: plain functions from JSON to JSON."""
 
 import base64
-import inspect
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,34 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from loop import run
+from page_requests import ask, picture, settled
 
 from core import Bundle
 from explorer import explore
 from explorer.catalogue import Catalogue
 from explorer.describe import decode
-from explorer.explore import Answer, Request
-
-
-def picture(answer: Answer, n: int = 1) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8).reshape(n, 8, 8)
 
 
 def expected(bundle: Bundle, z: Any) -> np.ndarray:
     return decode(bundle, torch.as_tensor(z).reshape(-1, 4)).numpy()[:, 0]
-
-
-def settled(answer: Any) -> Answer:
-    """The answer, which some functions have to be waited for."""
-    return run(answer) if inspect.iscoroutine(answer) else answer
-
-
-def ask(function: Callable[[Catalogue, Request], Any], catalogue: Catalogue, **request: Any) -> Answer:
-    """A request as the page makes it; the answer has to survive JSON."""
-    answer = settled(function(catalogue, {"model": "tiny", **request}))
-    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
-    assert "error" not in answer
-    return answer
 
 
 def test_a_point_of_the_gallery_shows_the_decode_of_its_mean_at_its_place(catalogue: Catalogue, bundle: Bundle) -> None:

@@ -4,15 +4,14 @@ import base64
 import io
 import json
 import os
-import shutil
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from node import NODE, assert_passes_in_node, png
 from PIL import Image, ImageDraw, ImageFilter
 
 from core import Architecture, Bundle, interpolate
@@ -21,18 +20,7 @@ from core.data.preprocessing import Preprocessing, flatten
 from core.latent.geometry import neighbours
 from core.model.architecture import NETWORKS
 
-NODE = shutil.which("node")
-TESTS = Path(__file__).parent / "static"
-
 pytestmark = pytest.mark.skipif(NODE is None and not os.environ.get("CI"), reason="no Node on this machine")
-
-
-def assert_passes_in_node(file: str, **environment: object) -> None:
-    assert NODE is not None, "CI must have Node"
-    variables = {**os.environ, **{name: str(value) for name, value in environment.items()}}
-    # The page's files are modules by their content, which Node 20 says on standard error.
-    result = subprocess.run([NODE, "--test", TESTS / file], capture_output=True, text=True, env=variables, timeout=300)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("name", ["latest", "turns", "frame", "decoder", "hands", "prior", "cells"])
@@ -126,12 +114,6 @@ def raw(picture: Image.Image) -> dict:
         "channels": len(picture.getbands()),
         "data": base64.b64encode(picture.tobytes()).decode(),
     }
-
-
-def png(picture: Image.Image, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG", **options)
-    return file.getvalue()
 
 
 def interlaced(picture: Image.Image) -> bytes:

@@ -14,9 +14,9 @@ from rich.console import Console
 import core
 from core.data.reading import Options
 from core.model.likelihoods import LIKELIHOODS
+from explorer.cli import main
 from explorer.runs import throughput
 from explorer.runs.auto_config import MINUTES, Description, Machine, choose, duration, epochs, given_duration
-from explorer.cli import main
 from explorer.runs.fit import read, tell
 
 COUNTS = [3, 10, 100, 1_000, 20_000, 1_000_000]

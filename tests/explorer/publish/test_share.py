@@ -27,9 +27,9 @@ from core.bundle import manifest
 from core.bundle.card import METRICS, model_card
 from core.bundle.hub import check_repository
 from core.data.preprocessing import to_bytes
-from explorer import space
+from explorer.publish import space
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 PICKLE = b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x01:\x94\x85\x94R\x94."
 
 # Runs commands one after another as one person at one machine would, in a process that reads its environment afresh.

@@ -13,7 +13,7 @@ from core.bundle.folders import locate, read_config, replacing
 
 NEEDS = ("jaxtyping", "numpy", "pillow", "plotly", "pyarrow", "safetensors", "torch", "zuko")
 """What serving takes beside Gradio, which the Space's sdk_version installs. Training and saving take more."""
-CODE = Path(__file__).parent.parent
+CODE = Path(__file__).parents[2]
 WHEELS = "https://download.pytorch.org/whl/cpu"
 
 APP = '''"""The Space: the explorer on the bundle beside this file. `python app.py` runs it anywhere."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from node import assert_passes_in_node, png
+from page_requests import unfiled
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -23,11 +25,8 @@ from explorer.catalogue import Catalogue
 from explorer.cli import main
 from explorer.describe import prepare, verdict
 from explorer.encode import judge
+from explorer.publish.static_site import export
 from explorer.runtime import FILES
-from explorer.standalone import export
-
-from .test_catalogue import unfiled
-from .test_static import assert_passes_in_node, png
 
 NAME = "<script><b>tiny & $mall"
 WORDS = ("3", "img 29", "É", "e\u0301te\u0301", "no such thing")
