@@ -70,7 +70,7 @@ def explore(
     """Open the explorer in the browser."""
     # Half of the start is torch reading its libraries: it does so beside Gradio's own imports.
     threading.Thread(target=import_module, args=("torch",)).start()
-    from explorer.app import serve
+    from explorer.app.server import serve
 
     if allow_training is None:
         allow_training = is_private(host, share)

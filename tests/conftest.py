@@ -19,7 +19,7 @@ jaxtyping.install_import_hook("core", "beartype.beartype")
 import torch  # noqa: E402
 
 import core  # noqa: E402
-from explorer.runtime import FILES, INSTALL, VERSION, Runtime  # noqa: E402
+from explorer.app.onnx_runtime import FILES, INSTALL, VERSION, Runtime  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from loop import run
 
-from explorer.catalogue import Catalogue
-from explorer.explore import Answer, Request
+from explorer.app.catalogue import Catalogue
+from explorer.app.explore import Answer, Request
 
 
 def picture(answer: Answer, n: int = 1) -> np.ndarray:

@@ -29,7 +29,7 @@ if os.environ.get("SPACES_ZERO_GPU"):
         """ZeroGPU starts no Space without such a function. Nothing here needs a GPU, and none is ever asked for."""
 
 
-from explorer.app import serve
+from explorer.app.server import serve
 
 if __name__ == "__main__":
     serve(

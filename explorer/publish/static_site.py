@@ -26,11 +26,11 @@ import core
 from core.bundle.export import score_file
 from core.bundle.folders import replacing
 from core.data.preprocessing import to_png
-from explorer.assets import IMPORTED, SCRIPTS, STATIC, modules
-from explorer.catalogue import Catalogue, Exhibit
+from explorer.app.assets import IMPORTED, SCRIPTS, STATIC, modules
+from explorer.app.catalogue import Catalogue, Exhibit
+from explorer.app.explore import picture_at
+from explorer.app.onnx_runtime import INSTALL, Runtime
 from explorer.describe import decode
-from explorer.explore import picture_at
-from explorer.runtime import INSTALL, Runtime
 
 SHEET, SHEETS = 64, 16
 """Draws from the prior on a sheet of samples, and sheets that are baked: those that the app shows for the first seeds."""

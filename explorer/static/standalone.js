@@ -1,4 +1,4 @@
-// A page without a server: what explorer/explore.py and explorer/encode.py answer, answered from files beside the page and by the
+// A page without a server: what explorer/app/explore.py and explorer/app/encode.py answer, answered from files beside the page and by the
 // worker that decodes. explorer/publish/static_site.py bakes what this reads.
 
 import { opener } from "./decoder.js";

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 import core
 from core.data.preprocessing import to_bytes
 from core.latent.projection import width
-from explorer.catalogue import Exhibit
-from explorer.runtime import CDN, FILES, GRAPHICS
+from explorer.app.catalogue import Exhibit
+from explorer.app.onnx_runtime import CDN, FILES, GRAPHICS
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.catalogue import Catalogue
+from explorer.app.catalogue import Catalogue
 
 
 @pytest.fixture(scope="session")

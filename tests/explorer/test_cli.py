@@ -21,7 +21,7 @@ from PIL import Image
 import core
 from core.data.preprocessing import to_png
 from core.model.architecture import LIKELIHOODS, NETWORKS
-from explorer.catalogue import Catalogue
+from explorer.app.catalogue import Catalogue
 from explorer.cli import app, main
 from explorer.describe import decode, describe
 
@@ -415,7 +415,7 @@ def test_a_busy_port_that_was_asked_for_is_an_error(call: Call, tiny_bundle: Pat
 
 
 def test_a_busy_default_port_moves_to_the_next_free_one() -> None:
-    from explorer.app import FIRST_PORT, choose_port
+    from explorer.app.server import FIRST_PORT, choose_port
 
     first = choose_port("127.0.0.1", None)
     assert FIRST_PORT <= first < FIRST_PORT + 100

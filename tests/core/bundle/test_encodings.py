@@ -11,8 +11,8 @@ import torch
 import core
 from core.bundle import encodings
 from core.data.preprocessing import to_png
+from explorer.app.encoded_points import Encoded
 from explorer.cli import main
-from explorer.encoded import Encoded
 
 
 def test_a_data_set_is_written_a_row_group_at_a_time(

@@ -19,14 +19,14 @@ from safetensors.torch import save_file
 import core
 from core.bundle import manifest
 from core.data.preprocessing import to_pil
-from explorer import explore
-from explorer.assets import SCRIPTS
-from explorer.catalogue import Catalogue
+from explorer.app import explore
+from explorer.app.assets import SCRIPTS
+from explorer.app.catalogue import Catalogue
+from explorer.app.encode import judge
+from explorer.app.onnx_runtime import FILES
 from explorer.cli import main
 from explorer.describe import prepare, verdict
-from explorer.encode import judge
 from explorer.publish.static_site import export
-from explorer.runtime import FILES
 
 NAME = "<script><b>tiny & $mall"
 WORDS = ("3", "img 29", "É", "e\u0301te\u0301", "no such thing")

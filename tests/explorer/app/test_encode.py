@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw
 import core
 from core import Bundle
 from core.data.preprocessing import to_pil
-from explorer import encode
-from explorer.catalogue import Catalogue
+from explorer.app import encode
+from explorer.app.catalogue import Catalogue
+from explorer.app.explore import Answer
 from explorer.describe import decode, describe
-from explorer.explore import Answer
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from explorer.assets import IMPORTED, MODULES, PREFIX, SCRIPTS, STATIC, Assets, modules
+from explorer.app.assets import IMPORTED, MODULES, PREFIX, SCRIPTS, STATIC, Assets, modules
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from PIL import Image
 from core import Bundle
 from core.bundle import manifest
 from core.evaluation.scores import ACTIVE_VARIANCE
-from explorer.catalogue import Catalogue, Exhibit
+from explorer.app.catalogue import Catalogue, Exhibit
 
 
 def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:

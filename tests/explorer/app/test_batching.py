@@ -8,7 +8,7 @@ import torch
 from loop import run
 from torch import Tensor
 
-from explorer.together import MOST, Together
+from explorer.app.batching import MOST, Together
 
 
 class Painter:

@@ -9,8 +9,8 @@ import torch
 import core
 from core import Bundle
 from core.data.preprocessing import to_pil
-from explorer.api import anomaly, decode_latents, encode_image, interpolate, models, neighbours, sample
-from explorer.catalogue import Catalogue
+from explorer.app.api import anomaly, decode_latents, encode_image, interpolate, models, neighbours, sample
+from explorer.app.catalogue import Catalogue
 from explorer.describe import decode, describe
 
 

@@ -13,11 +13,11 @@ from page_requests import ask, picture, unfiled
 
 from core import Bundle
 from core.bundle import encodings
-from explorer import encoded, explore
-from explorer.catalogue import Catalogue
+from explorer.app import encoded_points, explore
+from explorer.app.catalogue import Catalogue
+from explorer.app.encoded_points import Encoded
 from explorer.cli import main
 from explorer.describe import decode
-from explorer.encoded import Encoded
 
 
 @pytest.fixture(scope="module")
@@ -122,16 +122,16 @@ def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Tab
     path = tmp_path / "more.parquet"
     pq.write_table(table, path, row_group_size=700)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoded, "MOST_CLASSES", 1000)
+        patch.setattr(encoded_points, "MOST_CLASSES", 1000)
         opened = Encoded(path, bundle)
         labels = opened.labels
     assert "unique" not in labels
     holes = labels["holes"]
-    assert isinstance(holes, encoded.Classes)
+    assert isinstance(holes, encoded_points.Classes)
     assert [holes.names[code] for code in holes.codes[:4]] == ["a", "", "", "a"]
     age, count = labels["age"], labels["count"]
-    assert isinstance(age, encoded.Amounts)
-    assert isinstance(count, encoded.Amounts)
+    assert isinstance(age, encoded_points.Amounts)
+    assert isinstance(count, encoded_points.Amounts)
     assert np.isnan(age.values[5])
     assert count.values.tolist() == list(range(rows))
     assert opened.find("picture 1796").nonzero()[0].tolist() == [1796]

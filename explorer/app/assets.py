@@ -15,9 +15,9 @@ from pathlib import Path
 import brotli
 from starlette.datastructures import Headers
 
-from explorer.limits import App, Message, Receive, Send
+from explorer.app.limits import App, Message, Receive, Send
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 IMPORTED = r'from "\./(\w+\.js)"'
 """What a module mentions of those that it needs at once."""
 PACK = {

@@ -21,7 +21,7 @@ from torch import Tensor
 import core
 from core.bundle.encodings import OWN
 from core.latent.projection import width
-from explorer.columns import Amounts, Classes, Column
+from explorer.app.columns import Amounts, Classes, Column
 
 SCORES = ("log_likelihood", "kl", "elbo")
 MOST_CLASSES = 10_000
@@ -101,7 +101,7 @@ class Encoded:
         return str(names[row - self.starts[group]]), means[row - self.starts[group]][None]
 
     def find(self, text: str) -> np.ndarray:
-        """Which rows' names or labels contain the text, (rows,): see `explorer.columns.containing`."""
+        """Which rows' names or labels contain the text, (rows,): see `explorer.app.columns.containing`."""
         hit = np.zeros(len(self), bool)
         for column in self.labels.values():
             if isinstance(column, Classes):

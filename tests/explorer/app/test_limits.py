@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from loop import run
 
-from explorer import limits
-from explorer.limits import CLOSED, Guard, Limits, Message, Receive, Send, parse_auth, visitor
+from explorer.app import limits
+from explorer.app.limits import CLOSED, Guard, Limits, Message, Receive, Send, parse_auth, visitor
 
 LIMITS = Limits(upload=100_000, body=1000, rate=10, burst=50, visitors=100, concurrent=3)
 

@@ -19,10 +19,10 @@ from core.bundle.contact_sheets import tile
 from core.bundle.folders import PRETRAINED, locate, read_config
 from core.data.preprocessing import to_pil
 from core.evaluation.scores import ACTIVE_VARIANCE, kl_per_latent
-from explorer.columns import Amounts, Classes, Column, containing, kind
+from explorer.app.batching import Together
+from explorer.app.columns import Amounts, Classes, Column, containing, kind
+from explorer.app.encoded_points import Encoded
 from explorer.describe import decode
-from explorer.encoded import Encoded
-from explorer.together import Together
 
 REACH = 4
 """A latent is shown from this many standard deviations of the aggregated posterior below its centre to as many above."""

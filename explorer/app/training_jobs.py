@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.bundle.folders import check_name, is_bundle
-from explorer.catalogue import Catalogue
+from explorer.app.catalogue import Catalogue
 from explorer.runs.record import beside
 
 Phase = Literal["gathering", "looking", "looked", "training", "stopped", "done", "failed"]

@@ -18,12 +18,12 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
-from explorer import api, encode, explore, header, train
-from explorer.assets import STATIC, Assets, pack
-from explorer.catalogue import Catalogue
-from explorer.limits import Guard, Limits, parse_auth
-from explorer.runtime import Runtime
-from explorer.workshop import Workshop
+from explorer.app import api, encode, explore, header, train
+from explorer.app.assets import STATIC, Assets, pack
+from explorer.app.catalogue import Catalogue
+from explorer.app.limits import Guard, Limits, parse_auth
+from explorer.app.onnx_runtime import Runtime
+from explorer.app.training_jobs import Workshop
 
 FIRST_PORT = 7860
 SWEEP, AGE = 600, 3600

@@ -8,10 +8,10 @@ import torch
 from gradio.utils import get_upload_folder
 
 import core
-from explorer.assets import PREFIX, STATIC
-from explorer.catalogue import Catalogue, Exhibit
+from explorer.app.assets import PREFIX, STATIC
+from explorer.app.catalogue import Catalogue, Exhibit
+from explorer.app.explore import Answer, Request, pixels, safe, server_functions
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
-from explorer.explore import Answer, Request, pixels, safe, server_functions
 
 NEIGHBOURS = 6
 

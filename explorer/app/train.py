@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from explorer.assets import PREFIX, STATIC
-from explorer.encode import uploaded
-from explorer.explore import Answer, Request, safe, server_functions
-from explorer.workshop import Workshop
+from explorer.app.assets import PREFIX, STATIC
+from explorer.app.encode import uploaded
+from explorer.app.explore import Answer, Request, safe, server_functions
+from explorer.app.training_jobs import Workshop
 
 
 @safe

@@ -12,8 +12,8 @@ import torch
 from page_requests import ask, picture, settled
 
 from core import Bundle
-from explorer import explore
-from explorer.catalogue import Catalogue
+from explorer.app import explore
+from explorer.app.catalogue import Catalogue
 from explorer.describe import decode
 
 

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 import core
-from explorer.assets import PREFIX, STATIC
-from explorer.catalogue import Catalogue, Exhibit
+from explorer.app.assets import PREFIX, STATIC
+from explorer.app.catalogue import Catalogue, Exhibit
+from explorer.app.onnx_runtime import Runtime
 from explorer.describe import decode, parse_latents
-from explorer.runtime import Runtime
 
 MOST_SAMPLES = 100
 MOST_POINTS = 64

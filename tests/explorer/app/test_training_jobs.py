@@ -10,9 +10,9 @@ import pytest
 
 import core
 from core.data.preprocessing import to_png
-from explorer.catalogue import Catalogue
+from explorer.app.catalogue import Catalogue
+from explorer.app.training_jobs import Bounds, Workshop, clean
 from explorer.cli import is_private
-from explorer.workshop import Bounds, Workshop, clean
 
 
 @pytest.fixture

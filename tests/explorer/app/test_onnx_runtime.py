@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.runtime import CDN, FILES, GRAPHICS, INSTALL, VERSION, Runtime
+from explorer.app.onnx_runtime import CDN, FILES, GRAPHICS, INSTALL, VERSION, Runtime
 
 
 def test_without_a_choice_it_is_the_cdn_with_a_pinned_version_and_hashes() -> None:

@@ -2,10 +2,10 @@
 
 import gradio as gr
 
-from explorer.assets import IMPORTED, PREFIX, STATIC, modules
-from explorer.catalogue import Catalogue
+from explorer.app.assets import IMPORTED, PREFIX, STATIC, modules
+from explorer.app.catalogue import Catalogue
+from explorer.app.explore import Answer, Request, pixels, safe, server_functions
 from explorer.describe import decode
-from explorer.explore import Answer, Request, pixels, safe, server_functions
 
 
 @safe

@@ -11,7 +11,7 @@ from PIL import Image
 import core
 from core.data.preprocessing import to_pil
 from core.model.architecture import check_choice
-from explorer.catalogue import Catalogue
+from explorer.app.catalogue import Catalogue
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
 
 PAGE = "endpoints"
