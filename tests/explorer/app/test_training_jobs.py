@@ -12,7 +12,7 @@ import core
 from core.data.preprocessing import to_png
 from explorer.app.catalogue import Catalogue
 from explorer.app.training_jobs import Bounds, Workshop, clean
-from explorer.cli import is_private
+from explorer.commands.explore import is_private
 
 
 @pytest.fixture

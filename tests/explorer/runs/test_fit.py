@@ -14,8 +14,8 @@ from rich.console import Console
 import core
 from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
 from core.training.loop import split
-from explorer import making
 from explorer.cli import main
+from explorer.commands.train import train as train_command
 from explorer.runs.fit import choose_device, fit, paper
 from explorer.runs.log import follow
 from explorer.runs.recipes import RECIPES
@@ -121,7 +121,7 @@ def test_a_recipe_is_options_that_the_command_line_overrides(tmp_path: Path, cap
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_names_options_of_train(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(RECIPES[name].options) <= set(signature(making.train).parameters)
+    assert set(RECIPES[name].options) <= set(signature(train_command).parameters)
     with pytest.raises(SystemExit, match="0"):
         main(["recipes"])
     assert RECIPES[name].command(name) in capsys.readouterr().out

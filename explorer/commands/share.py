@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-Bundle = Annotated[str, typer.Argument(help="A pretrained name, a folder, or hf:owner/name.")]
+from explorer.commands.arguments import Bundle
 
 
 def export(

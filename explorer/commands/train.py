@@ -1,10 +1,12 @@
-"""The commands that make a model or change one: `train` with its `recipes`, `project`, `calibrate`."""
+"""`latentscape train`, and the `recipes` it knows."""
 
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from explorer.commands.arguments import Device
 
 
 def train(
@@ -55,7 +57,7 @@ def train(
         bool, typer.Option(help="Learn what is normal, and the labels' looks, at the end; a mere first stage needs neither.")
     ] = True,
     notes: Annotated[str, typer.Option(help="A paragraph for the model card.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")] = "auto",
+    device: Device = "auto",
     recipe: Annotated[str | None, typer.Option(help="Settings known to work: see `latentscape recipes`.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, say what would be chosen, and stop there.")
@@ -123,51 +125,3 @@ def recipes() -> None:
 
     for name, recipe in RECIPES.items():
         print(f"{name}\n  {recipe.about}\n  {recipe.command(name)}\n  {recipe.took}: {recipe.score}\n")
-
-
-def project(
-    bundle: Annotated[str, typer.Argument(help="A pretrained name or a folder.")],
-    method: Annotated[str, typer.Option(help="umap, pca, or latents with --pair.")] = "umap",
-    pair: Annotated[str, typer.Option(help="Two latents, for --method latents.")] = "0,1",
-    seed: Annotated[int, typer.Option(help="Fixes UMAP's result.")] = 0,
-    min_dist: Annotated[
-        float, typer.Option(help="UMAP: 0 keeps neighbours strictly together, 1 spreads groups out.", min=0, max=1)
-    ] = 0.1,
-    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
-) -> None:
-    """Draw a bundle's map anew."""
-    import core
-    from core.bundle.folders import locate
-
-    try:
-        first, second = (int(part) for part in pair.split(","))
-    except ValueError as error:
-        raise ValueError(f"--pair must be two latents such as 0,3; got {pair!r}.") from error
-    target = out or locate(bundle)
-    projected = core.load(bundle).projected(method, (first, second), seed, min_dist)  # pyright: ignore[reportArgumentType]
-    projected.save(target)
-    figures = projected.config["map"]
-    print(
-        f"{method} map in {target}: trustworthiness {figures['trustworthiness']:.3f}, "
-        f"round trip {100 * figures['round_trip']:.2f} % of the width"
-    )
-
-
-def calibrate(
-    bundle: Annotated[str, typer.Argument(help="A pretrained name or a folder.")],
-    data: Annotated[str, typer.Option(help="The data set it was trained on; its training split is read.")],
-    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
-) -> None:
-    """Learn from a bundle's training data what a normal image is, for the anomaly verdict, and what its labels look like, for
-    the quality of samples."""
-    from rich.console import Console
-
-    import core
-    from core.bundle.folders import locate
-    from explorer.runs import fit
-
-    model, target = core.load(bundle), out or locate(bundle)
-    calibrated = fit.calibrated(model, core.load_data(data, "train", model.preprocessing), Console(stderr=True))
-    calibrated.save(target)
-    assert calibrated.detector is not None
-    print(f"Calibrated on {len(calibrated.detector.calibration):,} held-out images; saved in {target}.")

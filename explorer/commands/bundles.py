@@ -1,0 +1,119 @@
+"""The commands on bundles: `list` them, `project` one on a new map, `calibrate` its verdict, `evaluate` it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.commands.arguments import Bundle, Device, Json
+
+
+def list_models(as_json: Json = False) -> None:
+    """List the pretrained models."""
+    from core.bundle.folders import PRETRAINED, pretrained
+
+    configs = [json.loads((PRETRAINED / name / "config.json").read_text(encoding="utf-8")) for name in pretrained()]
+    if as_json:
+        print(json.dumps([{"name": config["name"], **config["architecture"], **config["evaluation"]} for config in configs]))
+        return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    name = Column("name", no_wrap=True)  # what people type is never cut short
+    table = Table(name, "images", "latents", "network", "likelihood", "test ELBO (nats)", box=None)
+    for config in configs:
+        a = config["architecture"]
+        table.add_row(
+            config["name"],
+            f"{a['channels']}x{a['height']}x{a['width']}",
+            str(a["latents"]),
+            a["network"],
+            a["likelihood"],
+            f"{config['evaluation']['elbo']:.2f}",
+        )
+    Console().print(table)
+
+
+def evaluate(
+    bundle: Bundle,
+    data: Annotated[str | None, typer.Option(help="What to score; the bundle's own gallery if not given.")] = None,
+    split: Annotated[str, typer.Option(help="train, test or all; of --data.")] = "test",
+    samples: Annotated[int, typer.Option(help="Importance samples per image, for log p(x); 0 for the ELBO alone.", min=0)] = 0,
+    limit: Annotated[int | None, typer.Option(help="Score the first so many images alone.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Fixes the draws of z.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Images per step; changes the speed alone.", min=1)] = 512,
+    device: Device = "auto",
+    save: Annotated[bool, typer.Option("--save", help="Record the figures in the bundle and its card.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score a model on images: ELBO and its terms, in nats per image, over all of them, each once."""
+    from rich.console import Console
+
+    import core
+    from core.bundle.folders import locate
+    from core.distributed import ProcessGroup, launched
+    from explorer.commands import report
+    from explorer.runs.fit import choose_device
+
+    group, model = ProcessGroup(launched()), core.load(bundle)
+    images = report.scored(model, data, split, limit)
+    figures = report.score(model, images, seed, batch_size, choose_device(device), samples, group)
+    if not group.main:
+        return
+    if save:
+        model.evaluated(split if data else "gallery", figures).save(locate(bundle))
+    if as_json:
+        print(json.dumps({"model": model.name, "split": split if data else "gallery", **asdict(figures)}))
+    else:
+        what = f"{split} images of {data}" if data else "images of its gallery, on which it was not trained"
+        Console().print(report.table(figures, model.vae.prior.latents, what))
+
+
+def project(
+    bundle: Bundle,
+    method: Annotated[str, typer.Option(help="umap, pca, or latents with --pair.")] = "umap",
+    pair: Annotated[str, typer.Option(help="Two latents, for --method latents.")] = "0,1",
+    seed: Annotated[int, typer.Option(help="Fixes UMAP's result.")] = 0,
+    min_dist: Annotated[
+        float, typer.Option(help="UMAP: 0 keeps neighbours strictly together, 1 spreads groups out.", min=0, max=1)
+    ] = 0.1,
+    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
+) -> None:
+    """Draw a bundle's map anew."""
+    import core
+    from core.bundle.folders import locate
+
+    try:
+        first, second = (int(part) for part in pair.split(","))
+    except ValueError as error:
+        raise ValueError(f"--pair must be two latents such as 0,3; got {pair!r}.") from error
+    target = out or locate(bundle)
+    projected = core.load(bundle).projected(method, (first, second), seed, min_dist)  # pyright: ignore[reportArgumentType]
+    projected.save(target)
+    figures = projected.config["map"]
+    print(
+        f"{method} map in {target}: trustworthiness {figures['trustworthiness']:.3f}, "
+        f"round trip {100 * figures['round_trip']:.2f} % of the width"
+    )
+
+
+def calibrate(
+    bundle: Bundle,
+    data: Annotated[str, typer.Option(help="The data set it was trained on; its training split is read.")],
+    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
+) -> None:
+    """Learn from a bundle's training data what a normal image is, for the anomaly verdict, and what its labels look like, for
+    the quality of samples."""
+    from rich.console import Console
+
+    import core
+    from core.bundle.folders import locate
+    from explorer.runs import fit
+
+    model, target = core.load(bundle), out or locate(bundle)
+    calibrated = fit.calibrated(model, core.load_data(data, "train", model.preprocessing), Console(stderr=True))
+    calibrated.save(target)
+    assert calibrated.detector is not None
+    print(f"Calibrated on {len(calibrated.detector.calibration):,} held-out images; saved in {target}.")
