@@ -8,6 +8,7 @@ import functools
 import gzip
 import hashlib
 import json
+import posixpath
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +19,10 @@ from starlette.datastructures import Headers
 from explorer.app.limits import App, Message, Receive, Send
 
 STATIC = Path(__file__).parents[1] / "static"
-IMPORTED = r'from "\./(\w+\.js)"'
+IMPORTED = r'from "(\.\.?/[\w/]+\.js)"'
 """What a module mentions of those that it needs at once."""
+MENTIONED = r'"(\.\.?/[\w/]+\.js)"'
+"""And of all, workers and what is imported later among them."""
 PACK = {
     "br": functools.partial(brotli.compress, mode=brotli.MODE_TEXT, quality=5),
     "gzip": functools.partial(gzip.compress, compresslevel=6),
@@ -37,7 +40,7 @@ def plotly() -> bytes:
     return re.sub(r"[^\x00-\x7f]", lambda letter: json.dumps(letter[0])[1:-1], script).encode()
 
 
-MODULES = {path.name: path.read_bytes() for path in sorted(STATIC.glob("*.js"))}
+MODULES = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in sorted(STATIC.rglob("*.js"))}
 SCRIPTS = {**MODULES, "plotly.min.js": plotly()}
 PREFIX = f"/modules-{hashlib.sha256(b''.join(name.encode() + code for name, code in SCRIPTS.items())).hexdigest()[:12]}/"
 
@@ -46,7 +49,8 @@ def modules(*first: str, mentioned: str) -> list[str]:
     """These modules and all that they mention, by a pattern, directly or not."""
     found: list[str] = list(first)
     for name in found:  # grows as it is walked
-        found += [other for other in re.findall(mentioned, MODULES[name].decode()) if other not in found]
+        others = (posixpath.normpath(f"{name}/../{other}") for other in re.findall(mentioned, MODULES[name].decode()))
+        found += [other for other in others if other not in found]
     return list(dict.fromkeys(found))
 
 

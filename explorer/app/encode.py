@@ -95,9 +95,9 @@ def judge(exhibit: Exhibit, image: torch.Tensor) -> Answer:
 def build(catalogue: Catalogue) -> None:
     """Lay the tab out."""
     gr.HTML(
-        html_template=(STATIC / "encode.html").read_text(encoding="utf-8"),
+        html_template=(STATIC / "encode" / "encode.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(catalogue, encode_upload, draw_again),
         apply_default_css=False,
-        module=f"{PREFIX}encode.js",
+        module=f"{PREFIX}encode/encode.js",
     )

@@ -204,7 +204,7 @@ def server_functions(held: Any, *functions: Callable[[Any, Request], Any]) -> li
 def build(catalogue: Catalogue, runtime: Runtime) -> None:
     """Lay the tab out."""
     gr.HTML(
-        html_template=(STATIC / "explore.html").read_text(encoding="utf-8"),
+        html_template=(STATIC / "explore" / "explore.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(
             catalogue,
@@ -220,7 +220,7 @@ def build(catalogue: Catalogue, runtime: Runtime) -> None:
         ),
         apply_default_css=False,
         elem_id="explore",
-        module=f"{PREFIX}explore.js",
+        module=f"{PREFIX}explore/explore.js",
         encoded=catalogue.encoded,
         runtime=runtime.describe(),
     )

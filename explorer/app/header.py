@@ -20,12 +20,12 @@ def cover(catalogue: Catalogue, request: Request) -> Answer:
 def build(catalogue: Catalogue) -> None:
     """Lay the header out."""
     gr.HTML(
-        html_template=(STATIC / "header.html").read_text(encoding="utf-8"),
+        html_template=(STATIC / "header" / "header.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(catalogue, cover),
         apply_default_css=False,
-        module=f"{PREFIX}header.js",
+        module=f"{PREFIX}header/header.js",
         # With the first tab's, side by side, not one after another as each is found to need the next.
-        ahead=[PREFIX + name for name in modules("header.js", "explore.js", mentioned=IMPORTED)],
+        ahead=[PREFIX + name for name in modules("header/header.js", "explore/explore.js", mentioned=IMPORTED)],
         models=catalogue.names,
     )

@@ -76,12 +76,12 @@ def build(workshop: Workshop) -> None:
     """Lay the tab out."""
     bounds = workshop.bounds
     gr.HTML(
-        html_template=(STATIC / "train.html").read_text(encoding="utf-8"),
+        html_template=(STATIC / "train" / "train.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
         server_functions=server_functions(
             workshop, begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run
         ),
         apply_default_css=False,
-        module=f"{PREFIX}train.js",
+        module=f"{PREFIX}train/train.js",
         bounds={"files": bounds.files, "bytes": bounds.bytes, "minutes": bounds.minutes},
     )

@@ -26,7 +26,7 @@ import core
 from core.bundle.export import score_file
 from core.bundle.folders import replacing
 from core.data.preprocessing import to_png
-from explorer.app.assets import IMPORTED, SCRIPTS, STATIC, modules
+from explorer.app.assets import IMPORTED, MENTIONED, SCRIPTS, STATIC, modules
 from explorer.app.catalogue import Catalogue, Exhibit
 from explorer.app.explore import picture_at
 from explorer.app.onnx_runtime import INSTALL, Runtime
@@ -64,11 +64,11 @@ def export(bundle: str, folder: str | Path, runtime: str | None = None) -> dict[
 
 def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> None:
     """Fill an empty folder that has a `model/` with the page of this model, whose bundle lies at `bundle`."""
-    library = [*modules("page.js", "check.js", mentioned=r'"\./(\w+\.js)"'), "scheme.js", "style.css", "standalone.css"]
+    library = [*modules("site/page.js", "site/check.js", mentioned=MENTIONED), "scheme.js", "style.css", "site/standalone.css"]
     copies = {folder / "static" / name: STATIC / name for name in library}
     copies |= {folder / "runtime" / path.name: path for path in runtime.files}
     for target, path in copies.items():
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     (folder / "static" / "plotly.min.js").write_bytes(SCRIPTS["plotly.min.js"])
     described = runtime.describe()
@@ -77,18 +77,18 @@ def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> Non
     for file in described["files"]:
         file["at"] = f"runtime/{file['name']}"
     baked = {**bake(exhibit, bundle, folder / "model"), "runtime": described}
-    first = modules("page.js", mentioned=IMPORTED)
+    first = modules("site/page.js", mentioned=IMPORTED)
     fill = {
         "title": html.escape(exhibit.name),
         # Inside a script element nothing but "</" could end it.
         "baked": json.dumps(baked, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         # All at once: a module names those it needs only when it is there.
         "preload": "\n".join(f'<link rel="modulepreload" href="static/{name}">' for name in first),
-        "header": template("header"),
-        "explore": poster(template("explore"), exhibit),
-        "encode": reword(template("encode"), {"from the clipboard": "from the clipboard; it stays in this browser"}),
+        "header": template("header/header"),
+        "explore": poster(template("explore/explore"), exhibit),
+        "encode": reword(template("encode/encode"), {"from the clipboard": "from the clipboard; it stays in this browser"}),
     }
-    for page, name in (("index.html", "standalone"), ("check.html", "check")):
+    for page, name in (("index.html", "site/standalone"), ("check.html", "site/check")):
         (folder / page).write_text(Template(template(name)).substitute(fill), encoding="utf-8")
     (folder / "README.md").write_text(card(exhibit.name), encoding="utf-8")
 

@@ -252,7 +252,7 @@ def test_without_its_worker_the_page_says_so_and_the_sliders_still_work(visit, l
     if fault == "no workers":
         page.add_init_script("Worker = class { constructor() { throw new Error('no workers here'); } };")
     else:
-        page.route("**/sorted.js", lambda route: route.abort())
+        page.route("**/cells_worker.js", lambda route: route.abort())
     page.goto(large)
     expect(page.locator("#status")).to_contain_text("The map could not be drawn", timeout=60_000)
     before = pixels(page, "#decoded")

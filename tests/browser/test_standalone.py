@@ -181,7 +181,7 @@ def test_pictures_are_encoded_in_the_page_as_core_encodes_them(visit, site, bund
     worst = 0.0
     for index in (0, 7, 100):
         known = core.encode(bundle.vae, bundle.gallery.images[index][None])
-        got = page.evaluate(encode, [f"{site}static/standalone.js", list(to_png(bundle.gallery.images[index]))])
+        got = page.evaluate(encode, [f"{site}static/site/standalone.js", list(to_png(bundle.gallery.images[index]))])
         worst = max(worst, np.abs(np.array(got) - torch.cat([known.mean, known.log_variance]).numpy()).max())
     assert worst <= 1e-4
 

@@ -32,7 +32,7 @@ def client() -> TestClient:
     ],
 )
 def test_every_module_is_there_for_good_under_its_own_name(client: TestClient, taken: str, coding: str | None) -> None:
-    assert MODULES.keys() == {path.name for path in STATIC.glob("*.js")}
+    assert MODULES.keys() == {path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js")}
     for name, code in SCRIPTS.items():
         answer = client.get(PREFIX + name, headers={"accept-encoding": taken})
         assert answer.headers.get("content-encoding") == coding
@@ -41,12 +41,14 @@ def test_every_module_is_there_for_good_under_its_own_name(client: TestClient, t
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "immutable" in answer.headers["cache-control"]
     assert re.fullmatch(r"/modules-[0-9a-f]{12}/", PREFIX)
-    head = client.head(f"{PREFIX}explore.js", headers={"accept-encoding": "identity"})
+    head = client.head(f"{PREFIX}explore/explore.js", headers={"accept-encoding": "identity"})
     assert head.content == b""
-    assert int(head.headers["content-length"]) == len(MODULES["explore.js"])
+    assert int(head.headers["content-length"]) == len(MODULES["explore/explore.js"])
 
 
-@pytest.mark.parametrize("path", ["", "no.js", "style.css", "../app.py", "..%2fapp.py", "explore.js/", "%00"])
+@pytest.mark.parametrize(
+    "path", ["", "no.js", "style.css", "../app.py", "..%2fapp.py", "explore/explore.js/", "explore.js", "explore", "%00"]
+)
 def test_whatever_else_is_asked_for_there_goes_to_the_app(client: TestClient, path: str) -> None:
     assert client.get(PREFIX + path).text == "behind"
 
@@ -58,12 +60,12 @@ def test_plotlys_script_is_whole_at_one_byte_a_letter() -> None:
 
 
 def test_a_module_cannot_be_posted_to(client: TestClient) -> None:
-    assert client.post(f"{PREFIX}explore.js").text == "behind"
+    assert client.post(f"{PREFIX}explore/explore.js").text == "behind"
 
 
 def test_what_a_module_needs_is_found_however_deep() -> None:
-    assert modules("write.js", mentioned=IMPORTED) == ["write.js"]
-    found = modules("explore.js", mentioned=IMPORTED)
-    assert {"explore.js", "chart.js", "map.js", "raster.js", "frame.js"} <= set(found)
+    assert modules("shared/dom.js", mentioned=IMPORTED) == ["shared/dom.js"]
+    found = modules("explore/explore.js", mentioned=IMPORTED)
+    assert {"explore/explore.js", "map/chart.js", "map/map.js", "map/raster.js", "shared/frame.js"} <= set(found)
     assert len(found) == len(set(found))
-    assert "train.js" not in found
+    assert "train/train.js" not in found

@@ -376,7 +376,7 @@ def test_an_exported_space_runs_from_its_folder_with_its_requirements_alone(
     assert knock(address, inside, by=nobody)[0] == 401
     with ada.open(address + inside, timeout=60) as answer:
         assert np.asarray(Image.open(answer).convert("L")).shape == (8, 8)
-    assert knock(address, module[1], by=nobody)[1] == (folder / "explorer" / "static" / "explore.js").read_text()
+    assert knock(address, module[1], by=nobody)[1] == (folder / "explorer" / "static" / "explore" / "explore.js").read_text()
     for path in (
         "/etc/passwd",
         folder / "bundle" / "config.json",

@@ -80,9 +80,9 @@ def test_the_folder_is_whole_and_says_nothing_of_this_machine(site: Path, calibr
         text = (site / page).read_text(encoding="utf-8")
         assert all((site / path).is_file() for path in re.findall(r'(?:href|src)="([\w./-]+)"', text))
         assert text.count("<b>") == 0, "a model's name is a stranger's text"
-    scripts = {path.name: path.read_text(encoding="utf-8") for path in (site / "static").glob("*.js")}
-    for text in scripts.values():
-        assert all(name in scripts for name in re.findall(r'"\./(\w+\.js)"', text))
+    for path in (site / "static").rglob("*.js"):
+        mentioned = re.findall(r'"(\.\.?/[\w/.]+\.js)"', path.read_text(encoding="utf-8"))
+        assert all((path.parent / name).is_file() for name in mentioned), path
     assert (site / "static" / "plotly.min.js").read_bytes() == SCRIPTS["plotly.min.js"]
     assert baked(site)["description"]["model"] == NAME
     for path in site.rglob("*"):
@@ -96,7 +96,7 @@ def test_the_folder_is_whole_and_says_nothing_of_this_machine(site: Path, calibr
 
 def test_no_page_names_another_machine(site: Path) -> None:
     """But for what comes with its own licence and notes: the runtime and plotly.js, which the content policy holds back."""
-    ours = [path for path in (site / "static").iterdir() if path.name != "plotly.min.js"]
+    ours = [path for path in (site / "static").rglob("*.*") if path.name != "plotly.min.js"]
     for path in [*site.glob("*.html"), *ours]:
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://(?!cdn\.jsdelivr)", text), path

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Cells, inside } from "../../../explorer/static/cells.js";
-import { ends } from "../../../explorer/static/columns.js";
+import { Cells, inside } from "../../../explorer/static/map/cells.js";
+import { ends } from "../../../explorer/static/map/columns.js";
 
 /** Numbers in [0, 1), the same each time. */
 function random(seed) {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PageDecoder, ServerDecoder } from "../../../explorer/static/decoder.js";
+import { PageDecoder, ServerDecoder } from "../../../explorer/static/model/decoder.js";
 
 /** A worker that answers as told: `reply(request)` gives what it posts, besides the id. */
 class Worker extends EventTarget {

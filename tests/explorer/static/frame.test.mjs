@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Frame } from "../../../explorer/static/frame.js";
+import { Frame } from "../../../explorer/static/shared/frame.js";
 
 function frames() {
   const asked = [];

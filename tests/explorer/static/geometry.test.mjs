@@ -1,10 +1,10 @@
-// Laws of explorer/static/geometry.js; the paths are core's own.
+// Laws of explorer/static/model/geometry.js; the paths are core's own.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { ahead, distance, interpolate, path } from "../../../explorer/static/geometry.js";
+import { ahead, distance, interpolate, path } from "../../../explorer/static/model/geometry.js";
 
 const WAYS = [[1, 0], [-1, 0], [0, 1], [0, -1]];
 

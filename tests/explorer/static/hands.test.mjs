@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { describe } from "../../../explorer/static/spoken.js";
-import { stride } from "../../../explorer/static/stride.js";
+import { describe } from "../../../explorer/static/explore/announcer.js";
+import { stride } from "../../../explorer/static/explore/key_steps.js";
 
 test("arrows step, Shift makes the step longer, other keys and chords are left alone", () => {
   assert.deepEqual(stride({ key: "ArrowRight" }), [0.1, 0]);

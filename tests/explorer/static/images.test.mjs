@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { crop, even, flatten, prepare } from "../../../explorer/static/images.js";
-import { isPng, pngSize, readPng } from "../../../explorer/static/png.js";
-import { resize } from "../../../explorer/static/resampler.js";
+import { crop, even, flatten, prepare } from "../../../explorer/static/pixels/images.js";
+import { isPng, pngSize, readPng } from "../../../explorer/static/pixels/png.js";
+import { resize } from "../../../explorer/static/pixels/resampler.js";
 
 const { resized, flat, prepared, pngs, broken } = JSON.parse(readFileSync(`${process.env.CASES}/cases.json`, "utf8"));
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));

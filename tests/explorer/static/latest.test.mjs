@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Latest } from "../../../explorer/static/latest.js";
+import { Latest } from "../../../explorer/static/shared/latest.js";
 
 /** Requests that are answered when the test says so. */
 function desk() {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sample, words } from "../../../explorer/static/prior.js";
+import { sample, words } from "../../../explorer/static/model/prior.js";
 
 test("the standard normal is drawn from in the page", async () => {
   const model = { description: { prior: "normal", start: new Array(20000).fill(7) } };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { blend, halves, neighbours, Projection } from "../../../explorer/static/projection.js";
+import { blend, halves, neighbours, Projection } from "../../../explorer/static/model/projection.js";
 
 const folder = process.env.CASES;
 const buffer = (name) => {

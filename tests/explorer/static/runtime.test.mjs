@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { levels, Network } from "../../../explorer/static/runtime.js";
+import { levels, Network } from "../../../explorer/static/model/runtime.js";
 
 const { CASES, RUNTIME } = process.env;
 const ort = await import(pathToFileURL(`${RUNTIME}/ort.wasm.bundle.min.mjs`));

@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { column } from "../../../explorer/static/columns.js";
-import { Encoder } from "../../../explorer/static/encoder.js";
-import { bytes } from "../../../explorer/static/picture.js";
-import { levels, load, Network } from "../../../explorer/static/runtime.js";
-import { calls, Standalone, verdict } from "../../../explorer/static/standalone.js";
+import { column } from "../../../explorer/static/map/columns.js";
+import { Encoder } from "../../../explorer/static/model/encoder.js";
+import { bytes } from "../../../explorer/static/pixels/picture.js";
+import { levels, load, Network } from "../../../explorer/static/model/runtime.js";
+import { calls, Standalone, verdict } from "../../../explorer/static/site/standalone.js";
 
 const { SITE, CASES, RUNTIME } = process.env;
 const cases = JSON.parse(readFileSync(`${CASES}/cases.json`, "utf8"));

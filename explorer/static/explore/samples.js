@@ -1,0 +1,60 @@
+// A sheet of draws from the prior; a click on one goes there.
+
+import { bytes, imageData } from "../pixels/picture.js";
+import { words } from "../model/prior.js";
+
+const COUNT = 64;
+const COLUMNS = 8;
+
+export class Samples {
+  #seed = 0;
+  #stale = true;
+
+  constructor(ui, server, onPick) {
+    Object.assign(this, { ui, server, onPick });
+    ui["more-samples"].addEventListener("click", () => {
+      this.#seed += 1;
+      this.#draw();
+    });
+    ui.temperature.addEventListener("input", () => {
+      ui["temperature-value"].textContent = Number(ui.temperature.value).toFixed(2);
+      this.#draw();
+    });
+  }
+
+  open(model) {
+    this.model = model;
+    this.#stale = true;
+    this.ui["samples-note"].textContent = words(model).sheet;
+    if (!this.ui.samples.hidden) this.#draw();
+  }
+
+  /** The sheet has come into view. */
+  shown() {
+    if (this.#stale) this.#draw();
+  }
+
+  async #draw() {
+    this.#stale = false;
+    const request = { model: this.model.model, seed: this.#seed, temperature: Number(this.ui.temperature.value), count: COUNT };
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const answer = await this.server.draw_samples(request);
+    if (turn !== this.turn) return;
+    if (!answer || answer.error) return void (this.ui.status.textContent = answer?.error ?? "The server did not answer.");
+    const [channels, height, width] = this.model.shape;
+    const all = bytes(answer.pixels);
+    const size = channels * height * width;
+    this.ui.samples.style.setProperty("--columns", COLUMNS);
+    this.ui.samples.replaceChildren(
+      ...answer.z.map((z, i) => {
+        const button = Object.assign(document.createElement("button"), { type: "button", title: "Go to this point" });
+        button.setAttribute("aria-label", `Sample ${i + 1}`);
+        const canvas = Object.assign(document.createElement("canvas"), { width, height });
+        canvas.getContext("2d").putImageData(imageData(all.subarray(i * size, (i + 1) * size), this.model.shape), 0, 0);
+        button.append(canvas);
+        button.addEventListener("click", () => this.onPick(z));
+        return button;
+      }),
+    );
+  }
+}

@@ -1,0 +1,29 @@
+// The worker that unpacks a sheet of thumbnails, which takes eight times as much as they are.
+
+import { answer } from "../shared/one_shot_worker.js";
+
+answer(async ({ url, columns, shape }) => {
+  const out = await unpack(url, columns, shape);
+  return { out, buffers: [out.buffer] };
+});
+
+/** The thumbnails (C, H, W) of a sheet one after another, row by row of the sheet: bytes (M, H, W, C). */
+async function unpack(url, columns, [channels, height, width]) {
+  const sent = await fetch(url);
+  if (!sent.ok) throw new Error(`the thumbnails did not arrive (${sent.status})`);
+  const sheet = await createImageBitmap(await sent.blob(), { colorSpaceConversion: "none" });
+  const rows = sheet.height / height;
+  const out = new Uint8Array(rows * columns * channels * height * width);
+  const strip = new OffscreenCanvas(sheet.width, height).getContext("2d", { willReadFrequently: true });
+  for (let row = 0, o = 0; row < rows; row++) {
+    strip.drawImage(sheet, 0, -row * height);
+    const { data } = strip.getImageData(0, 0, sheet.width, height);
+    for (let column = 0; column < columns; column++) {
+      for (let y = 0; y < height; y++) {
+        let i = 4 * (y * sheet.width + column * width);
+        for (const end = i + 4 * width; i < end; i += 4) for (let channel = 0; channel < channels; channel++) out[o++] = data[i + channel];
+      }
+    }
+  }
+  return out;
+}
