@@ -10,7 +10,7 @@ import numpy as np
 from loop import run
 
 from explorer.app.catalogue import Catalogue
-from explorer.app.explore import Answer, Request
+from explorer.app.wire import Answer, Request
 
 
 def picture(answer: Answer, n: int = 1) -> np.ndarray:

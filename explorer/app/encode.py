@@ -1,16 +1,11 @@
 """The Encode tab: a picture from a file, the clipboard, a camera or a pen, and everything the model makes of it."""
 
-from pathlib import Path
-
-import gradio as gr
 import numpy as np
 import torch
-from gradio.utils import get_upload_folder
 
 import core
-from explorer.app.assets import PREFIX, STATIC
 from explorer.app.catalogue import Catalogue, Exhibit
-from explorer.app.explore import Answer, Request, pixels, safe, server_functions
+from explorer.app.wire import Answer, Request, component, pixels, safe, uploaded
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
 
 NEIGHBOURS = 6
@@ -41,15 +36,6 @@ def draw_again(catalogue: Catalogue, request: Request) -> Answer:
         raise ValueError(f"seed must be from 0 to 2^31 - 1; got {seed}.")
     z = mean + sigma * torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed))
     return {"z": z[0].tolist(), "pixels": pixels(decode(bundle, z))}
-
-
-def uploaded(path: object) -> Path:
-    """A path that came from the page: only a file that Gradio's upload put there; ValueError for any other."""
-    folder = Path(get_upload_folder()).resolve()
-    file = Path(str(path)).resolve()
-    if not file.is_relative_to(folder) or not file.is_file():
-        raise ValueError("the picture is no longer on the server; upload it again.")
-    return file
 
 
 def crop_box(crop: object, width: int, height: int) -> tuple[int, int, int, int]:
@@ -94,10 +80,4 @@ def judge(exhibit: Exhibit, image: torch.Tensor) -> Answer:
 
 def build(catalogue: Catalogue) -> None:
     """Lay the tab out."""
-    gr.HTML(
-        html_template=(STATIC / "encode" / "encode.html").read_text(encoding="utf-8"),
-        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
-        server_functions=server_functions(catalogue, encode_upload, draw_again),
-        apply_default_css=False,
-        module=f"{PREFIX}encode/encode.js",
-    )
+    component("encode", catalogue, encode_upload, draw_again)

@@ -1,72 +1,24 @@
 """The Explore tab: the map, the current picture and its sliders.
 
-The page keeps each visitor's state; what it asks of the server are the plain functions below, over JSON. A server
-function's exception would reach the page as null, so errors are returned as {"error": text}.
+The page keeps each visitor's state; what it asks of the server are the plain functions below, over JSON.
 """
 
 import asyncio
 import base64
-import functools
-import inspect
-import threading
-from collections.abc import Callable
-from typing import Any
 
-import gradio as gr
 import numpy as np
 import torch
 from torch import Tensor
 
 import core
-from explorer.app.assets import PREFIX, STATIC
 from explorer.app.catalogue import Catalogue, Exhibit
 from explorer.app.onnx_runtime import Runtime
+from explorer.app.wire import WRONG, Answer, Request, an_object, component, pixels, safe, told
 from explorer.describe import decode, parse_latents
 
 MOST_SAMPLES = 100
 MOST_POINTS = 64
 LONGEST_SEARCH = 200
-
-Request = dict[str, Any]
-Answer = dict[str, Any]
-
-busy = threading.BoundedSemaphore(4)
-"""At most this many server functions compute at once; Gradio's own queue does not limit them."""
-
-
-def safe(function: Callable[[Any, Request], Answer]) -> Callable[[Any, Request], Answer]:
-    """Bound the load, and turn what a visitor did wrong into an answer."""
-
-    @functools.wraps(function)
-    def answer(held: Any, request: Request) -> Answer:
-        try:
-            with busy:
-                return function(held, an_object(request))
-        except WRONG as error:
-            return told(error)
-
-    return answer
-
-
-WRONG = (ValueError, KeyError, TypeError, OverflowError)
-"""What a visitor's mistake raises."""
-
-
-def an_object(request: object) -> Request:
-    """The request, if it is one; ValueError for anything else."""
-    if not isinstance(request, dict):
-        raise ValueError("a request must be an object.")
-    return request
-
-
-def told(error: Exception) -> Answer:
-    """A visitor's mistake as an answer."""
-    return {"error": f"{error.args[0]} is missing." if isinstance(error, KeyError) else str(error)}
-
-
-def pixels(images: Tensor) -> str:
-    """8-bit images (N, C, H, W) as base64 of (N, H, W, C) bytes: what a canvas wants, at a third of a PNG's delay."""
-    return base64.b64encode(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes()).decode()
 
 
 def picture_at(exhibit: Exhibit, z: Tensor) -> Answer:
@@ -184,43 +136,7 @@ def find(catalogue: Catalogue, request: Request) -> Answer:
     return {"count": int(found.sum()), "found": base64.b64encode(np.packbits(found, bitorder="little").tobytes()).decode()}
 
 
-def server_functions(held: Any, *functions: Callable[[Any, Request], Any]) -> list[Callable[..., Any]]:
-    """The functions as Gradio wants them: named, of one JSON argument; `held` is their first: the catalogue, the workshop."""
-
-    def bind(function: Callable[[Any, Request], Any]) -> Callable[..., Any]:
-        def call(request: Request) -> Answer:
-            return function(held, request)
-
-        async def wait(request: Request) -> Answer:
-            return await function(held, request)
-
-        bound = wait if inspect.iscoroutinefunction(function) else call
-        bound.__name__ = function.__name__
-        return bound
-
-    return [bind(function) for function in functions]
-
-
 def build(catalogue: Catalogue, runtime: Runtime) -> None:
     """Lay the tab out."""
-    gr.HTML(
-        html_template=(STATIC / "explore" / "explore.html").read_text(encoding="utf-8"),
-        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
-        server_functions=server_functions(
-            catalogue,
-            open_model,
-            decode_point,
-            decode_points,
-            decode_image,
-            decode_row,
-            decode_place,
-            draw_samples,
-            colour,
-            find,
-        ),
-        apply_default_css=False,
-        elem_id="explore",
-        module=f"{PREFIX}explore/explore.js",
-        encoded=catalogue.encoded,
-        runtime=runtime.describe(),
-    )
+    functions = (open_model, decode_point, decode_points, decode_image, decode_row, decode_place, draw_samples, colour, find)
+    component("explore", catalogue, *functions, encoded=catalogue.encoded, runtime=runtime.describe())

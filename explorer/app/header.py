@@ -1,10 +1,8 @@
 """The header: which models there are, by name and as pictures, and what is known of the open one."""
 
-import gradio as gr
-
-from explorer.app.assets import IMPORTED, PREFIX, STATIC, modules
+from explorer.app.assets import IMPORTED, PREFIX, modules
 from explorer.app.catalogue import Catalogue
-from explorer.app.explore import Answer, Request, pixels, safe, server_functions
+from explorer.app.wire import Answer, Request, component, pixels, safe
 from explorer.describe import decode
 
 
@@ -19,13 +17,6 @@ def cover(catalogue: Catalogue, request: Request) -> Answer:
 
 def build(catalogue: Catalogue) -> None:
     """Lay the header out."""
-    gr.HTML(
-        html_template=(STATIC / "header" / "header.html").read_text(encoding="utf-8"),
-        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
-        server_functions=server_functions(catalogue, cover),
-        apply_default_css=False,
-        module=f"{PREFIX}header/header.js",
-        # With the first tab's, side by side, not one after another as each is found to need the next.
-        ahead=[PREFIX + name for name in modules("header/header.js", "explore/explore.js", mentioned=IMPORTED)],
-        models=catalogue.names,
-    )
+    # With the first tab's, side by side, not one after another as each is found to need the next.
+    ahead = [PREFIX + name for name in modules("header/header.js", "explore/explore.js", mentioned=IMPORTED)]
+    component("header", catalogue, cover, ahead=ahead, models=catalogue.names)

@@ -2,12 +2,8 @@
 
 from typing import Any
 
-import gradio as gr
-
-from explorer.app.assets import PREFIX, STATIC
-from explorer.app.encode import uploaded
-from explorer.app.explore import Answer, Request, safe, server_functions
 from explorer.app.training_jobs import Workshop
+from explorer.app.wire import Answer, Request, component, safe, uploaded
 
 
 @safe
@@ -74,14 +70,6 @@ def options(request: Request) -> dict[str, Any]:
 
 def build(workshop: Workshop) -> None:
     """Lay the tab out."""
+    functions = (begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run)
     bounds = workshop.bounds
-    gr.HTML(
-        html_template=(STATIC / "train" / "train.html").read_text(encoding="utf-8"),
-        js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
-        server_functions=server_functions(
-            workshop, begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run
-        ),
-        apply_default_css=False,
-        module=f"{PREFIX}train/train.js",
-        bounds={"files": bounds.files, "bytes": bounds.bytes, "minutes": bounds.minutes},
-    )
+    component("train", workshop, *functions, bounds={key: getattr(bounds, key) for key in ("files", "bytes", "minutes")})

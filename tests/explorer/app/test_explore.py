@@ -12,7 +12,7 @@ import torch
 from page_requests import ask, picture, settled
 
 from core import Bundle
-from explorer.app import explore
+from explorer.app import explore, wire
 from explorer.app.catalogue import Catalogue
 from explorer.describe import decode
 
@@ -161,6 +161,6 @@ def test_a_model_without_a_map_still_decodes(bundle: Bundle, catalogue: Catalogu
 
 def test_gradio_gets_named_functions_of_one_argument(catalogue: Catalogue) -> None:
     """Gradio knows a server function by its name."""
-    functions = explore.server_functions(catalogue, explore.decode_point, explore.open_model)
+    functions = wire.server_functions(catalogue, explore.decode_point, explore.open_model)
     assert [function.__name__ for function in functions] == ["decode_point", "open_model"]
     assert functions[0]({"model": "tiny", "z": Z}) == explore.decode_point(catalogue, {"model": "tiny", "z": Z})
