@@ -45,12 +45,16 @@ SCRIPTS = {**MODULES, "plotly.min.js": plotly()}
 PREFIX = f"/modules-{hashlib.sha256(b''.join(name.encode() + code for name, code in SCRIPTS.items())).hexdigest()[:12]}/"
 
 
+def mentions(name: str, pattern: str) -> list[str]:
+    """The modules that one mentions, by a pattern."""
+    return [posixpath.normpath(f"{name}/../{other}") for other in re.findall(pattern, MODULES[name].decode())]
+
+
 def modules(*first: str, mentioned: str) -> list[str]:
     """These modules and all that they mention, by a pattern, directly or not."""
     found: list[str] = list(first)
     for name in found:  # grows as it is walked
-        others = (posixpath.normpath(f"{name}/../{other}") for other in re.findall(mentioned, MODULES[name].decode()))
-        found += [other for other in others if other not in found]
+        found += [other for other in mentions(name, mentioned) if other not in found]
     return list(dict.fromkeys(found))
 
 
