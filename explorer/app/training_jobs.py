@@ -18,12 +18,13 @@ import threading
 import time
 import unicodedata
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from core.bundle.folders import check_name, is_bundle
 from explorer.app.catalogue import Catalogue
+from explorer.runs.options import TrainingOptions
 from explorer.runs.record import beside
 
 Phase = Literal["gathering", "looking", "looked", "training", "stopped", "done", "failed"]
@@ -58,7 +59,7 @@ class Run:
     out: Path | None = None
     task: Literal["look", "train"] | None = None
     process: subprocess.Popen[bytes] | None = None
-    arguments: list[str] = field(default_factory=list)
+    options: TrainingOptions | None = None
     model: str | None = None
     """What the finished bundle is called in the catalogue."""
 
@@ -242,13 +243,13 @@ class Workshop:
                 raise ValueError("there are no pictures yet; drop a folder or a .zip file of them.")
             going_on = task == "train" and run.phase == "stopped"
             if not going_on:
-                run.arguments = arguments(options, self.bounds)
-                run.name = name = str(options.get("name") or "pictures").strip()
-                check_name(name)
-                run.out = free(self.folder, name)
-            assert run.out is not None
-            command = [sys.executable, "-m", "explorer", "train", str(run.source), "--out", str(run.out), "--name", run.name]
-            command += [*run.arguments, *(["--resume"] if going_on else []), *(["--dry-run"] if task == "look" else [])]
+                run.name = str(options.get("name") or "pictures").strip()
+                check_name(run.name)
+                chosen, run.out = asked(options, self.bounds), free(self.folder, run.name)
+                run.options = TrainingOptions(data=str(run.source), out=run.out, name=run.name, checkpoint_every=15.0, **chosen)
+            assert run.options is not None
+            words = replace(run.options, resume=going_on).arguments()
+            command = [sys.executable, "-m", "explorer", "train", *words, *(["--dry-run"] if task == "look" else [])]
             run.task, run.model = task, None
             with (run.folder / "console.txt").open("ab" if going_on else "wb") as console:
                 run.process = subprocess.Popen(
@@ -281,17 +282,17 @@ def clean(name: object) -> str:
     return "/".join(kept)
 
 
-def arguments(options: dict[str, Any], bounds: Bounds) -> list[str]:
-    """The options of `latentscape train` that the page may set."""
+def asked(options: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
+    """The training options that the page may set; ValueError for one that is out of bounds."""
     minutes = float(options.get("minutes") or min(5, bounds.minutes))
     if not 0 < minutes <= bounds.minutes:
         raise ValueError(f"minutes must be more than 0 and at most {bounds.minutes:g}; got {minutes:g}.")
-    given = ["--minutes", f"{minutes:g}", "--checkpoint-every", "15"]
+    given: dict[str, Any] = {"minutes": minutes}
     for key, least, most in (("size", 8, 256), ("latents", 1, 256)):
         if (value := options.get(key)) not in (None, ""):
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise ValueError(f"{key} must be a whole number from {least} to {most}; got {value!r:.100}.")
-            given += [f"--{key}", str(value)]
+            given[key] = value
     return given
 
 

@@ -5,5 +5,4 @@ from typing import Annotated
 import typer
 
 Bundle = Annotated[str, typer.Argument(help="A pretrained name, a folder, or hf:owner/name.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps…")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

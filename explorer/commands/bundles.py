@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from explorer.commands.arguments import Bundle, Device, Json
+from explorer.commands.arguments import Bundle, Json
+from explorer.runs.options import Device
 
 
 def list_models(as_json: Json = False) -> None:

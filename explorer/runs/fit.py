@@ -25,6 +25,7 @@ from core.model.objectives import OBJECTIVES
 from core.training.loop import split
 from explorer.runs import auto_config, throughput
 from explorer.runs.log import Log, follow
+from explorer.runs.options import TrainingOptions
 from explorer.runs.preview import COLUMNS, Preview
 from explorer.runs.record import begun_with, beside, command, record, save
 
@@ -68,88 +69,43 @@ def paper(colour: str) -> tuple[int, int, int] | None:
         raise ValueError(f"--background must be auto, a colour such as white, or #rrggbb; got {colour!r}.") from error
 
 
-def plan(options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `fit` that the options of `latentscape train` stand for."""
-    names, out = options["label_names"], Path(options["out"])
-    return {
-        "source": options["data"],
-        "out": out,
-        "name": options["name"] or out.absolute().name,
-        "settings": {field.name: options[field.name] for field in fields(core.Settings) if field.name in options},
-        "model": {key: options[key] for key in MODEL},
-        "objective": (options["objective"], options["strength"]),
-        "pictures": Options(
-            options["size"],
-            options["channels"],
-            options["fit"],
-            paper=paper(options["background"]),
-            labels=options["labels"],
-            memory=None if options["memory"] is None else int(options["memory"] * 2**30),
-        ),
-        "label_names": split_names(names),
-        "replace_bundle": options["replace"],
-        **{key: options[key] for key in ("device", "notes", "start", "gallery", "calibrate", "resume", "checkpoint_every")},
-    }
+def fit(options: TrainingOptions, group: core.ProcessGroup = ALONE) -> core.Bundle:
+    """Train on a data set's training split, score and map its test split, and save the bundle at `options.out`.
 
-
-def fit(
-    source: str,
-    out: Path,
-    name: str,
-    settings: dict[str, Any],
-    model: dict[str, Any] | None = None,
-    objective: tuple[str, float] = ("elbo", 1.0),
-    pictures: Options | None = None,
-    label_names: list[str] | None = None,
-    device: str = "auto",
-    notes: str = "",
-    start: str | None = None,
-    gallery: int = 10_000,
-    calibrate: bool = True,
-    resume: bool = False,
-    replace_bundle: bool = False,
-    checkpoint_every: float = 60.0,
-    group: core.ProcessGroup = ALONE,
-) -> core.Bundle:
-    """Train on a data set's training split, score and map its test split, and save the bundle at `out`.
-
-    `settings` are those of `core.Settings`, `model` those of `core.Architecture`, the shape apart; what is not given is
-    chosen and told: see `auto_config`. `pictures` says how pictures are read, and `objective` is a name of `OBJECTIVES`
-    with its strength. With `start`, training goes on from the weights of that bundle, whose architecture and held-out images
-    are kept; only the prior may be another kind, which starts afresh. Without `calibrate` the bundle has no anomaly
-    detector and no classifier: enough for one that another run starts from.
+    What is not given is chosen and told: see `auto_config`. With `start`, training goes on from the weights of that bundle,
+    whose architecture and held-out images are kept; only the prior may be another kind, which starts afresh. Without
+    `calibrate` the bundle has no anomaly detector and no classifier: enough for one that another run starts from.
 
     The run saves itself beside the bundle every `checkpoint_every` seconds, and `resume` goes on with it; what is not given is
     then as it was. The checkpoint goes when the bundle of the whole run is there. A bundle of another run that is at `out` is
-    left alone, with an error, unless `replace_bundle` says that it may go. Ctrl-C ends training early and saves the best
+    left alone, with an error, unless `replace` says that it may go. Ctrl-C ends training early and saves the best
     weights so far. Several processes share the work; the first of them writes and prints. Raises ValueError for whatever the
     user can put right.
     """
-    check_choice("objective", objective[0], OBJECTIVES)
-    check_name(name)
-    console = Console(stderr=True, quiet=not group.main)
-    ready = prepare(source, out, settings, model, pictures, label_names, device, start, resume, replace_bundle, group, console)
+    console, out = Console(stderr=True, quiet=not group.main), options.out
+    ready = prepare(options, group, console)
     vae = built(ready.architecture, ready.settings.seed, ready.before)
     training, held_out = split(len(ready.train.images), ready.settings.validation, ready.settings.seed)
-    about = {"architecture": ready.architecture.as_dict(), "objective": list(objective), "start": start}
-    maximized = OBJECTIVES[objective[0]](objective[1], len(training))
-    checkpoint = core.Checkpoint(ready.saved, checkpoint_every, resume, about)
+    objective = {"name": options.objective, "strength": options.strength}
+    about = {"architecture": ready.architecture.as_dict(), "objective": [*objective.values()], "start": options.start}
+    maximized = OBJECTIVES[options.objective](options.strength, len(training))
+    checkpoint = core.Checkpoint(ready.saved, options.checkpoint_every, options.resume, about)
     progress = core.train(vae, ready.train.images, ready.settings, maximized, ready.device, checkpoint=checkpoint, group=group)
-    log = Log(beside(out, "log.jsonl"), resume) if group.main else None
+    log = Log(beside(out, "log.jsonl"), options.resume) if group.main else None
     preview = Preview(beside(out, "preview.png"), vae, ready.train.images[held_out[:COLUMNS]]) if group.main else None
-    last = follow(progress, console, objective[0], log, command(resume=True), preview)
+    last = follow(progress, console, options.objective, log, command(resume=True), preview)
     stopped = last is None or last.fraction < 1
     if stopped and group.count > 1:
         raise KeyboardInterrupt  # the others are gone, or going, and what is left to do is shared
     console.print("Scoring the test images and drawing the map…")
-    told = {"objective": {"name": objective[0], "strength": objective[1]}, "settings": asdict(ready.settings), "notes": notes}
+    told = {"objective": objective, "settings": asdict(ready.settings), "notes": options.notes}
     told |= record(last, len(training), len(held_out), ready.device, group, ready.reading, ready.before)
     made = ready.architecture, ready.preprocessing, ready.test, told
-    seed = ready.settings.seed
-    bundle = core.make_bundle(name, vae, *made, gallery_size=gallery, seed=seed, device=ready.device, group=group)
+    seed, title = ready.settings.seed, options.title
+    bundle = core.make_bundle(title, vae, *made, gallery_size=options.gallery, seed=seed, device=ready.device, group=group)
     if not group.main:
         return bundle
-    if calibrate and len(held_out) >= FEWEST:
+    if options.calibrate and len(held_out) >= FEWEST:
         bundle = calibrated(bundle, ready.train, console)
     save(bundle, out, ready.saved)
     beside(out, "preview.png").unlink(missing_ok=True)
@@ -158,10 +114,9 @@ def fit(
     return bundle
 
 
-def rehearse(options: dict[str, Any], group: core.ProcessGroup) -> None:
-    """Read the data and tell what would be chosen, for arguments of `fit`."""
-    needed = ("source", "out", "settings", "model", "pictures", "label_names", "device", "start", "resume", "replace_bundle")
-    prepare(**{key: options[key] for key in needed}, group=group, console=Console(stderr=True, quiet=not group.main))
+def rehearse(options: TrainingOptions, group: core.ProcessGroup) -> None:
+    """Read the data and tell what would be chosen."""
+    prepare(options, group, Console(stderr=True, quiet=not group.main))
 
 
 class Ready(NamedTuple):
@@ -181,31 +136,22 @@ class Ready(NamedTuple):
     """The checkpoint."""
 
 
-def prepare(
-    source: str,
-    out: Path,
-    settings: dict[str, Any],
-    model: dict[str, Any] | None,
-    pictures: Options | None,
-    label_names: list[str] | None,
-    device: str,
-    start: str | None,
-    resume: bool,
-    replace_bundle: bool,
-    group: core.ProcessGroup,
-    console: Console,
-) -> Ready:
+def prepare(options: TrainingOptions, group: core.ProcessGroup, console: Console) -> Ready:
     """Read the data and choose what was not given, and tell both: see `fit`."""
+    check_choice("objective", options.objective, OBJECTIVES)
+    check_name(options.title)
+    out = options.out
     check_target(out)  # before hours are spent
     saved = beside(out, "checkpoint")
-    if is_bundle(out) and not (resume or replace_bundle or saved.exists()):
+    if is_bundle(out) and not (options.resume or options.replace or saved.exists()):
         raise ValueError(f"{out} is a bundle already, and is left alone. Choose another --out, or let it go with --replace.")
-    model, settings = given(model or {}, settings, begun_with(saved, out) if resume else {})
-    where = group.device or choose_device(device)
-    pictures = replace(pictures or Options(), largest=auto_config.largest_side(auto_config.Machine.here(where)))
-    view = settings.get("binarization", "none")
-    train_data, test_data, preprocessing, reading = read(source, pictures, label_names, view, console)
-    before, settings = going_on(start, train_data.images, settings)
+    model, settings = given(options, begun_with(saved, out) if options.resume else {})
+    where = group.device or choose_device(options.device)
+    pictures, names = how_to_read(options, where), split_names(options.label_names)
+    train_data, test_data, preprocessing, reading = read(
+        options.data, pictures, names, settings.get("binarization", "none"), console
+    )
+    before, settings = going_on(options.start, train_data.images, settings)
     architecture, chosen, choices = settle(train_data.images, preprocessing, model, settings, before, where, group)
     tell(choices, train_data.images, reading, pictures, console)
     weights = sum(weight.numel() for weight in architecture.build().parameters())
@@ -219,6 +165,19 @@ def prepare(
     return Ready(train_data, test_data, preprocessing, reading, architecture, chosen, before, where, saved)
 
 
+def how_to_read(options: TrainingOptions, device: torch.device) -> Options:
+    """How pictures are read."""
+    return Options(
+        options.size,
+        options.channels,
+        options.fit,  # pyright: ignore[reportArgumentType]
+        auto_config.largest_side(auto_config.Machine.here(device)),
+        paper(options.background),
+        options.labels,
+        None if options.memory is None else int(options.memory * 2**30),
+    )
+
+
 def going_on(start: str | None, images: Images, settings: dict[str, Any]) -> tuple[core.Bundle | None, dict[str, Any]]:
     """The bundle whose weights are taken over, if one is named, and the settings that this leaves."""
     if not start:
@@ -229,13 +188,12 @@ def going_on(start: str | None, images: Images, settings: dict[str, Any]) -> tup
     return before, {**settings, "kl_warm_up": 0.0, "seed": before.config["training"]["settings"]["seed"]}
 
 
-def given(model: dict[str, Any], settings: dict[str, Any], begun: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def given(options: TrainingOptions, begun: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parts of the architecture and the settings that are not to be chosen: those said now, and else those that a run was
     begun with."""
-    said, set_now = ({key: value for key, value in part.items() if value is not None} for part in (model, settings))
-    parts = {**begun.get("architecture", {}), **said}
-    parts = {key: value for key, value in parts.items() if key in MODEL}
-    return parts, {**begun.get("settings", {}), **set_now}
+    parts = {key: value for key, value in begun.get("architecture", {}).items() if key in MODEL}
+    set_now = options.given(field.name for field in fields(core.Settings))
+    return {**parts, **options.given(MODEL)}, {**begun.get("settings", {}), **set_now}
 
 
 def built(architecture: core.Architecture, seed: int, before: core.Bundle | None) -> core.VAE:

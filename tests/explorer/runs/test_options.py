@@ -1,0 +1,48 @@
+"""Laws of the options of training: one object, whoever gives them."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+import core
+from core.data.reading import Options
+from explorer.cli import app
+from explorer.runs.fit import given
+from explorer.runs.options import TrainingOptions
+
+SAID: list[dict[str, Any]] = [
+    {},
+    {"minutes": 5.0, "size": 64, "latents": 16, "checkpoint_every": 15.0, "name": "my faces, 2"},
+    {"epochs": 0.15, "learning_rate": 1.2345e-5, "objective": "beta-tc", "strength": 4.0, "kl_warm_up": 0.0},
+    {"calibrate": False, "resume": True, "replace": True, "notes": "", "label_names": "a,b", "labels": Path("labels.csv")},
+    {"notes": "-x --y", "memory": 0.5, "channels": 3, "gallery": 0, "seed": 7, "precision": "bfloat16"},
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_it_says_as_arguments_is_what_the_command_line_reads(said: dict[str, Any]) -> None:
+    options = TrainingOptions(data="photos", out=Path("runs/photos"), **said)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    read = group.commands["train"].make_context("train", options.arguments()).params
+    own = {field.name for field in fields(TrainingOptions)}
+    assert set(read) - own == {"recipe", "dry_run"}
+    assert TrainingOptions(**{name: value for name, value in read.items() if name in own}) == options
+
+
+def test_defaults_that_core_has_too_are_the_same() -> None:
+    options = TrainingOptions(data="digits", out=Path("runs/digits"))
+    model, settings = given(options, {})
+    assert model == {}
+    assert core.Settings(epochs=1.0, **settings) == core.Settings(epochs=1.0)
+    assert options.fit == Options.fit
+
+
+def test_each_option_has_help() -> None:
+    for field in fields(TrainingOptions):
+        (option,) = field.type.__metadata__  # pyright: ignore[reportAttributeAccessIssue]
+        assert option.help.endswith((".", "…")), field.name
