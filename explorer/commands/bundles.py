@@ -26,14 +26,8 @@ def list_models(as_json: Json = False) -> None:
     table = Table(name, "images", "latents", "network", "likelihood", "test ELBO (nats)", box=None)
     for config in configs:
         a = config["architecture"]
-        table.add_row(
-            config["name"],
-            f"{a['channels']}x{a['height']}x{a['width']}",
-            str(a["latents"]),
-            a["network"],
-            a["likelihood"],
-            f"{config['evaluation']['elbo']:.2f}",
-        )
+        shape, elbo = f"{a['channels']}x{a['height']}x{a['width']}", f"{config['evaluation']['elbo']:.2f}"
+        table.add_row(config["name"], shape, str(a["latents"]), a["network"], a["likelihood"], elbo)
     Console().print(table)
 
 

@@ -13,9 +13,7 @@ def train(
     context: typer.Context,
     *,
     recipe: Annotated[str | None, typer.Option(help="Settings known to work: see `latentscape recipes`.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read the data, say what would be chosen, and stop there.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the data, say what would be chosen, and stop.")] = False,
     **said: Any,
 ) -> None:
     """Train a VAE and save it as a bundle. Ctrl-C ends early and keeps the best weights; --resume goes on, also after a crash.
