@@ -20,22 +20,40 @@ PRETRAINED = Path(__file__).parents[2] / "pretrained"
 def replacing(path: Path) -> Iterator[Path]:
     """A new folder to fill, which then takes the place of whatever is at `path`; an error leaves that as it was.
 
-    Everybody may read what is in it, as a web server must, whatever wrote it: safetensors lets nobody else."""
+    What was there is moved aside before the new folder moves in, and deleted after it: whenever the process is killed, one of
+    the two is whole, and `restore` finds it. Everybody may read what is in the new one, as a web server must, whatever wrote
+    it: safetensors lets nobody else."""
+    restore(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         yield partial
         for inside in (partial, *partial.rglob("*")):
             inside.chmod(0o755 if inside.is_dir() else 0o644)
+        shutil.rmtree(aside(path), ignore_errors=True)  # of a replacement that was killed before its last step
         if path.exists():
-            shutil.rmtree(path)
+            os.replace(path, aside(path))
         os.replace(partial, path)
+        shutil.rmtree(aside(path), ignore_errors=True)
     finally:
+        restore(path)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def aside(path: Path) -> Path:
+    """Where the folder at `path` is kept while another takes its place."""
+    return path.absolute().with_name(f".{path.absolute().name}.replaced")
+
+
+def restore(path: Path) -> None:
+    """Put back what was at `path` where a replacement ended between its two moves."""
+    if not path.exists() and aside(path).exists():
+        os.replace(aside(path), path)
 
 
 def check_target(path: Path) -> None:
     """Raise a ValueError unless a bundle can be saved here without harm: nothing, an empty folder, or another bundle."""
+    restore(path)
     if path.exists() and not is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{path} is not a bundle and not empty; it is left alone. Choose another folder.")
 
@@ -60,6 +78,7 @@ def locate(name_or_path: str | Path) -> Path:
     """
     if str(name_or_path).startswith(hub.PREFIX):
         return hub.fetch(str(name_or_path))
+    restore(Path(name_or_path))
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
     if str(name_or_path) in pretrained():

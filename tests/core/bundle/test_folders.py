@@ -1,0 +1,85 @@
+"""Laws of replacing a bundle: at any moment there is a whole one, the old or the new."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import core
+from core.bundle import manifest
+from core.bundle.folders import aside, locate, replacing
+
+STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
+"""The audit events of what changes a folder; each comes before what it names is done."""
+
+
+def replace_and_die(new: Path, target: Path, step: int) -> bool:
+    """Replace the target in a process that ends at this step, as by SIGKILL; whether it got to its end before."""
+    process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    seen = 0
+
+    def kill(event: str, arguments: tuple) -> None:
+        nonlocal seen
+        if event in STEPS:
+            seen += 1
+            if seen == step:
+                os._exit(9)
+
+    try:
+        sys.addaudithook(kill)
+        with replacing(target) as partial:
+            shutil.copytree(new, partial, dirs_exist_ok=True)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def named(bundle: Path, folder: Path, name: str) -> Path:
+    """A copy of a bundle under another name."""
+    shutil.copytree(bundle, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "name": name}))
+    manifest.write(folder)
+    return folder
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_replacement_that_is_killed_at_any_step_leaves_a_whole_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
+    old, new = (named(tiny_bundle, tmp_path / name, name) for name in ("old", "new"))
+    found, step, between = [], 0, 0
+    while True:
+        step += 1
+        target = tmp_path / f"at-{step}" / "bundle"
+        shutil.copytree(old, target)
+        ended = replace_and_die(new, target, step)
+        between += not target.exists()
+        assert manifest.verify(locate(target))
+        found.append(core.load(target).name)
+        with replacing(target) as partial:  # and the next one goes through, leaving nothing aside
+            shutil.copytree(new, partial, dirs_exist_ok=True)
+        assert core.load(target).name == "new"
+        assert not aside(target).exists()
+        if ended:
+            break
+    assert between == 1, "no kill fell between the two moves"
+    assert step > 30
+    assert found == sorted(found, reverse=True), "the old one until the new one is in place, and from then on the new one"
+
+
+def test_an_error_on_the_way_leaves_what_was_there(tiny_bundle: Path, tmp_path: Path) -> None:
+    target = named(tiny_bundle, tmp_path / "bundle", "old")
+
+    def fail() -> None:
+        with replacing(target) as partial:
+            (partial / "config.json").write_text("{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert core.load(target).name == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
