@@ -4,15 +4,24 @@ const PAUSE = 600; // ms without news after which the last of it is said
 
 export class Spoken {
   #timer = 0;
+  #text = null; // to be said
 
   constructor(element) {
     this.element = element;
   }
 
   say(text) {
+    this.#text = text;
+    this.wait();
+  }
+
+  /** The hand moves: the pause begins anew, also while its next picture is under way. */
+  wait() {
     clearTimeout(this.#timer);
+    if (this.#text === null) return;
     this.#timer = setTimeout(() => {
-      this.element.textContent = text;
+      this.element.textContent = this.#text;
+      this.#text = null;
     }, PAUSE);
   }
 }

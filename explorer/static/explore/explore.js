@@ -219,6 +219,7 @@ class Explore {
   #drag(z) {
     if (this.chart.map.large) this.#openDecoder();
     this.model.turns.moved();
+    this.spoken.wait();
     this.drags.ask({ z }, name({ z }));
     this.#set(z);
     if (!this.dragging) {
