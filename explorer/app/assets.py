@@ -20,9 +20,9 @@ from explorer.app.limits import App, Message, Receive, Send
 
 STATIC = Path(__file__).parents[1] / "static"
 IMPORTED = r'from "(\.\.?/[\w/]+\.js)"'
-"""What a module mentions of those that it needs at once."""
+"""The modules that a module needs at once, as it names them."""
 MENTIONED = r'"(\.\.?/[\w/]+\.js)"'
-"""And of all, workers and what is imported later among them."""
+"""What a module mentions at all: workers and later imports, too."""
 PACK = {
     "br": functools.partial(brotli.compress, mode=brotli.MODE_TEXT, quality=5),
     "gzip": functools.partial(gzip.compress, compresslevel=6),

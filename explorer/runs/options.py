@@ -76,7 +76,7 @@ class TrainingOptions:
         return self.name or self.out.absolute().name
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
-        """Those of these options that are given, whatever their names mean beyond."""
+        """The options of these names that are not None; names that are no options are passed over."""
         return {name: value for name in names if (value := getattr(self, name, None)) is not None}
 
     def arguments(self) -> list[str]:
@@ -98,7 +98,7 @@ class TrainingOptions:
 
 
 def takes_training_options(command: Command) -> Command:
-    """A command that has each of the options, which reach it as keywords, beside its own."""
+    """Add all training options to a command that takes its context, its own keyword-only options, and keywords."""
     context, *own = (each for each in signature(command).parameters.values() if each.kind is not Parameter.VAR_KEYWORD)
     options = signature(TrainingOptions).parameters.values()
     command.__signature__ = Signature([context, *options, *own])  # pyright: ignore[reportFunctionMemberAccess]
