@@ -30,29 +30,29 @@ class ProcessGroup:
         return self.accelerator.device if self.accelerator else None
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the first of them, the only one that writes and prints."""
         return self.rank == 0
 
-    def part(self, n: int, block: int = 1) -> slice:
+    def shard(self, n: int, block: int = 1) -> slice:
         """Which of n rows are this process's: parts follow one another, as even as whole blocks of rows allow.
 
-        >>> ProcessGroup().part(10)
+        >>> ProcessGroup().shard(10)
         slice(0, 10, None)
         """
         blocks = -(-n // block)
         start, stop = (block * -(-blocks * rank // self.count) for rank in (self.rank, self.rank + 1))
         return slice(min(start, n), min(stop, n))
 
-    def turn(self, n: int) -> tuple[slice, bool]:
+    def shard_or_first(self, n: int) -> tuple[slice, bool]:
         """This process's part of n rows, and whether it counts: one that has none works on the first row, for nothing.
 
         No process can stay out of a step that all take, and not every density is defined on no rows at all.
         """
-        part = self.part(n)
+        part = self.shard(n)
         return (part, True) if part.start < part.stop else (slice(0, 1), False)
 
-    def join(self, part: Tensor) -> Tensor:
+    def gather(self, part: Tensor) -> Tensor:
         """The rows of all processes, in order, on each of them."""
         if self.accelerator is None:
             return part
@@ -66,15 +66,15 @@ class ProcessGroup:
         parts = [rows_of[:n] for rows_of, n in zip(gathered.split(longest), rows.tolist(), strict=True)] if longest else [here]
         return torch.cat(parts).to(part.device)
 
-    def share(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    def map_rows(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """`function(rows)`, of which each process works out its part; row by row, as the map's `place` is."""
-        return self.join(function(rows[self.part(len(rows))]))
+        return self.gather(function(rows[self.shard(len(rows))]))
 
-    def every(self, flag: bool) -> bool:
+    def all(self, flag: bool) -> bool:
         """Whether this is so on every process."""
-        return bool(self.join(torch.tensor([flag], dtype=torch.uint8)).all())
+        return bool(self.gather(torch.tensor([flag], dtype=torch.uint8)).all())
 
-    def first(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """The first process's value."""
         if self.accelerator is None:
             return value
@@ -87,7 +87,7 @@ class ProcessGroup:
         return module if self.accelerator is None else self.accelerator.prepare(module)
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 
 PRECISIONS = {"no": None, "bf16": "bfloat16"}
 """What `accelerate launch --mixed_precision` calls the precisions that training has; None leaves it as it is set."""
@@ -101,7 +101,7 @@ def launched_precision() -> str | None:
     return PRECISIONS[asked]
 
 
-def launched() -> "Accelerator | None":
+def launched_accelerator() -> "Accelerator | None":
     """The accelerator of a process that `accelerate launch` or torchrun started; None of any other.
 
     Its arithmetic is in float32: half precision is a setting of training. Raises ValueError where Accelerate is not installed.

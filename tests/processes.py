@@ -14,14 +14,14 @@ from torch import Tensor
 
 import core
 from core.bundle.encodings import write
-from core.distributed import launched
+from core.distributed import launched_accelerator
 from core.model.objectives import beta_tc, elbo, iwae
 
 
 def main() -> None:
     """Train, evaluate, place and write encodings, and save what came out, from the first process."""
     torch.set_num_threads(1)
-    images, group = torch.from_numpy(np.load(sys.argv[1])), core.ProcessGroup(launched())
+    images, group = torch.from_numpy(np.load(sys.argv[1])), core.ProcessGroup(launched_accelerator())
     results: dict[str, Tensor] = {"group": torch.tensor(group.count)}
     # The last batch of an epoch has one image: less than one for each process.
     common = {"epochs": 4.0, "batch_size": 50, "corruption": 0.1, "binarization": "dynamic", "validation": 49}
@@ -42,7 +42,7 @@ def main() -> None:
     encodings = core.encode(vae, images, group=group)
     fitted, _ = core.fit_map(encodings.mean[:100], "pca")
     results |= {"encode mean": encodings.mean, "encode elbo": encodings.elbo}
-    results["place"] = group.share(fitted.place, encodings.mean)
+    results["place"] = group.map_rows(fitted.place, encodings.mean)
     few = core.encode(vae, images[:1], group=group)  # one process has nothing to do
     results["encode one"] = few.mean
     bundle = core.Bundle(vae.eval(), None, fitted, {"preprocessing": {"channels": 1, "height": 8, "width": 8}})
@@ -53,7 +53,7 @@ def main() -> None:
             core.train(vae, images, settings, beta_tc(2.0, 450), group=group)
         except ValueError as error:
             print(error)
-    if group.main:
+    if group.is_main:
         save_file({name: tensor.contiguous() for name, tensor in results.items()}, sys.argv[2])
 
 

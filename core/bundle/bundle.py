@@ -35,9 +35,9 @@ from core.bundle.folders import FORMAT, VERSION, check_target, locate, read_conf
 from core.bundle.gallery import Gallery, pack
 from core.data.datasets import Data
 from core.data.preprocessing import Images, Preprocessing
-from core.distributed import ALONE, ProcessGroup
+from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.evaluation.anomaly import Anomaly, Detector, fit_detector, statistics
-from core.evaluation.classifier import SEEN, Reader, fit_reader, learnable
+from core.evaluation.classifier import SEEN, LabelClassifier, fit_classifier, learnable
 from core.evaluation.scores import Evaluation, encode, summarize
 from core.latent.projection import MIN_DIST, Map, Method, fit_map, restore_map
 from core.model.architecture import Architecture
@@ -49,15 +49,15 @@ JUDGED = 2000
 
 @dataclass(frozen=True)
 class Bundle:
-    """A VAE (`vae`, in evaluation mode) with its `config`, and its `gallery`, `map`, `detector` and `reader`: None where there
-    is none."""
+    """A VAE (`vae`, in evaluation mode) with its `config`, `gallery`, `map`, `detector` and `classifier`; the last four may be
+    None."""
 
     vae: VAE
     gallery: Gallery | None
     map: Map | None
     config: dict[str, Any]
     detector: Detector | None = None
-    reader: Reader | None = None
+    classifier: LabelClassifier | None = None
 
     @property
     def name(self) -> str:
@@ -98,8 +98,8 @@ class Bundle:
                     (partial / name).write_bytes(content)
             if self.detector is not None:
                 save_file(self.detector.tensors(), partial / "anomaly.safetensors")
-            if self.reader is not None:
-                save_file(halves(self.reader.classifier), partial / "features.safetensors")
+            if self.classifier is not None:
+                save_file(halves(self.classifier.classifier), partial / "features.safetensors")
             manifest.write(partial)
             (partial / "README.md").write_text(model_card(self.config), encoding="utf-8")
 
@@ -124,20 +124,22 @@ class Bundle:
         told = {"calibrated_on": len(held_out), "images": len(shown), "false_alarms": false_alarms}
         return replace(fitted, config={**self.config, "anomaly": told})
 
-    def taught(
+    def with_classifier(
         self,
         training: Data,
         held_out: Int[Tensor, " m"],
         seen: int = SEEN,
         advance: Callable[[float], None] = lambda share: None,
     ) -> "Bundle":
-        """The same model with a classifier of its training data's labels, by which its samples are judged; as it is where
-        there are no labels to learn. Images at `held_out` are not learned from; see `core.evaluation.classifier.fit_reader`."""
+        """The same model with a classifier of its training data's labels, for the quality of its samples (`fit_classifier`).
+
+        Images at `held_out` are not trained on. Without labels to learn, the bundle is returned unchanged.
+        """
         if not learnable(training.labels):
             return self
         images, device = self.preprocessing.view(training.images), next(self.vae.parameters()).device
-        reader = fit_reader(images, training.labels, held_out, device=device, seen=seen, advance=advance)
-        return replace(self, reader=reader, config={**self.config, "reader": reader.as_dict()})
+        classifier = fit_classifier(images, training.labels, held_out, device=device, seen=seen, advance=advance)
+        return replace(self, classifier=classifier, config={**self.config, "reader": classifier.as_dict()})
 
     def evaluated(self, split: str, figures: Evaluation) -> "Bundle":
         """The same model with these figures, of this split, in its config and on its card."""
@@ -163,7 +165,7 @@ def make_bundle(
     gallery_size: int = 10_000,
     seed: int = 0,
     device: torch.device | str | None = None,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Bundle:
     """Evaluate a trained VAE on all test images, show at most `gallery_size` of them (0: none), and draw their map.
 
@@ -189,7 +191,7 @@ def make_bundle(
         "map": None,
         "gallery": len(keep) if gallery_size else 0,
     }
-    if not gallery_size or not group.main:
+    if not gallery_size or not group.is_main:
         return Bundle(vae.cpu(), None, None, config)
     mean = encodings.mean[keep]
     labels = {**shown.labels, "log_likelihood": encodings.log_likelihood[keep].numpy()}
@@ -252,8 +254,8 @@ def load(name_or_path: str | Path) -> Bundle:
             raise ValueError(f"{path / 'config.json'} is damaged: {error}") from error
     odd, features = path / "anomaly.safetensors", path / "features.safetensors"
     detector = Detector.read(odd, architecture.latents) if odd.exists() else None
-    reader = Reader.open(features, architecture.channels, config.get("reader")) if features.exists() else None
-    return Bundle(vae.eval(), gallery, fitted, config, detector, reader)
+    classifier = LabelClassifier.open(features, architecture.channels, config.get("reader")) if features.exists() else None
+    return Bundle(vae.eval(), gallery, fitted, config, detector, classifier)
 
 
 def _load_weights(vae: VAE, file: Path) -> None:

@@ -20,9 +20,9 @@ from core.data.preprocessing import Preprocessing
 from core.data.reading import decode, paired
 from core.data.sources import Files, Source
 from core.data.summary import Summary
-from core.data.survey import LOOK
+from core.data.survey import SURVEYED
 from core.data.worker_pool import cores, in_order, mapped
-from core.distributed import ALONE, ProcessGroup
+from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.evaluation.scores import encode, posteriors
 
 ROWS = 8192
@@ -42,7 +42,7 @@ Block = tuple[Tensor, pa.Table]
 
 
 @dataclass(frozen=True)
-class Given:
+class LabelOptions:
     """Labels that a person gives: a CSV or parquet `table` of them, joined on the names of pictures, and `names` for the
     classes 0, 1, 2… of the label called `label`."""
 
@@ -50,7 +50,7 @@ class Given:
     names: list[str] | None = None
 
 
-def blocks(source: str, preprocessing: Preprocessing, most: int, given: Given, summary: Summary) -> Iterator[Block]:
+def blocks(source: str, preprocessing: Preprocessing, most: int, given: LabelOptions, summary: Summary) -> Iterator[Block]:
     """The images of a data set, in order, at most so many at a time. Pictures that cannot be read are left out; the summary
     accounts for them. ValueError for a table of labels where images have no names."""
     pictures, table = find_pictures(source), LabelTable.read(given.table) if given.table is not None else None
@@ -76,7 +76,7 @@ def _pictures(pictures: Source, preprocessing: Preprocessing, table: LabelTable 
     for fault in pictures.faults:
         summary.leave_out(*fault)
     if table is not None:
-        table.choose_key([entry.name for entry in pictures.sample(LOOK)])
+        table.choose_key([entry.name for entry in pictures.sample(SURVEYED)])
     # One process suffices for few pictures, and starts at once.
     workers = 1 if len(pictures) < 1000 else cores()
     # A folder may have pictures for a long time before the first subfolder, or none.
@@ -136,8 +136,8 @@ def write(
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
     scores: bool = True,
-    group: ProcessGroup = ALONE,
-    given: Given | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
+    given: LabelOptions | None = None,
 ) -> Summary:
     """Encode a data set into a parquet file, a row group at a time; returns how many images, and what was left out.
 
@@ -153,7 +153,9 @@ def write(
     bundle.vae.to(device)
     rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
     summary = Summary()
-    jobs = ((None, block) for block in gathered(blocks(source, bundle.preprocessing, rows, given or Given(), summary), rows))
+    jobs = (
+        (None, block) for block in gathered(blocks(source, bundle.preprocessing, rows, given or LabelOptions(), summary), rows)
+    )
     threads, alone = torch.get_num_threads(), group.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
     # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if alone else ThreadPoolExecutor(1)
@@ -161,7 +163,7 @@ def write(
     writer: pq.ParquetWriter | None = None
     try:
         for _, table in in_order(pool, partial(_encoded, bundle, scores=scores, group=group), jobs, threads if alone else 1):
-            if group.main:
+            if group.is_main:
                 # Numbers hardly ever repeat, and names never do.
                 repeated = [name for name in table.column_names if name not in OWN]
                 settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated}
@@ -193,7 +195,7 @@ def _encoded(bundle: Bundle, block: Block, scores: bool, group: ProcessGroup) ->
         mean, log_variance = posteriors(bundle.vae, images, batch_size=BATCH, group=group)
         numbers = {}
     if bundle.map is not None:
-        places = group.share(bundle.map.place, mean)
+        places = group.map_rows(bundle.map.place, mean)
         numbers |= {"x": places[:, 0], "y": places[:, 1]}
     columns = {"file": given["file"], "mean": _lists(mean), "log_variance": _lists(log_variance)}
     columns |= {name: pa.array(values.numpy()) for name, values in numbers.items()}

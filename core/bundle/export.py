@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from core.data.preprocessing import to_unit
-from core.evaluation.anomaly import Detector, explain, noise
+from core.evaluation.anomaly import Detector, image_statistics, noise
 from core.evaluation.scores import draws
 from core.model.networks import Shape
 from core.model.vae import VAE
@@ -76,7 +76,7 @@ class Scorer(nn.Module):
         terms = self.vae.decode(z).log_prob(x), self.vae.prior.kl(posterior, z)
         if self.detector is None:
             return terms
-        return *terms, self.detector.score(explain(self.vae, x, posterior, self.noise))
+        return *terms, self.detector.score(image_statistics(self.vae, x, posterior, self.noise))
 
 
 @torch.no_grad()

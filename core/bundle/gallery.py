@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from core.data.preprocessing import from_png, to_png
-from core.model.architecture import MOST_LATENTS
+from core.model.architecture import MAX_LATENTS
 from core.model.networks import Shape
 
 COLUMNS = ("image", "mean", "log_variance", "x", "y")
@@ -23,7 +23,7 @@ NAMES = "file"
 """The column of names, where the images have any."""
 MOST_IMAGES, MOST_COLUMNS, MOST_LABEL = 1_000_000, 100, 1000
 """Rows, columns, and characters of a label, that a gallery may have."""
-MOST_PNG = 1 << 20
+MAX_PNG = 1 << 20
 """Bytes of one image: more than any 256x256 picture takes as a PNG file."""
 INFLATION = 100
 """A table may unpack to this many times its file and 64 MiB. PNG files hardly shrink, and labels by less; a bomb by more."""
@@ -157,8 +157,8 @@ def read_table(path: Path) -> pa.Table:
     if about.num_rows > MOST_IMAGES:
         raise refuse(f"it has {about.num_rows:,} rows, and may have {MOST_IMAGES:,}")
     for group in (about.row_group(i) for i in range(about.num_row_groups)):
-        if any(group.column(i).num_values > group.num_rows * MOST_LATENTS for i in range(group.num_columns)):
-            raise refuse(f"a row of it has more than {MOST_LATENTS:,} values")
+        if any(group.column(i).num_values > group.num_rows * MAX_LATENTS for i in range(group.num_columns)):
+            raise refuse(f"a row of it has more than {MAX_LATENTS:,} values")
         if group.total_byte_size > budget:
             raise refuse(f"it unpacks to {group.total_byte_size:,} bytes")
     texts = [field.name for field in schema if _is_text(field.type)]
@@ -171,7 +171,7 @@ def read_table(path: Path) -> pa.Table:
                 part = batch.column(0)
                 if isinstance(part, pa.DictionaryArray):
                     lengths = pc.binary_length(part.dictionary).to_numpy(zero_copy_only=False)  # pyright: ignore
-                    longest = MOST_PNG if field.name == "image" else MOST_LABEL
+                    longest = MAX_PNG if field.name == "image" else MOST_LABEL
                     if lengths.max(initial=0) > longest:
                         raise refuse(f"a value of {field.name} has more than {longest:,} bytes")
                     taken += int(lengths[part.indices.drop_null().to_numpy()].sum())

@@ -21,7 +21,7 @@ PREFIX = "hf:"
 """Marks a name as a repository's: hf:owner/name, or hf:owner/name@revision."""
 OWN = (*manifest.FILES, manifest.NAME, manifest.CARD, *CAPTIONS)
 """A bundle's own files: what is fetched and published."""
-MOST_BYTES = 8 << 30
+MAX_BYTES = 8 << 30
 """A bundle on the hub may be this large altogether."""
 
 Kind = Literal["model", "space"]
@@ -55,8 +55,8 @@ def fetch(name: str) -> Path:
     manifest.check_names(sizes, where)
     if "config.json" not in sizes:
         raise ValueError(f"{where} is not of a bundle: it has no config.json.")
-    if (total := sum(sizes.values())) > MOST_BYTES:
-        raise ValueError(f"{where} has {total:,} bytes; a bundle may have {MOST_BYTES:,}.")
+    if (total := sum(sizes.values())) > MAX_BYTES:
+        raise ValueError(f"{where} has {total:,} bytes; a bundle may have {MAX_BYTES:,}.")
     with _hub_errors(repository):
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted, library_name="latentscape"))
 

@@ -24,7 +24,7 @@ FILES = (
 CARD = "README.md"
 BESIDE = frozenset({".md", ".txt", ".png", ".jpg", ".jpeg", ".gif", ".webp"})
 """Kinds of file that may lie beside those, for people; they are never read. So may LICENSE, and names that begin with a dot."""
-MOST_JSON = 4 << 20
+MAX_JSON = 4 << 20
 """Bytes that a bundle's JSON may have at most."""
 
 
@@ -75,8 +75,8 @@ def check_names(names: Iterable[str], where: str) -> None:
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a bundle's JSON file; ValueError for anything else, NaN and more than 4 MiB included."""
     try:
-        if file.stat().st_size > MOST_JSON:
-            raise ValueError(f"it has {file.stat().st_size:,} bytes, and may have {MOST_JSON:,}")
+        if file.stat().st_size > MAX_JSON:
+            raise ValueError(f"it has {file.stat().st_size:,} bytes, and may have {MAX_JSON:,}")
         value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error}. Train the model again or fetch a whole copy.") from error

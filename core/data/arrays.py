@@ -17,16 +17,16 @@ import numpy.lib.format as npy
 import torch
 from torch import Tensor
 
-from core.data.splits import Data, Split, alike, join, part
-from core.data.storage import Stored
+from core.data.splits import Data, Split, check_same_shape, join, part
+from core.data.storage import ImagesOnDisk
 
 
-def _images(array: np.ndarray, arranged: Callable[[np.ndarray], np.ndarray]) -> Tensor | Stored:
+def _images(array: np.ndarray, arranged: Callable[[np.ndarray], np.ndarray]) -> Tensor | ImagesOnDisk:
     """The images in an array, once they are arranged as (N, C, H, W): left on disk if the array is."""
     if not isinstance(array, np.memmap):
         return torch.from_numpy(np.ascontiguousarray(arranged(array)))
     path, offset, shape = str(array.filename), array.offset, array.shape
-    return Stored(lambda: arranged(np.memmap(path, np.uint8, "r", offset, shape)))
+    return ImagesOnDisk(lambda: arranged(np.memmap(path, np.uint8, "r", offset, shape)))
 
 
 # --- IDX -------------------------------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def load_idx(folder: Path, split: Split) -> Data:
 
 def idx_parts(folder: Path, stay: bool = False) -> list[Data]:
     """Training and test set of a folder of IDX files; with `stay`, images that are not packed stay on disk."""
-    return alike(folder, _idx(folder, "train", stay), _idx(folder, "test", stay))
+    return check_same_shape(folder, _idx(folder, "train", stay), _idx(folder, "test", stay))
 
 
 def _idx(folder: Path, split: Split, stay: bool = False) -> Data:
@@ -124,7 +124,7 @@ def npz_parts(path: Path, stay: bool = False) -> list[Data]:
     """All of an .npz file in its own order, `x_train` and `x_test` apart; with `stay`, images that are not packed stay on
     disk."""
     parts, _ = _npz(path, stay)
-    return alike(path, *parts) if len(parts) > 1 else parts
+    return check_same_shape(path, *parts) if len(parts) > 1 else parts
 
 
 def _npz(path: Path, stay: bool = False) -> tuple[list[Data], np.ndarray | None]:

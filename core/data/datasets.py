@@ -41,7 +41,7 @@ def open_data(
     """Read a data set, one of `CHOICES`, once. `options` are about pictures, and so is the rest: see `core.data.reading.read`.
 
     A source with an official test split keeps it (IDX; `x_test` in .npz; folders `train` and `test`; splits of that name on
-    the hub or in a column `split`). Any other is split by a fixed shuffle: see `hold_out`.
+    the hub or in a column `split`). Any other is split by a fixed shuffle: see `split_indices`.
 
     Raises ValueError when the source is missing, empty, damaged or of the wrong shape.
     """

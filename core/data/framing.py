@@ -27,7 +27,7 @@ def content_box(pixels: UInt8[np.ndarray, "h w c"], background: np.ndarray) -> t
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
-def lie(pixels: UInt8[np.ndarray, "h w c"], background: np.ndarray) -> tuple[float, float, float] | None:
+def placement(pixels: UInt8[np.ndarray, "h w c"], background: np.ndarray) -> tuple[float, float, float] | None:
     """How a picture's content lies: the share of the frame that its longer side takes, and where its middle is, as shares of
     width and height; None where there is none."""
     box, (height, width) = content_box(pixels, background), pixels.shape[:2]
@@ -38,7 +38,7 @@ def lie(pixels: UInt8[np.ndarray, "h w c"], background: np.ndarray) -> tuple[flo
     return extent, (left + right) / 2 / width, (top + bottom) / 2 / height
 
 
-def framed(
+def frame_content(
     pixels: UInt8[np.ndarray, "h w c"], size: tuple[int, int], extent: float, centre: Sequence[float]
 ) -> tuple[UInt8[np.ndarray, "h2 w2 c"], list[str]]:
     """The content of a picture on a plain background, in a frame of the proportions of `size` (width, height) that its longer
@@ -63,7 +63,7 @@ def framed(
     return canvas, [f"cut to its {inner[0]}x{inner[1]} content"]
 
 
-def level(pixels: UInt8[np.ndarray, "h w 1"], rim: float, background: int) -> UInt8[np.ndarray, "h w 1"]:
+def level_background(pixels: UInt8[np.ndarray, "h w 1"], rim: float, background: int) -> UInt8[np.ndarray, "h w 1"]:
     """Stretch grey levels until the rim, grain and shadow included, is the background (0 or 255); the far end stays."""
     distance = np.abs(pixels.astype(np.float64) - rim)
     grain = np.percentile(np.abs(border(pixels).astype(np.float64) - rim), 60)

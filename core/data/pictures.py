@@ -38,7 +38,7 @@ Paper = tuple[int, int, int]
 Reason = Literal[
     "empty", "not an image", "broken", "too large", "unreadable", "duplicate", "link loop", "hidden", "unsafe name", "no split"
 ]
-"""Why a file is left out. `no split`: it lies beside the folders `train` and `test`, in neither."""
+"""Why a file is left out. `no split`: it placements beside the folders `train` and `test`, in neither."""
 
 
 class PictureError(ValueError):

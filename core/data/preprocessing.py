@@ -13,11 +13,11 @@ from torch import Tensor
 
 from core.data.binarization import Binarization, binarize
 from core.data.dsprites import DSprites
-from core.data.framing import border, framed, is_plain, level, lie
+from core.data.framing import border, frame_content, is_plain, level_background, placement
 from core.data.pictures import Paper, flatten, opaque, shrink
-from core.data.storage import Stored
+from core.data.storage import ImagesOnDisk
 
-Images = UInt8[Tensor, "_ _ _ _"] | DSprites | Stored
+Images = UInt8[Tensor, "_ _ _ _"] | DSprites | ImagesOnDisk
 """8-bit images (N, C, H, W): in memory, or drawn or read from disk when they are indexed."""
 
 Fit = Literal["pad", "crop", "stretch"]
@@ -117,11 +117,13 @@ class Preprocessing:
         if near < 0.6:
             return cls(channels, height, width, fit)
         plain = cls(channels, height, width, fit, tuple(background.tolist()))
-        lies = [found for image in sample if (found := lie(image, background)) is not None]
-        if not lies:
+        placements = [found for image in sample if (found := placement(image, background)) is not None]
+        if not placements:
             return plain
-        extent, *centre = np.median(lies, axis=0).round(4).tolist()
-        return replace(plain, extent=extent, centre=centre, usual=np.percentile(lies, [1, 99], axis=0).T.round(4).tolist())
+        extent, *centre = np.median(placements, axis=0).round(4).tolist()
+        return replace(
+            plain, extent=extent, centre=centre, usual=np.percentile(placements, [1, 99], axis=0).T.round(4).tolist()
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -174,11 +176,11 @@ class Preprocessing:
         if not exact:
             plain = self.background is not None and is_plain(pixels)
             if plain and self.background in ((0,), (255,)):
-                pixels = level(pixels, float(np.median(border(pixels))), self.background[0])
+                pixels = level_background(pixels, float(np.median(border(pixels))), self.background[0])
                 steps.append("background levelled")
             fitted = self._fit(pixels)
             if plain and trim and not self._is_usual(fitted):
-                pixels, more = framed(pixels, (self.width, self.height), self.extent, self.centre)
+                pixels, more = frame_content(pixels, (self.width, self.height), self.extent, self.centre)
                 fitted, steps = self._fit(pixels), steps + more
             pixels = fitted
             steps.append(f"{self.fit} to {self.width}x{self.height}")
@@ -202,7 +204,7 @@ class Preprocessing:
     def _is_usual(self, fitted: np.ndarray) -> bool:
         """Whether its content lies within what training images show, to a pixel."""
         assert self.background is not None
-        found = lie(fitted, np.array(self.background))
+        found = placement(fitted, np.array(self.background))
         if found is None or self.usual is None:
             return False
         slack = 1 / min(self.width, self.height)

@@ -17,9 +17,9 @@ from core.data.labels import Columns, LabelTable
 from core.data.pictures import KINDS, Paper, PictureError, Reason, is_colour, opaque, read_image
 from core.data.preprocessing import Fit, Preprocessing
 from core.data.sources import Content, Entry, Source, fetch, is_picture_name
-from core.data.storage import Sheet, Stored, memory_limit
+from core.data.storage import ImageBuffer, ImagesOnDisk, memory_limit
 from core.data.summary import Summary
-from core.data.survey import LOOK, Survey, look
+from core.data.survey import SURVEYED, Survey, inspect
 from core.data.worker_pool import cores, mapped
 
 CHUNK = 64
@@ -33,7 +33,7 @@ PATIENCE = 2.0
 class Options:
     """What a person may say about how pictures are read; a size or a number of channels that is None is chosen.
 
-    `largest` bounds the side that is chosen, `paper` lies under transparent pictures, `labels` is a CSV or parquet file,
+    `largest` bounds the side that is chosen, `paper` placements under transparent pictures, `labels` is a CSV or parquet file,
     `memory` the bytes that images may take before they go to disk, and `workers` the processes that decode.
     """
 
@@ -60,7 +60,7 @@ class Reading:
     """Images (N, C, H, W) in the order of their source, each with its labels, its name there, and its part of an official split
     ("": none)."""
 
-    images: Tensor | Stored
+    images: Tensor | ImagesOnDisk
     labels: dict[str, np.ndarray]
     names: np.ndarray
     splits: np.ndarray
@@ -113,11 +113,11 @@ def read(
 def surveyed(source: Source, workers: int | None) -> tuple[Survey, int]:
     """A look at some of the pictures, and how many processes are to read all of them: `workers`, if given."""
     began = time.monotonic()
-    sample = source.sample(LOOK)
-    seen = look(islice(sample, 16))
-    needed = (time.monotonic() - began) / 16 * (len(source) + LOOK)
+    sample = source.sample(SURVEYED)
+    seen = inspect(islice(sample, 16))
+    needed = (time.monotonic() - began) / 16 * (len(source) + SURVEYED)
     workers = workers or (cores() if needed > PATIENCE else 1)
-    seen += [sight for _, more in mapped(look, ((None, part) for part in chunks(sample)), workers) for sight in more]
+    seen += [sight for _, more in mapped(inspect, ((None, part) for part in chunks(sample)), workers) for sight in more]
     return Survey(max(len(source), len(seen)), seen), workers
 
 
@@ -125,7 +125,7 @@ class Gathered:
     """What has been read so far: images in the order of their source, each content once, with labels and the account."""
 
     def __init__(self, target: Preprocessing, expected: int, memory: int | None, table: LabelTable | None) -> None:
-        self.sheet = Sheet(target.shape, expected, memory_limit() if memory is None else memory)
+        self.sheet = ImageBuffer(target.shape, expected, memory_limit() if memory is None else memory)
         self.summary = Summary()
         self.table = table
         self.labels = Columns()

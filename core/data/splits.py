@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.data.preprocessing import Images
-from core.data.storage import Stored
+from core.data.storage import ImagesOnDisk
 
 Split = Literal["train", "test", "all"]
 
@@ -30,13 +30,13 @@ class Data(Generic[Kind]):
 
     def take(self, index: Tensor) -> "Data":
         """The images, with labels and names, at these positions; what is on disk stays there."""
-        images = self.images.at(index) if isinstance(self.images, Stored) else self.images[index]
+        images = self.images.at(index) if isinstance(self.images, ImagesOnDisk) else self.images[index]
         rows = index.numpy()
         labels = {name: values[rows] for name, values in self.labels.items()}
         return Data(images, labels, None if self.names is None else self.names[rows])
 
 
-def hold_out(n: int) -> tuple[Tensor, Tensor]:
+def split_indices(n: int) -> tuple[Tensor, Tensor]:
     """Indices (training, test) of the fixed split of n images: a tenth for test, but 1,000, or a third, of a small set.
 
     >>> [tuple(map(len, hold_out(n))) for n in (30, 1_797, 60_000)]
@@ -51,11 +51,11 @@ def part(data: Data, split: Split) -> Data:
     """One part of a data set that has no official test split."""
     if split == "all":
         return data
-    train, test = hold_out(len(data.images))
+    train, test = split_indices(len(data.images))
     return data.take(train if split == "train" else test)
 
 
-def alike(source: Path, train: Data, test: Data) -> list[Data]:
+def check_same_shape(source: Path, train: Data, test: Data) -> list[Data]:
     """Both splits, with the labels that both have. Raises ValueError when their images differ in shape."""
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = " and ".join(str(tuple(part.images.shape[1:])) for part in (train, test))

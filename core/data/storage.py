@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 
-class Stored:
+class ImagesOnDisk:
     """8-bit images (N, C, H, W) in a file on disk, indexed as a tensor: with a tensor of positions, a slice or a number.
 
     Nothing is held in memory: a batch is read when it is asked for, in any order, and what the system keeps of the file it
@@ -44,12 +44,12 @@ class Stored:
         """Read the images at these indices."""
         return torch.from_numpy(np.array(self._mapped()[self.positions[index].numpy()], order="C"))
 
-    def at(self, index: Tensor) -> "Stored":
+    def at(self, index: Tensor) -> "ImagesOnDisk":
         """The images at these indices, still on disk."""
-        return Stored(self._mapped, self.positions[index])
+        return ImagesOnDisk(self._mapped, self.positions[index])
 
 
-class Sheet:
+class ImageBuffer:
     """Images of one shape (C, H, W) that are added one block after another, `expected` in all or more.
 
     They go into memory as long as they take up to `limit` bytes there, else into a file in the cache folder.
@@ -81,13 +81,13 @@ class Sheet:
             self._file.write(images.tobytes())
         self.count = end
 
-    def close(self) -> Tensor | Stored:
+    def close(self) -> Tensor | ImagesOnDisk:
         """All images, in order."""
         if self._file is None:
             return torch.from_numpy(self._array[: self.count])
         self._file.flush()
         # The file has no name and is gone with the process.
-        return Stored(partial(np.memmap, self._file, np.uint8, "r", shape=(self.count, *self.shape)))
+        return ImagesOnDisk(partial(np.memmap, self._file, np.uint8, "r", shape=(self.count, *self.shape)))
 
     def _open(self, needed: int) -> IO[bytes]:
         """A file with no name, if there is room for so many bytes."""

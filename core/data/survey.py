@@ -10,11 +10,11 @@ from core.data.pictures import PictureError, is_colour, opaque, open_image
 from core.data.preprocessing import Fit, Preprocessing
 from core.data.sources import Entry, fetch
 
-LOOK = 400
+SURVEYED = 400
 """Pictures looked at; all of a smaller source."""
 
 
-class Sight(NamedTuple):
+class PictureInfo(NamedTuple):
     """A picture's name, its size (width, height), and whether it has colour."""
 
     name: str
@@ -27,7 +27,7 @@ class Survey:
     """The pictures looked at, of so many entries of the source, as far as their number is known."""
 
     entries: int
-    seen: list[Sight]
+    seen: list[PictureInfo]
 
     @property
     def colour(self) -> int:
@@ -60,7 +60,7 @@ class Survey:
         return Preprocessing(channels, side, side, fit)
 
 
-def look(entries: Iterable[Entry]) -> list[Sight]:
+def inspect(entries: Iterable[Entry]) -> list[PictureInfo]:
     """What can be seen of the entries that are pictures."""
     seen = []
     for name, content, *_ in entries:
@@ -69,5 +69,5 @@ def look(entries: Iterable[Entry]) -> list[Sight]:
         except PictureError:
             continue
         picture = opaque(picture, None, (32, 32))
-        seen.append(Sight(name, size, picture.mode == "RGB" and is_colour(picture)))
+        seen.append(PictureInfo(name, size, picture.mode == "RGB" and is_colour(picture)))
     return seen

@@ -40,11 +40,11 @@ def mapped(function: Callable[[Task], Result], jobs: Iterable[tuple[Job, Task]],
         yield from in_order(ThreadPoolExecutor(workers), function, jobs, ahead)
         return
     # Processes that are copies of this one start at once, and have the desk.
-    desk = Desk(ahead + 2)
+    desk = SharedBuffer(ahead + 2)
     fork = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(workers, fork, initializer=settle, initargs=(desk,))
+    pool = ProcessPoolExecutor(workers, fork, initializer=attach, initargs=(desk,))
     try:
-        for job, laid in in_order(pool, partial(lay, function), desk.placed(jobs), ahead):
+        for job, laid in in_order(pool, partial(to_shared, function), desk.placed(jobs), ahead):
             yield job, desk.take(laid)
     except BrokenProcessPool as error:
         raise ValueError(
@@ -71,11 +71,11 @@ def in_order(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-PLACE = 16 << 20
+BUFFER = 16 << 20
 """Bytes of a place on a desk. Those that are never written take no memory; arrays that do not fit go through the pipe."""
 
 
-class Laid(NamedTuple):
+class SharedArray(NamedTuple):
     """A result whose arrays lie on a desk: at which place, how many bytes each has, and the rest of it, pickled."""
 
     place: int
@@ -83,7 +83,7 @@ class Laid(NamedTuple):
     rest: bytes
 
 
-class Desk:
+class SharedBuffer:
     """Memory that processes share, with a place for each result under way: its arrays are laid there, and taken from there.
 
     Through a pipe they would be copied four times, into new memory each time.
@@ -91,47 +91,47 @@ class Desk:
 
     def __init__(self, places: int) -> None:
         self.places = places
-        self._memory = memoryview(mmap.mmap(-1, places * PLACE))
+        self._memory = memoryview(mmap.mmap(-1, places * BUFFER))
 
     def placed(self, jobs: Iterable[tuple[Job, Task]]) -> Iterator[tuple[Job, tuple[int, Task]]]:
         """The jobs, their tasks with the places for their results, which come round again."""
         for i, (job, task) in enumerate(jobs):
             yield job, (i % self.places, task)
 
-    def lay(self, place: int, result: object) -> Laid:
+    def to_shared(self, place: int, result: object) -> SharedArray:
         """Put a result's arrays down (PEP 574)."""
         sizes: list[int] = []
 
         def put(array: pickle.PickleBuffer) -> bool:
-            start, raw = place * PLACE + sum(sizes), array.raw()
-            if sum(sizes) + len(raw) > PLACE:
+            start, raw = place * BUFFER + sum(sizes), array.raw()
+            if sum(sizes) + len(raw) > BUFFER:
                 return True  # goes with the rest
             self._memory[start : start + len(raw)] = raw
             sizes.append(len(raw))
             return False
 
-        return Laid(place, sizes, pickle.dumps(result, 5, buffer_callback=put))
+        return SharedArray(place, sizes, pickle.dumps(result, 5, buffer_callback=put))
 
-    def take(self, laid: Laid) -> Any:
+    def take(self, laid: SharedArray) -> Any:
         """The result; its arrays stay where they lie."""
-        arrays, at = [], laid.place * PLACE
+        arrays, at = [], laid.place * BUFFER
         for size in laid.sizes:
             arrays.append(self._memory[at : at + size])
             at += size
         return pickle.loads(laid.rest, buffers=arrays)
 
 
-desks: list[Desk] = []
+buffers: list[SharedBuffer] = []
 """A process's own desk, once it is a worker."""
 
 
-def settle(desk: Desk) -> None:
+def attach(desk: SharedBuffer) -> None:
     """Make this process a worker at a desk."""
     warnings.simplefilter("ignore")
-    desks[:] = [desk]
+    buffers[:] = [desk]
 
 
-def lay(function: Callable[[Task], object], placed: tuple[int, Task]) -> Laid:
+def to_shared(function: Callable[[Task], object], placed: tuple[int, Task]) -> SharedArray:
     """What a worker does: the function's result, laid on its desk."""
     place, task = placed
-    return desks[0].lay(place, function(task))
+    return buffers[0].to_shared(place, function(task))

@@ -107,7 +107,7 @@ def statistics(vae: VAE, images: Images, batch_size: int = 512) -> Float[Tensor,
     rows: list[Tensor] = []
     for start in range(0, len(images), batch_size):
         x = to_unit(images[start : start + batch_size].to(device))
-        rows.append(explain(vae, x, vae.posterior(x), noise(vae.prior.latents).to(device)).cpu())
+        rows.append(image_statistics(vae, x, vae.posterior(x), noise(vae.prior.latents).to(device)).cpu())
     vae.train(training)
     return torch.cat(rows)
 
@@ -117,7 +117,7 @@ def noise(latents: int) -> Float[Tensor, "draws {latents}"]:
     return torch.randn(DRAWS, latents, generator=torch.Generator().manual_seed(0))
 
 
-def explain(
+def image_statistics(
     vae: VAE, x: Float[Tensor, "n c h w"], posterior: Normal, draws: Float[Tensor, "k latents"]
 ) -> Float[Tensor, "n s"]:
     """The `statistics` of images in [0, 1] with this posterior."""

@@ -60,7 +60,7 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class Reader:
+class LabelClassifier:
     """A trained classifier with the values that its classes stand for and the share of unseen images that it reads rightly."""
 
     classifier: Classifier
@@ -93,7 +93,7 @@ class Reader:
         return {"values": self.values, "accuracy": self.accuracy}
 
     @staticmethod
-    def open(file: Path, channels: int, config: Any) -> "Reader":
+    def open(file: Path, channels: int, config: Any) -> "LabelClassifier":
         """What a bundle's config says of the classifier whose weights are in a file; ValueError where they do not fit."""
         try:
             values, accuracy = config["values"], config["accuracy"]
@@ -103,7 +103,7 @@ class Reader:
             classifier.load_state_dict(load_file(file))
             if not all(weight.isfinite().all() for weight in classifier.parameters()):
                 raise TypeError("it holds weights that are not numbers")
-            return Reader(classifier.eval(), values, accuracy)
+            return LabelClassifier(classifier.eval(), values, accuracy)
         except (SafetensorError, OSError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise ValueError(f"{file} is damaged: {error}. Calibrate the model again or fetch a whole copy.") from error
 
@@ -122,7 +122,7 @@ def learnable(labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return kept
 
 
-def fit_reader(
+def fit_classifier(
     images: Images,
     labels: dict[str, np.ndarray],
     held_out: Int[Tensor, " m"],
@@ -131,7 +131,7 @@ def fit_reader(
     device: torch.device | str = "cpu",
     seen: int = SEEN,
     advance: Callable[[float], None] = lambda share: None,
-) -> Reader:
+) -> LabelClassifier:
     """Train a classifier on 8-bit images and those of their labels that can be learned.
 
     Images at `held_out` are not trained on; the accuracy is on them. Training sees `seen` images, repeats counted, each one
@@ -171,7 +171,7 @@ def fit_reader(
     with torch.no_grad():
         for weight in classifier.parameters():  # what half precision holds, so that it is saved in half the space
             weight.copy_(weight.half())
-    reader = Reader(classifier.eval().cpu(), values, {})
+    reader = LabelClassifier(classifier.eval().cpu(), values, {})
     read = reader.read(reader.features(to_unit(images[held_out])))
     right = {name: (read[name].argmax(1) == classes[name][held_out]).double().mean().item() for name in classes}
     return replace(reader, accuracy=right)

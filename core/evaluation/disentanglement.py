@@ -66,7 +66,7 @@ def as_factors(labels: dict[str, np.ndarray]) -> tuple[list[str], Int[Tensor, "n
     return list(kept), factors
 
 
-def numbered(codes: Tensor, factors: Tensor) -> Int[Tensor, "n factors"]:
+def as_codes(codes: Tensor, factors: Tensor) -> Int[Tensor, "n factors"]:
     """The factors with their values numbered from 0; ValueError where they cannot be scored."""
     if len(codes) != len(factors):
         raise ValueError(f"codes and factors must be of the same images; got {len(codes)} and {len(factors)}.")
@@ -90,7 +90,7 @@ def mutual_information(
 
     Counts overestimate: independent columns of N images score about (bins - 1)(values - 1) / 2N.
     """
-    values = numbered(codes, factors)
+    values = as_codes(codes, factors)
     low, high = codes.amin(0), codes.amax(0)
     cut = ((codes - low) / (high - low).clamp_min(1e-30) * bins).long().clamp(0, bins - 1)
     information = torch.empty(codes.shape[1], values.shape[1])
@@ -117,7 +117,7 @@ def mig(codes: Float[Tensor, "n latents"], factors: Int[Tensor, "n factors"], bi
     information = mutual_information(codes, factors, bins)
     information = torch.cat([information, torch.zeros(1, information.shape[1])])  # the second best of a single latent
     best, second = information.topk(2, dim=0).values
-    values = numbered(codes, factors)
+    values = as_codes(codes, factors)
     entropies = torch.stack([entropy(column.bincount().double() / len(column)) for column in values.T])
     return float(((best - second) / entropies).mean())
 
@@ -139,7 +139,7 @@ def factor_vae(
     the factor it voted for most in `votes` votes; the score is how often that is right in as many others. Dead latents have
     no vote (Kim & Mnih, 2018, arXiv 1802.05983). Chance is one over the number of factors; with all latents dead it is 0.
     """
-    values = numbered(codes, factors)
+    values = as_codes(codes, factors)
     alive = codes[:, codes.double().var(0) > DEAD].double()
     if alive.shape[1] == 0:
         return 0.0
@@ -197,7 +197,7 @@ def importances(
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    values = numbered(codes, factors)
+    values = as_codes(codes, factors)
     if len(codes) < 30:
         raise ValueError(f"DCI needs at least 30 images, a third of them to score the trees; got {len(codes)}.")
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))

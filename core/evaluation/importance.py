@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.data.preprocessing import Images, to_unit
-from core.distributed import ALONE, ProcessGroup
+from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.model.vae import VAE
 
 BLOCK = 256
@@ -35,7 +35,7 @@ def log_likelihood(
     seed: int = 0,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Likelihoods:
     """log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q(z|x), for 8-bit images and K = `samples`.
 
@@ -51,7 +51,7 @@ def log_likelihood(
     vae.eval()
     values: list[Tensor] = [torch.empty(0, dtype=torch.float64)]
     errors: list[Tensor] = [torch.empty(0, dtype=torch.float64)]
-    mine = group.part(len(images), BLOCK)
+    mine = group.shard(len(images), BLOCK)
     for start in range(mine.start, mine.stop, BLOCK):
         x = to_unit(images[start : min(start + BLOCK, mine.stop)].to(device))
         posterior = vae.posterior(x)
@@ -70,4 +70,4 @@ def log_likelihood(
         errors.append((share.square().sum(0) - 1 / samples).clamp_min(0).sqrt().cpu())
         advance(len(x))
     vae.train(training)
-    return Likelihoods(group.join(torch.cat(values)), group.join(torch.cat(errors)), samples)
+    return Likelihoods(group.gather(torch.cat(values)), group.gather(torch.cat(errors)), samples)

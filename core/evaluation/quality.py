@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.data.preprocessing import Images, to_unit
-from core.evaluation.classifier import Reader
+from core.evaluation.classifier import LabelClassifier
 from core.model.vae import VAE
 
 MOST = 5000
@@ -42,7 +42,7 @@ class Quality:
 
 
 @torch.no_grad()
-def quality(vae: VAE, reader: Reader, images: Images, labels: dict[str, np.ndarray], seed: int = 0) -> Quality:
+def quality(vae: VAE, classifier: LabelClassifier, images: Images, labels: dict[str, np.ndarray], seed: int = 0) -> Quality:
     """Of a VAE whose prior is drawn from as often as there are images, at most 5,000 times.
 
     Accuracies are of those `labels` that the reader knows. Raises ValueError for fewer than 5 images.
@@ -57,13 +57,13 @@ def quality(vae: VAE, reader: Reader, images: Images, labels: dict[str, np.ndarr
     again: list[Tensor] = []
     for part in index.split(256):
         x = to_unit(images[part].to(device))
-        real.append(reader.features(x))
-        again.append(reader.features(vae.decode(vae.posterior(x).mean).mean))
-        fake.append(reader.features(vae.decode(vae.prior.sample(len(part), generator).to(device)).mean))
+        real.append(classifier.features(x))
+        again.append(classifier.features(vae.decode(vae.posterior(x).mean).mean))
+        fake.append(classifier.features(vae.decode(vae.prior.sample(len(part), generator).to(device)).mean))
     features = [torch.cat(parts) for parts in (real, fake, again)]
     precision, recall = precision_recall(features[0], features[1])
-    read, read_fake, read_again = (reader.read(part) for part in features)
-    classes = {name: numbers[index] for name, numbers in reader.numbers(labels).items()}
+    read, read_fake, read_again = (classifier.read(part) for part in features)
+    classes = {name: numbers[index] for name, numbers in classifier.numbers(labels).items()}
 
     def right(read: dict[str, Tensor]) -> dict[str, float]:
         return {name: (read[name].argmax(1) == truth).double().mean().item() for name, truth in classes.items()}

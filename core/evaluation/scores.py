@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from core.data.preprocessing import Images, to_unit
-from core.distributed import ALONE, ProcessGroup
+from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.evaluation import importance
-from core.evaluation.classifier import Reader
+from core.evaluation.classifier import LabelClassifier
 from core.evaluation.disentanglement import Disentanglement, disentanglement
 from core.evaluation.quality import Quality, quality
 from core.model.vae import VAE
@@ -83,7 +83,7 @@ def encode(
     batch_size: int = 512,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Encodings:
     """Encode 8-bit images, each once, in order. Mean and variance are deterministic; the ELBO terms use one draw of z.
 
@@ -103,7 +103,7 @@ def encode(
         return posterior.mean, log_variance(posterior), log_likelihood, kl
 
     mean, variance, log_likelihood, kl = _over(vae, images, terms, batch_size, device, advance, group)
-    return Encodings(mean, variance, log_likelihood, kl, group.every(is_mass))
+    return Encodings(mean, variance, log_likelihood, kl, group.all(is_mass))
 
 
 @torch.no_grad()
@@ -113,7 +113,7 @@ def posteriors(
     batch_size: int = 512,
     device: torch.device | str | None = None,
     advance: Callable[[int], None] = lambda images: None,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[Float[Tensor, "n latents"], Float[Tensor, "n latents"]]:
     """The mean and log-variance of each image's posterior, as `encode` has them, without the decoder's work."""
 
@@ -148,13 +148,13 @@ def _over(
         # unless it has seen a large piece freed: it then keeps twice as much. The largest that it minds are of 32 MiB.
         torch.empty(31 * 2**20, dtype=torch.uint8)
     parts: list[tuple[Tensor, ...]] = []
-    mine, counts = group.turn(len(images))
+    mine, counts = group.shard_or_first(len(images))
     for rows in batches(mine, batch_size):
         batch = images[rows]
         parts.append(terms(to_unit(batch.to(device)), rows))
         advance(len(batch))
     vae.train(training)
-    return tuple(group.join(torch.cat(part).cpu()[: None if counts else 0]) for part in zip(*parts, strict=True))
+    return tuple(group.gather(torch.cat(part).cpu()[: None if counts else 0]) for part in zip(*parts, strict=True))
 
 
 def batches(rows: slice, size: int) -> Iterator[slice]:
@@ -188,12 +188,12 @@ def evaluate(
     advance: Callable[[int], None] = lambda images: None,
     samples: int = 0,
     factors: Int[Tensor, "n factors"] | None = None,
-    reader: Reader | None = None,
+    classifier: LabelClassifier | None = None,
     labels: dict[str, np.ndarray] | None = None,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Evaluation:
     """Score a VAE on 8-bit images, with `samples` importance samples of each for the log-likelihood (0: none), on how its
-    latents separate the images' `factors` if these are given, and on how good its samples look to a `reader`, which knows
+    latents separate the images' `factors` if these are given, and on how good its samples look to a `classifier`, which knows
     some of the images' `labels`.
 
     `advance` is told the images done: all of them once, and once more where there are samples. Several processes share the
@@ -203,7 +203,7 @@ def evaluate(
         raise ValueError("evaluation needs at least one image; got none.")
     encodings = encode(vae, images, seed, batch_size, device, advance, group)
     estimate = importance.log_likelihood(vae, images, samples, seed, device, advance, group) if samples else None
-    looks = None if reader is None else quality(vae, reader, images, labels or {}, seed)
+    looks = None if classifier is None else quality(vae, classifier, images, labels or {}, seed)
     return summarize(vae, images, encodings, estimate, factors, looks, seed, batch_size, group)
 
 
@@ -216,7 +216,7 @@ def summarize(
     looks: Quality | None = None,
     seed: int = 0,
     batch_size: int = 512,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Evaluation:
     """The evaluation that the encodings of these images amount to, with what else is known of them."""
     # Sums in float64, so that the order and size of batches cannot show in the figures.
@@ -245,16 +245,16 @@ def summarize(
 
 @torch.no_grad()
 def reconstruction_error(
-    vae: VAE, images: Images, mean: Float[Tensor, "n latents"], batch_size: int = 512, group: ProcessGroup = ALONE
+    vae: VAE, images: Images, mean: Float[Tensor, "n latents"], batch_size: int = 512, group: ProcessGroup = SINGLE_PROCESS
 ) -> Float[Tensor, " n"]:
     """Root mean squared error of each image's reconstruction, the decoder's mean at the posterior's mean; pixels in [0, 1]."""
     device = next(vae.parameters()).device
     errors: list[Tensor] = []
-    mine, counts = group.turn(len(images))
+    mine, counts = group.shard_or_first(len(images))
     for rows in batches(mine, batch_size):
         difference = vae.decode(mean[rows].to(device)).mean - to_unit(images[rows].to(device))
         errors.append(difference.square().flatten(1).double().mean(1).sqrt().cpu())
-    return group.join(torch.cat(errors)[: None if counts else 0])
+    return group.gather(torch.cat(errors)[: None if counts else 0])
 
 
 @torch.no_grad()

@@ -43,13 +43,13 @@ def interpolate(
     return ((1 - t) * angle).sin() / angle.sin() * start + (t * angle).sin() / angle.sin() * end
 
 
-FEW = 16
+MIN_QUERIES = 16
 """Queries, and points for each neighbour, below which a search of everything is as quick as a sieve."""
 SPARE = 4
 """Candidates of a sieve beyond k: with them, rounding leaves hardly a query in doubt."""
 GROUP = 8
 """Points, or groups of points, in a group of a sieve."""
-CACHED = 128
+CHUNK = 128
 """Queries that a sieve takes at once: what it makes of them and 10,000 points, 5 MB, stays in the processor's cache."""
 
 
@@ -63,14 +63,14 @@ def neighbours(
     if not 1 <= k <= len(points):
         raise ValueError(f"k must be from 1 to the number of points, {len(points)}; got {k}.")
     # Elsewhere than on a CPU a search of everything is quick, and products of matrices may have fewer digits than they seem to.
-    sifted = (
-        min(len(query), chunk) >= FEW
-        and len(points) >= FEW * (k + SPARE)
+    blocked = (
+        min(len(query), chunk) >= MIN_QUERIES
+        and len(points) >= MIN_QUERIES * (k + SPARE)
         and query.device.type == "cpu"
         and torch.get_float32_matmul_precision() == "highest"
     )
-    search = Sieve(points, k).search if sifted else partial(_search, points=points, k=k)
-    found = [search(part) for part in query.split(min(chunk, CACHED) if sifted else chunk)]
+    search = BlockedNeighbours(points, k).search if blocked else partial(_search, points=points, k=k)
+    found = [search(part) for part in query.split(min(chunk, CHUNK) if blocked else chunk)]
     if not found:
         return query.new_empty(0, k), torch.empty(0, k, dtype=torch.long, device=query.device)
     return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
@@ -84,7 +84,7 @@ def _search(
     return found.values, found.indices
 
 
-class Sieve:
+class BlockedNeighbours:
     """A search for the k nearest of many points: candidates by a product of matrices, then their distances as they are.
 
     |q - p|^2 = |q|^2 + (|p|^2 - 2 q.p), and the bracket, here the form, is one product. Its smallest values are found as in a

@@ -161,13 +161,13 @@ def _umap(latents: Tensor, seed: int, min_dist: float) -> Tensor:
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a fixed seed runs on one core, as it says
-        embedding = reducer(len(latents), seed, min_dist).fit_transform(latents.numpy())
+        embedding = make_umap(len(latents), seed, min_dist).fit_transform(latents.numpy())
     # Numba sets OpenMP's thread count to all cores, and so torch's, whose sums then differ in the last bit.
     torch.set_num_threads(threads)
     return torch.as_tensor(embedding, dtype=torch.float32).contiguous()
 
 
-def reducer(images: int, seed: int = 0, min_dist: float = MIN_DIST) -> Any:
+def make_umap(images: int, seed: int = 0, min_dist: float = MIN_DIST) -> Any:
     """The unfitted UMAP of a map of so many images. `min_dist` is how close it may put two of them.
 
     Twenty negative samples a positive one, for the usual five: more repulsion keeps neighbours better together (Böhm et al.,

@@ -25,7 +25,7 @@ NETWORKS: dict[str, tuple[Builder, Builder]] = {
     "resnet": (partial(ConvEncoder, blocks=1), partial(ConvDecoder, blocks=1)),
 }
 
-MOST_LATENTS, MOST_WIDTH = 4096, 4096
+MAX_LATENTS, MAX_WIDTH = 4096, 4096
 """A stranger's config.json may not ask for all of the memory."""
 
 PRIORS: dict[str, Callable[[int, nn.Module, Shape], Prior]] = {
@@ -66,12 +66,12 @@ class Architecture:
                     f"images must be 8 to 256 pixels on each side; got {self.height}x{self.width}. "
                     "Resize them (--size), or pad small ones."
                 )
-        if not 1 <= self.channels <= 4 or not 1 <= self.latents <= MOST_LATENTS:
+        if not 1 <= self.channels <= 4 or not 1 <= self.latents <= MAX_LATENTS:
             raise ValueError(
-                f"channels must be 1 to 4 and latents 1 to {MOST_LATENTS:,}; got {self.channels} and {self.latents}."
+                f"channels must be 1 to 4 and latents 1 to {MAX_LATENTS:,}; got {self.channels} and {self.latents}."
             )
-        if self.network_width is not None and not 1 <= self.network_width <= MOST_WIDTH:
-            raise ValueError(f"network_width must be 1 to {MOST_WIDTH:,}, or none for the usual; got {self.network_width}.")
+        if self.network_width is not None and not 1 <= self.network_width <= MAX_WIDTH:
+            raise ValueError(f"network_width must be 1 to {MAX_WIDTH:,}, or none for the usual; got {self.network_width}.")
         check_choice("network", self.network, NETWORKS)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_choice("prior", self.prior, PRIORS)

@@ -110,7 +110,7 @@ REACH = 10.0
 """Far outside of where a trained posterior puts anything."""
 
 
-def within_reach(module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+def clamp_inputs(module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
     """What a flow's network gets to see of latents."""
     return (given[0].clamp(-REACH, REACH),)
 
@@ -132,7 +132,7 @@ class FlowPrior(Prior):
         self.flow = zuko.flows.MAF(latents, transforms=transforms, hidden_features=(width, width))
         for module in self.flow.modules():
             if isinstance(module, zuko.nn.MaskedMLP):
-                module.register_forward_pre_hook(within_reach)
+                module.register_forward_pre_hook(clamp_inputs)
 
     def log_prob(self, z: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch"]:
         # Under autocast the flow's own layers would compute in half precision; a density needs the digits.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
 from core.model.likelihoods import Likelihood
-from core.model.posterior import full, posterior
+from core.model.posterior import posterior, to_float32
 from core.model.priors import Prior
 
 
@@ -51,7 +51,7 @@ class VAE(nn.Module):
 
     def decode(self, z: Float[Tensor, "n latents"]) -> Distribution:
         """p(x|z): a distribution over images with `.mean` (N, C, H, W), `.log_prob(x)` (N,) in nats, and `.sample()`."""
-        return self.likelihood(full(self.decoder(z)))
+        return self.likelihood(to_float32(self.decoder(z)))
 
     def elbo(
         self,

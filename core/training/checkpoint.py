@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.data.preprocessing import Images
-from core.distributed import ALONE, ProcessGroup
+from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.training.settings import Settings
 
 KEY = "latentscape"
@@ -52,13 +52,15 @@ class Checkpoint:
             raise ValueError(f"the time between checkpoints must be at least 0 seconds; got {self.every}.")
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes one run's snapshots to its checkpoint when it is time; of several processes, only the first writes.
 
     Raises ValueError when there is a checkpoint of another run, one that is damaged, or one that nobody asked to go on from.
     """
 
-    def __init__(self, checkpoint: Checkpoint, settings: Settings, images: Images, group: ProcessGroup = ALONE) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, settings: Settings, images: Images, group: ProcessGroup = SINGLE_PROCESS
+    ) -> None:
         self.path, self.every, self.group = Path(checkpoint.path), checkpoint.every, group
         self.run = json.loads(
             json.dumps({"settings": asdict(settings), **checkpoint.about, "images": fingerprint(images)}, allow_nan=False)
@@ -68,7 +70,7 @@ class Keeper:
         self.saved, self.cost = time.monotonic(), 0.0
         if self.path.exists():
             self._open(checkpoint.resume)
-        group.every(True)  # that all have looked, before the first writes
+        group.all(True)  # that all have looked, before the first writes
 
     def _open(self, resume: bool) -> None:
         """Read what the run goes on from."""
@@ -91,7 +93,7 @@ class Keeper:
 
     def save(self, snapshot: Snapshot) -> None:
         """Write a snapshot; OSError, and the file as it was, where that fails."""
-        if not self.group.main:
+        if not self.group.is_main:
             return
         began = time.monotonic()
         try:
@@ -100,7 +102,7 @@ class Keeper:
             self.saved = time.monotonic()
             self.cost = self.saved - began
 
-    def attempt(self, snapshot: Snapshot) -> str:
+    def try_save(self, snapshot: Snapshot) -> str:
         """Write a snapshot; where that fails, what is wrong and what to do, so that the run need not end for it."""
         try:
             self.save(snapshot)

@@ -11,14 +11,14 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from core.data.binarization import binarize, resample
 from core.data.preprocessing import Images, to_unit
-from core.distributed import ALONE, ProcessGroup
+from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.model.objectives import Objective, elbo, is_batchwise
 from core.model.vae import VAE, Elbo
-from core.training.checkpoint import Checkpoint, Keeper, Snapshot
-from core.training.progress import Clock, Progress, Tally
+from core.training.checkpoint import Checkpoint, CheckpointWriter, Snapshot
+from core.training.progress import Clock, Progress, RunningSums
 from core.training.settings import Settings
 from core.training.state import State
-from core.training.validation import Best, split, standard_noise
+from core.training.validation import BestWeights, split, standard_noise
 
 PERIOD = 100
 """Steps between the moments that a run can go on from."""
@@ -37,7 +37,7 @@ def train(
     device: torch.device | str = "cpu",
     report_every: float = 0.5,
     checkpoint: Checkpoint | None = None,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Run:
     """Fit `vae` in place to 8-bit images by AdamW (Loshchilov & Hutter, 2017, arXiv 1711.05101) on minus the objective.
 
@@ -61,8 +61,8 @@ def train(
             f"this objective compares the images of a batch, which {group.count} processes do not have in one place. "
             "Train in one process, or choose another objective (elbo, beta, iwae)."
         )
-    keeper = Keeper(checkpoint, settings, images, group) if checkpoint else None
-    return _run(vae, images, settings, objective, torch.device(device), report_every, keeper, group)
+    writer = CheckpointWriter(checkpoint, settings, images, group) if checkpoint else None
+    return _run(vae, images, settings, objective, torch.device(device), report_every, writer, group)
 
 
 def _run(
@@ -72,7 +72,7 @@ def _run(
     objective: Objective,
     device: torch.device,
     report_every: float,
-    keeper: Keeper | None,
+    writer: CheckpointWriter | None,
     group: ProcessGroup,
 ) -> Run:
     training, held_out = split(len(images), settings.validation, settings.seed)
@@ -86,49 +86,49 @@ def _run(
     averaged: list[Tensor] = list(average.parameters())
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
-    clock, tally = Clock(settings, len(training), group), Tally(device)
-    best = Best(vae, scored, settings, objective, group)
+    clock, running = Clock(settings, len(training), group), RunningSums(device)
+    best = BestWeights(vae, scored, settings, objective, group)
     state = State(vae, average, optimizer, generator, clock, best)
-    if keeper and keeper.start:
-        state.resume(keeper.start)
+    if writer and writer.start:
+        state.resume(writer.start)
     good = state.snapshot()
-    if keeper and not keeper.start:
-        keeper.save(good)
+    if writer and not writer.start:
+        writer.save(good)
     try:
-        if clock.fraction >= 1 and (report := tally.report(clock, best)):  # it had ended when it was saved: say so
+        if clock.fraction >= 1 and (report := running.report(clock, best)):  # it had ended when it was saved: say so
             yield report
         while clock.fraction < 1:
             for index in state.batches(training, settings.batch_size):
-                n, (mine, counts) = len(index), group.turn(len(index))
-                x, noise, seen = drawn(images, index, mine, settings, vae.prior.latents, generator, device)
+                n, (mine, counts) = len(index), group.shard_or_first(len(index))
+                x, noise, seen = make_batch(images, index, mine, settings, vae.prior.latents, generator, device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     terms = step(x, noise, seen)
-                descend(terms, counts * group.count / n, weights, optimizer, settings, clock.fraction, state.scale)
+                optimizer_step(terms, counts * group.count / n, weights, optimizer, settings, clock.fraction, state.scale)
                 move_average(averaged, weights, clock.steps, settings.averaging)
 
                 clock.move(clock.seen + n, clock.steps + 1)
-                tally.add(terms, n, counts)
-                validated = best.look(average, clock.fraction, device)
+                running.add(terms, n, counts)
+                validated = best.validate_if_due(average, clock.fraction, device)
                 if clock.steps % PERIOD == 0 or clock.fraction >= 1:
-                    good, went_back = take_stock(state, good, tally, keeper, settings, group)
+                    good, went_back = check_and_snapshot(state, good, running, writer, settings, group)
                     if went_back:
                         break
-                if (validated or tally.seconds >= report_every) and (report := tally.report(clock, best)):
+                if (validated or running.seconds >= report_every) and (report := running.report(clock, best)):
                     yield report
                 if clock.fraction >= 1:
                     break
     except (GeneratorExit, KeyboardInterrupt):
-        if not best.looked:
+        if not best.validations_done:
             best.weights = average.state_dict()
-        if keeper:
-            keeper.save(good)
+        if writer:
+            writer.save(good)
         raise
     finally:
         vae.load_state_dict(best.weights)
         vae.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
 
 
-def descend(
+def optimizer_step(
     terms: Elbo,
     share: float,
     weights: list[Tensor],
@@ -155,7 +155,7 @@ def clip(weights: list[Tensor], largest: float) -> None:
         clip_grads_with_norm_(weights, largest, norm)
 
 
-def drawn(
+def make_batch(
     images: Images,
     index: Tensor,
     mine: slice,
@@ -191,18 +191,18 @@ class Step(nn.Module):
         return self.objective(self.vae, x, noise, seen)
 
 
-def take_stock(
-    state: State, good: Snapshot, tally: Tally, keeper: Keeper | None, settings: Settings, group: ProcessGroup
+def check_and_snapshot(
+    state: State, good: Snapshot, running: RunningSums, writer: CheckpointWriter | None, settings: Settings, group: ProcessGroup
 ) -> tuple[Snapshot, bool]:
     """The moment that the run can go back to from here on, which is saved if that is due, and whether it has just gone back to
     the last one, `good`, because something was no longer finite."""
-    if not group.every(state.is_finite(tally.sums)):
-        tally.notes.append(roll_back(state, good, settings))
-        tally.clear()
+    if not group.all(state.is_finite(running.sums)):
+        running.notes.append(roll_back(state, good, settings))
+        running.clear()
         return state.snapshot(), True
     good = state.snapshot()
-    if keeper and (keeper.due or state.clock.fraction >= 1):
-        tally.notes += filter(None, [keeper.attempt(good)])
+    if writer and (writer.due or state.clock.fraction >= 1):
+        running.notes += filter(None, [writer.try_save(good)])
     return good, False
 
 

@@ -9,7 +9,7 @@ import torch
 from core.distributed import ProcessGroup
 from core.model.vae import Elbo
 from core.training.settings import Settings
-from core.training.validation import Best
+from core.training.validation import BestWeights
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Clock:
             self.fraction = min(1.0, seen / (self.settings.epochs * self.images))
         else:
             assert self.settings.minutes is not None
-            self.fraction = self.group.first(min(1.0, self.seconds / (60 * self.settings.minutes)))
+            self.fraction = self.group.broadcast(min(1.0, self.seconds / (60 * self.settings.minutes)))
 
 
-class Tally:
+class RunningSums:
     """Sums over the images since the last report, kept on the device so that no step waits for them."""
 
     def __init__(self, device: torch.device) -> None:
@@ -91,7 +91,7 @@ class Tally:
         self.sums += torch.stack([terms.log_likelihood.detach().sum(), terms.kl.detach().sum()])
         self.images += len(terms.kl)
 
-    def report(self, clock: Clock, best: Best) -> Progress | None:
+    def report(self, clock: Clock, best: BestWeights) -> Progress | None:
         """The progress so far; starts the next tally. None, and nothing is forgotten, while the sums are not finite."""
         sums = self.sums.tolist()
         if not all(map(math.isfinite, sums)):

@@ -8,7 +8,7 @@ from torch import Tensor
 from core.model.vae import VAE
 from core.training.checkpoint import Snapshot
 from core.training.progress import Clock
-from core.training.validation import Best
+from core.training.validation import BestWeights
 
 
 class State:
@@ -21,7 +21,7 @@ class State:
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
         clock: Clock,
-        best: Best,
+        best: BestWeights,
     ) -> None:
         self.generator, self.clock, self.best = generator, clock, best
         self.weights = list(vae.parameters())

@@ -26,23 +26,23 @@ def standard_noise(samples: int, n: int, latents: int, generator: torch.Generato
     return torch.randn((n, latents) if samples == 1 else (samples, n, latents), generator=generator)
 
 
-class Best:
+class BestWeights:
     """The weights whose objective was best on held-out images, looked for at moments spread evenly over the run."""
 
     def __init__(self, vae: VAE, images: Tensor, settings: Settings, objective: Objective, group: ProcessGroup) -> None:
         self.images, self.settings, self.objective, self.group = images, settings, objective, group
-        self.looked = 0
+        self.validations_done = 0
         self.latest, self.elbo, self.active = math.nan, -math.inf, 0
         self.kl_per_latent: tuple[float, ...] = ()
         self.value = -math.inf
         self.weights = copy.deepcopy(vae.state_dict())
 
-    def look(self, vae: VAE, fraction: float, device: torch.device) -> bool:
+    def validate_if_due(self, vae: VAE, fraction: float, device: torch.device) -> bool:
         """Score these weights if a look is due, and keep them if none were better; returns whether it was due."""
         due = math.floor(fraction * self.settings.validations)
-        if due <= self.looked:
+        if due <= self.validations_done:
             return False
-        self.looked = due
+        self.validations_done = due
         encodings = encode(vae, self.images, device=device, group=self.group)
         self.latest, self.active = encodings.elbo.double().mean().item(), encodings.active_units
         self.kl_per_latent = tuple(kl_per_latent(encodings.mean, encodings.log_variance).mean(0).tolist())
@@ -54,12 +54,12 @@ class Best:
     @property
     def scores(self) -> Tensor:
         """What it knows, but for the weights, in float64: a checkpoint keeps every digit, and what is not finite."""
-        return torch.tensor([self.looked, self.latest, self.elbo, self.active, self.value], dtype=torch.float64)
+        return torch.tensor([self.validations_done, self.latest, self.elbo, self.active, self.value], dtype=torch.float64)
 
     @scores.setter
     def scores(self, scores: Tensor) -> None:
-        looked, self.latest, self.elbo, active, self.value = scores.tolist()
-        self.looked, self.active = int(looked), int(active)
+        validations_done, self.latest, self.elbo, active, self.value = scores.tolist()
+        self.validations_done, self.active = int(validations_done), int(active)
 
     @torch.no_grad()
     def _score(self, vae: VAE, device: torch.device) -> float:
@@ -68,7 +68,7 @@ class Best:
         total = torch.zeros(1, dtype=torch.float64)
         for batch in self.images.split(self.settings.batch_size):
             noise = standard_noise(self.settings.samples, len(batch), vae.prior.latents, generator)
-            mine, counts = self.group.turn(len(batch))
+            mine, counts = self.group.shard_or_first(len(batch))
             x = to_unit(batch[mine].to(device))
             total += counts * self.objective(vae, x, noise[..., mine, :].to(device), None).value.sum().item()
-        return self.group.join(total).sum().item() / len(self.images)
+        return self.group.gather(total).sum().item() / len(self.images)

@@ -11,7 +11,7 @@ MOST = 64
 """Points in one batch; a request that brings more than this is a batch of its own."""
 
 
-class Together:
+class MicroBatcher:
     """`decode` for callers on an event loop: while a batch is being drawn, in a thread, whatever is asked for waits, and is the
     next batch. Of 32 points at once each costs a fraction of what it costs alone, and no caller waits for more than two
     batches before his is drawn, unless more than MOST points wait.

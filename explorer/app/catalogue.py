@@ -19,8 +19,8 @@ from core.bundle.contact_sheets import tile
 from core.bundle.folders import PRETRAINED, locate, read_config
 from core.data.preprocessing import to_pil
 from core.evaluation.scores import ACTIVE_VARIANCE, kl_per_latent
-from explorer.app.batching import Together
-from explorer.app.columns import Amounts, Classes, Column, containing, kind
+from explorer.app.batching import MicroBatcher
+from explorer.app.columns import CategoricalColumn, Column, NumericColumn, kind, matching_rows
 from explorer.app.encoded_points import Encoded
 from explorer.describe import decode
 
@@ -28,7 +28,7 @@ REACH = 4
 """A latent is shown from this many standard deviations of the aggregated posterior below its centre to as many above."""
 
 
-class Exhibit:
+class OpenModel:
     """One open model: its bundle, and what the page needs to draw its gallery."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Exhibit:
         """decoder.onnx among the files the page may fetch; None for a bundle that has none."""
         self.encoded = encoded
         """The points of the map, where they are not the gallery's."""
-        self.together = Together(partial(decode, bundle))
+        self.together = MicroBatcher(partial(decode, bundle))
         """Draws what several visitors ask for at once."""
         self._drawing, self._columning = threading.Lock(), threading.Lock()
         self._columns: dict[tuple[str, bool], dict[str, Any]] = {}
@@ -128,7 +128,7 @@ class Exhibit:
         gallery = self.bundle.gallery
         labels = {} if gallery is None else gallery.labels
         return {
-            name: Classes.of(values) if values.dtype.kind == "U" else Amounts(values.astype(float))
+            name: CategoricalColumn.of(values) if values.dtype.kind == "U" else NumericColumn(values.astype(float))
             for name, values in labels.items()
         }
 
@@ -163,10 +163,10 @@ class Exhibit:
             active = self.active | (not self.active.any())
             if encoded is not None:
                 return encoded.width(active)
-            return Amounts((0.5 * gallery.log_variance[:, torch.from_numpy(active)].mean(1)).exp().numpy())
+            return NumericColumn((0.5 * gallery.log_variance[:, torch.from_numpy(active)].mean(1)).exp().numpy())
         if name in {f"z{i}" for i in range(gallery.mean.shape[1])}:
             i = int(name[1:])
-            return Amounts(gallery.mean[:, i].numpy()) if encoded is None else encoded.latent(i)
+            return NumericColumn(gallery.mean[:, i].numpy()) if encoded is None else encoded.latent(i)
         raise ValueError(f"colour must be one of {', '.join(labels)}, posterior width, z0, z1…; got {name!r:.100}.")
 
     def find(self, text: str) -> np.ndarray:
@@ -176,8 +176,8 @@ class Exhibit:
             raise ValueError(f"{self.name} has no gallery to search.")
         if self.encoded is not None:
             return self.encoded.find(text)
-        hits = [column.matching(text) for column in self.gallery_labels.values() if isinstance(column, Classes)]
-        hits += [np.zeros(len(gallery), bool) if gallery.names is None else containing(text, gallery.names)]
+        hits = [column.matching(text) for column in self.gallery_labels.values() if isinstance(column, CategoricalColumn)]
+        hits += [np.zeros(len(gallery), bool) if gallery.names is None else matching_rows(text, gallery.names)]
         return np.logical_or.reduce(hits)
 
     @property
@@ -241,7 +241,7 @@ class Catalogue:
     paths: dict[str, Path]
 
     def __post_init__(self) -> None:
-        self._open: dict[str, Exhibit] = {}
+        self._open: dict[str, OpenModel] = {}
         self._encodings: dict[str, Path] = {}
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="latentscape-")
@@ -299,11 +299,11 @@ class Catalogue:
         """Where the files lie that the page fetches."""
         return Path(self._folder.name)
 
-    def opened(self, name: object) -> Exhibit | None:
+    def opened(self, name: object) -> OpenModel | None:
         """The model of this name, if it is open: at once."""
         return self._open.get(name) if isinstance(name, str) else None
 
-    def __getitem__(self, name: str) -> Exhibit:
+    def __getitem__(self, name: str) -> OpenModel:
         """The model of this name, opened if need be; ValueError if there is none."""
         if not isinstance(name, str) or name not in self.paths:
             raise ValueError(f"model must be one of {', '.join(self.paths)}; got {name!r:.100}.")
@@ -314,7 +314,7 @@ class Catalogue:
                 folder.mkdir()
                 bundle, encodings = core.load(self.paths[name]), self._encodings.get(name)
                 encoded = Encoded(encodings, bundle) if encodings is not None else None
-                self._open[name] = Exhibit(name, bundle, folder, self._decoder(name, folder), encoded)
+                self._open[name] = OpenModel(name, bundle, folder, self._decoder(name, folder), encoded)
             return self._open[name]
 
     def _decoder(self, name: str, folder: Path) -> Path | None:

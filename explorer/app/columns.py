@@ -9,21 +9,21 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Classes:
+class CategoricalColumn:
     """A class for each point, (n,), as its number among the `names`."""
 
     names: list[str]
     codes: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Classes":
+    def of(cls, values: np.ndarray) -> "CategoricalColumn":
         """Of an array of strings (n,)."""
         names, codes = np.unique(values, return_inverse=True)
         return cls(names.tolist(), codes)
 
     def matching(self, text: str) -> np.ndarray:
-        """Which points' names contain the text, (n,): see `containing`."""
-        return containing(text, self.names)[self.codes]
+        """Which points' names contain the text, (n,): see `matching_rows`."""
+        return matching_rows(text, self.names)[self.codes]
 
     def describe(self, path: Path) -> dict[str, Any]:
         """Leave the codes in a file, in as few bytes each as they need, and say what is in it."""
@@ -33,7 +33,7 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Amounts:
+class NumericColumn:
     """A number for each point, (n,); NaN where there is none."""
 
     values: np.ndarray
@@ -44,10 +44,10 @@ class Amounts:
         return {"values": str(path)}
 
 
-Column = Classes | Amounts
+Column = CategoricalColumn | NumericColumn
 
 
-def containing(text: str, names: list[str]) -> np.ndarray:
+def matching_rows(text: str, names: list[str]) -> np.ndarray:
     """Which of these names contain the text, whatever its capitals, and whether an accent is a character of its own (Unicode's
     forms NFC and NFD look alike, and file systems write either)."""
     wanted = alike(text)
@@ -61,4 +61,4 @@ def alike(text: str) -> str:
 
 def kind(column: Column) -> str:
     """What a page is told that it is."""
-    return "classes" if isinstance(column, Classes) else "amount"
+    return "classes" if isinstance(column, CategoricalColumn) else "amount"

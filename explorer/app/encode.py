@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 import core
-from explorer.app.catalogue import Catalogue, Exhibit
+from explorer.app.catalogue import Catalogue, OpenModel
 from explorer.app.wire import Answer, Request, component, pixels, safe, uploaded
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
 
@@ -50,7 +50,7 @@ def crop_box(crop: object, width: int, height: int) -> tuple[int, int, int, int]
     return x, y, max(round(right * width), x + 1), max(round(bottom * height), y + 1)
 
 
-def judge(exhibit: Exhibit, image: torch.Tensor) -> Answer:
+def judge(exhibit: OpenModel, image: torch.Tensor) -> Answer:
     """A prepared image (1, C, H, W) as the model sees it: posterior, terms of the ELBO, reconstruction, error, neighbours."""
     bundle = exhibit.bundle
     record = describe(bundle, image)[0]

@@ -21,10 +21,10 @@ from torch import Tensor
 import core
 from core.bundle.encodings import OWN
 from core.latent.projection import width
-from explorer.app.columns import Amounts, Classes, Column
+from explorer.app.columns import CategoricalColumn, Column, NumericColumn
 
 SCORES = ("log_likelihood", "kl", "elbo")
-MOST_CLASSES = 10_000
+MAX_CLASSES = 10_000
 """A label with more is a name: it can be searched, but no map shows so many colours."""
 TOLERANCE = 0.01
 """By how much of the map's width a place in a file may differ from where the map puts that row now."""
@@ -78,19 +78,19 @@ class Encoded:
             if name not in self.schema.names:
                 continue
             if self._is(name, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean):
-                found[name] = Amounts(self._numbers(name))
+                found[name] = NumericColumn(self._numbers(name))
             elif self._is_text(name) and (classes := self._classes(name)) is not None:
                 found[name] = classes
         return found
 
-    def latent(self, i: int) -> Amounts:
+    def latent(self, i: int) -> NumericColumn:
         """The posterior means of one latent."""
-        return Amounts(np.concatenate([_matrix(part)[:, i] for part in self._parts("mean")]))
+        return NumericColumn(np.concatenate([_matrix(part)[:, i] for part in self._parts("mean")]))
 
-    def width(self, active: np.ndarray) -> Amounts:
+    def width(self, active: np.ndarray) -> NumericColumn:
         """The geometric mean of sigma over these latents, (latents,) of booleans."""
         parts = [_matrix(part)[:, active] for part in self._parts("log_variance")]
-        return Amounts(np.concatenate([np.exp(part.mean(1) / 2) for part in parts]))
+        return NumericColumn(np.concatenate([np.exp(part.mean(1) / 2) for part in parts]))
 
     def row(self, row: int) -> tuple[str, Tensor]:
         """A row's name and posterior mean, (1, latents); ValueError if there is no such row."""
@@ -101,10 +101,10 @@ class Encoded:
         return str(names[row - self.starts[group]]), means[row - self.starts[group]][None]
 
     def find(self, text: str) -> np.ndarray:
-        """Which rows' names or labels contain the text, (rows,): see `explorer.app.columns.containing`."""
+        """Which rows' names or labels contain the text, (rows,): see `explorer.app.columns.matching_rows`."""
         hit = np.zeros(len(self), bool)
         for column in self.labels.values():
-            if isinstance(column, Classes):
+            if isinstance(column, CategoricalColumn):
                 hit |= column.matching(text)
         options = pc.MatchSubstringOptions(unicodedata.normalize("NFC", text), ignore_case=True)
         for name in self.schema.names:
@@ -141,19 +141,19 @@ class Encoded:
         parts = [part.cast(pa.float32()).to_numpy(zero_copy_only=False) for part in self._parts(name)]
         return np.concatenate([np.empty(0, np.float32), *parts])
 
-    def _classes(self, name: str) -> Classes | None:
+    def _classes(self, name: str) -> CategoricalColumn | None:
         """A column of text; None where it has too many classes."""
         encoded = pa.chunked_array([part.cast(pa.string()).dictionary_encode() for part in self._parts(name)])
         whole = pa.concat_arrays(encoded.unify_dictionaries().chunks)
         assert isinstance(whole, pa.DictionaryArray)
-        if len(whole.dictionary) > MOST_CLASSES:
+        if len(whole.dictionary) > MAX_CLASSES:
             return None
         names = np.array([*whole.dictionary.to_pylist(), ""], object)  # the last is for rows without this label
         order = np.argsort(names, kind="stable")
         rank = np.argsort(order, kind="stable")
         codes = rank[whole.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)]
         used = np.bincount(codes, minlength=len(names)) > 0
-        return Classes(names[order][used].tolist(), (np.cumsum(used) - 1)[codes].astype(np.uint16))
+        return CategoricalColumn(names[order][used].tolist(), (np.cumsum(used) - 1)[codes].astype(np.uint16))
 
 
 @lru_cache(maxsize=8)

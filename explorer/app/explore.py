@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 import core
-from explorer.app.catalogue import Catalogue, Exhibit
+from explorer.app.catalogue import Catalogue, OpenModel
 from explorer.app.onnx_runtime import Runtime
-from explorer.app.wire import WRONG, Answer, Request, an_object, component, pixels, safe, told
+from explorer.app.wire import WRONG, Answer, Request, check_object, component, pixels, safe, told
 from explorer.describe import decode, parse_latents
 
-MOST_SAMPLES = 100
-MOST_POINTS = 64
-LONGEST_SEARCH = 200
+MAX_SAMPLES = 100
+MAX_POINTS = 64
+MAX_SEARCH = 200
 
 
-def picture_at(exhibit: Exhibit, z: Tensor) -> Answer:
+def picture_at(exhibit: OpenModel, z: Tensor) -> Answer:
     """The picture at one point (1, latents), its place on the map, and the nearest real image by posterior mean."""
     bundle = exhibit.bundle
     answer: Answer = {"z": z[0].tolist(), "pixels": pixels(decode(bundle, z))}
@@ -52,11 +52,11 @@ async def decode_points(catalogue: Catalogue, request: Request) -> Answer:
     The one function that a crowd calls many times a second: what several visitors ask for meanwhile is drawn at once.
     """
     try:
-        name, points = an_object(request)["model"], request["z"]
+        name, points = check_object(request)["model"], request["z"]
         exhibit = catalogue.opened(name) or await asyncio.to_thread(catalogue.__getitem__, name)
-        if not isinstance(points, list) or not 1 <= len(points) <= MOST_POINTS:
+        if not isinstance(points, list) or not 1 <= len(points) <= MAX_POINTS:
             got = len(points) if isinstance(points, list) else type(points).__name__
-            raise ValueError(f"z must be a list of 1 to {MOST_POINTS} points; got {got}.")
+            raise ValueError(f"z must be a list of 1 to {MAX_POINTS} points; got {got}.")
         z = torch.cat([parse_latents(exhibit.bundle, point) for point in points])
         return {"pixels": pixels(await exhibit.together(z))}
     except WRONG as error:
@@ -111,9 +111,9 @@ def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
     """
     exhibit = catalogue[request["model"]]
     temperature, count, seed = float(request["temperature"]), int(request["count"]), int(request["seed"])
-    if not (0 <= temperature <= 2 and 1 <= count <= MOST_SAMPLES and 0 <= seed < 2**31):
+    if not (0 <= temperature <= 2 and 1 <= count <= MAX_SAMPLES and 0 <= seed < 2**31):
         raise ValueError(
-            f"temperature must be from 0 to 2, count from 1 to {MOST_SAMPLES}, seed from 0 to 2^31 - 1; "
+            f"temperature must be from 0 to 2, count from 1 to {MAX_SAMPLES}, seed from 0 to 2^31 - 1; "
             f"got {temperature}, {count}, {seed}."
         )
     z = exhibit.middle.lerp(exhibit.bundle.vae.prior.sample(count, torch.Generator().manual_seed(seed)), temperature)
@@ -130,8 +130,8 @@ def colour(catalogue: Catalogue, request: Request) -> Answer:
 def find(catalogue: Catalogue, request: Request) -> Answer:
     """{model, text} → which points of the map have a label or a name that contains the text: a bit for each, in base64."""
     text = request["text"]
-    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_SEARCH:
-        raise ValueError(f"text must be a string of 1 to {LONGEST_SEARCH} characters.")
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_SEARCH:
+        raise ValueError(f"text must be a string of 1 to {MAX_SEARCH} characters.")
     found = catalogue[request["model"]].find(text)
     return {"count": int(found.sum()), "found": base64.b64encode(np.packbits(found, bitorder="little").tobytes()).decode()}
 

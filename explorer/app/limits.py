@@ -24,9 +24,9 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 CLOSED = ("/monitoring", "/gradio_api/dev", "/gradio_api/vibe", "/gradio_api/undo-vibe", "/gradio_api/run", "/gradio_api/proxy")
 OPEN = ("/gradio_api/run/",)
 """Paths that begin with one of CLOSED and none of OPEN are not there: reloading, editing, recording and proxying."""
-WORDLESS = b'{"error":null}'
+EMPTY_ERROR = b'{"error":null}'
 """What Gradio says of values that it could not make anything of, as of a file that nobody uploaded."""
-LINGER_BYTES, LINGER_SECONDS = 64 << 20, 10.0
+DRAIN_BYTES, DRAIN_SECONDS = 64 << 20, 10.0
 """So much of a refused body is heard out, and for so long: a sender whose line is cut while he speaks never reads why."""
 MISREAD = (LookupError, TypeError, ValueError)
 """What reading a request raises where it is none; past that, the explorer's own functions let none of these through."""
@@ -86,7 +86,7 @@ class Guard:
                     return
             if held is not None:
                 start, held = held, None
-                if message.get("body") == WORDLESS:
+                if message.get("body") == EMPTY_ERROR:
                     log(number, path, 422, began, UNREADABLE)
                     await answer(tell, 422, UNREADABLE, number)
                     return
@@ -96,7 +96,7 @@ class Guard:
         refused = self._refuse(scope)
         if refused is not None:
             log(number, path, refused[0], began, refused[1])
-            await hear_out(scope, receive)
+            await drain_body(scope, receive)
             await answer(tell, *refused, number)
             return
         if path == "/health":
@@ -110,7 +110,7 @@ class Guard:
             log(number, path, 413, began, str(error))
             if not started:
                 if error.more:
-                    await hear_out(scope, receive)
+                    await drain_body(scope, receive)
                 await answer(tell, 413, str(error), number)
         except MISREAD:
             log(number, path, 400, began, traceback.format_exc())
@@ -186,14 +186,14 @@ def visitor(scope: Message) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-async def hear_out(scope: Message, receive: Receive) -> None:
+async def drain_body(scope: Message, receive: Receive) -> None:
     """Take what is still being sent of a body, and drop it (nginx's lingering close); not where the sender asked first."""
     if b"expect" in dict(scope["headers"]):
         return
     heard, more = 0, True
     try:
-        async with asyncio.timeout(LINGER_SECONDS):
-            while more and heard < LINGER_BYTES:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while more and heard < DRAIN_BYTES:
                 message = await receive()
                 heard, more = heard + len(message.get("body", b"")), message.get("more_body", False)
     except TimeoutError:

@@ -23,14 +23,14 @@ from explorer.app.assets import STATIC, Assets, pack
 from explorer.app.catalogue import Catalogue
 from explorer.app.limits import Guard, Limits, parse_auth
 from explorer.app.onnx_runtime import Runtime
-from explorer.app.training_jobs import Workshop
+from explorer.app.training_jobs import TrainingJobs
 
 FIRST_PORT = 7860
 SWEEP, AGE = 600, 3600
 """Uploaded files are looked over this often, and deleted at this age, in seconds."""
 
 
-def build(catalogue: Catalogue, runtime: Runtime, workshop: Workshop | None = None) -> gr.Blocks:
+def build(catalogue: Catalogue, runtime: Runtime, jobs: TrainingJobs | None = None) -> gr.Blocks:
     """The page for these models, which decodes with this runtime, and trains where there is a workshop."""
     with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True, delete_cache=(SWEEP, AGE)) as page:
         header.build(catalogue)
@@ -39,9 +39,9 @@ def build(catalogue: Catalogue, runtime: Runtime, workshop: Workshop | None = No
                 explore.build(catalogue, runtime)
             with gr.Tab("Encode", id="encode"):
                 encode.build(catalogue)
-            if workshop is not None:
+            if jobs is not None:
                 with gr.Tab("Train", id="train"):
-                    train.build(workshop)
+                    train.build(jobs)
     # On a page of their own: a visitor would fetch what Gradio draws their pictures, files and numbers with, for nothing.
     with page.route("Endpoints", api.PAGE, show_in_navbar=False):
         api.build(catalogue)
@@ -66,7 +66,7 @@ def choose_port(host: str, port: int | None) -> int:
     raise ValueError(f"no port from {FIRST_PORT} to {FIRST_PORT + 99} is free on {host}; choose one with --port.")
 
 
-def give_back(every: float = 30.0) -> None:
+def trim_memory(every: float = 30.0) -> None:
     """Have glibc's allocator give back what a crowd's requests have freed: of itself it keeps that in up to sixteen arenas on
     two cores, each as large as its busiest moment, and memory grows for as long as people come."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -105,13 +105,13 @@ def serve(
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs one more package: pip install "latentscape[mcp]".')
-    give_back()
+    trim_memory()
     # One picture is too little work to be shared: the processor's cores are for different visitors.
     torch.set_num_threads(1)
     limits, login = limits or Limits(), parse_auth(auth)
     catalogue, source = Catalogue.of(bundles, encodings), Runtime.of(runtime)
-    workshop = Workshop(runs, catalogue) if runs is not None else None
-    page = build(catalogue, source, workshop)
+    jobs = TrainingJobs(runs, catalogue) if runs is not None else None
+    page = build(catalogue, source, jobs)
     # Nothing here waits in Gradio's queue, which would look into it a thousand times a second.
     page._queue.sleep_when_free = 0.1
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
@@ -143,5 +143,5 @@ def serve(
             mcp_server=mcp,
         )
     finally:
-        if workshop is not None:
-            workshop.close()
+        if jobs is not None:
+            jobs.close()

@@ -2,61 +2,61 @@
 
 from typing import Any
 
-from explorer.app.training_jobs import Workshop
+from explorer.app.training_jobs import TrainingJobs
 from explorer.app.wire import Answer, Request, component, safe, uploaded
 
 
 @safe
-def begin_run(workshop: Workshop, request: Request) -> Answer:
+def begin_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{} → the token of a new run."""
-    return {"run": workshop.begin()}
+    return {"run": jobs.begin()}
 
 
 @safe
-def add_pictures(workshop: Workshop, request: Request) -> Answer:
+def add_pictures(jobs: TrainingJobs, request: Request) -> Answer:
     """{run, pieces: [[name, path], …]} → how many files and bytes there are now. Pieces of one name are one file."""
     pieces = [(name, uploaded(path)) for name, path in request["pieces"]]
-    workshop.add(request["run"], pieces)
-    return counts(workshop, request)
+    jobs.add(request["run"], pieces)
+    return counts(jobs, request)
 
 
 @safe
-def look_at_pictures(workshop: Workshop, request: Request) -> Answer:
+def look_at_pictures(jobs: TrainingJobs, request: Request) -> Answer:
     """{run, options} → nothing; the pictures are being read, and `watch_run` tells what was found."""
-    workshop.look(request["run"], options(request))
-    return counts(workshop, request)
+    jobs.look(request["run"], options(request))
+    return counts(jobs, request)
 
 
 @safe
-def train_run(workshop: Workshop, request: Request) -> Answer:
+def train_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{run, options} → nothing; training has begun, or goes on. The options are name, minutes, size and latents."""
-    workshop.train(request["run"], options(request))
-    return counts(workshop, request)
+    jobs.train(request["run"], options(request))
+    return counts(jobs, request)
 
 
 @safe
-def watch_run(workshop: Workshop, request: Request) -> Answer:
-    """{run, after} → `Workshop.status`."""
-    return workshop.status(request["run"], max(0, int(request.get("after", 0))))
+def watch_run(jobs: TrainingJobs, request: Request) -> Answer:
+    """{run, after} → `TrainingJobs.status`."""
+    return jobs.status(request["run"], max(0, int(request.get("after", 0))))
 
 
 @safe
-def stop_run(workshop: Workshop, request: Request) -> Answer:
+def stop_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{run} → nothing; the run is ending."""
-    workshop.stop(request["run"])
-    return counts(workshop, request)
+    jobs.stop(request["run"])
+    return counts(jobs, request)
 
 
 @safe
-def discard_run(workshop: Workshop, request: Request) -> Answer:
+def discard_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{run} → nothing; the run and its pictures are gone."""
-    workshop.discard(request["run"])
+    jobs.discard(request["run"])
     return {}
 
 
-def counts(workshop: Workshop, request: Request) -> Answer:
+def counts(jobs: TrainingJobs, request: Request) -> Answer:
     """What a run has."""
-    run = workshop[request["run"]]
+    run = jobs[request["run"]]
     return {"files": run.files, "bytes": run.size}
 
 
@@ -68,8 +68,8 @@ def options(request: Request) -> dict[str, Any]:
     return given
 
 
-def build(workshop: Workshop) -> None:
+def build(jobs: TrainingJobs) -> None:
     """Lay the tab out."""
     functions = (begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run)
-    bounds = workshop.bounds
-    component("train", workshop, *functions, bounds={key: getattr(bounds, key) for key in ("files", "bytes", "minutes")})
+    bounds = jobs.bounds
+    component("train", jobs, *functions, bounds={key: getattr(bounds, key) for key in ("files", "bytes", "minutes")})

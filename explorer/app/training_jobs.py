@@ -25,7 +25,7 @@ from typing import Any, Literal
 from core.bundle.folders import check_name, is_bundle
 from explorer.app.catalogue import Catalogue
 from explorer.runs.options import TrainingOptions
-from explorer.runs.record import beside
+from explorer.runs.record import sibling_file
 
 Phase = Literal["gathering", "looking", "looked", "training", "stopped", "done", "failed"]
 
@@ -95,7 +95,7 @@ class Run:
             return "failed"
         if self.task == "look":
             return "looked"
-        return "stopped" if self.out is not None and beside(self.out, "checkpoint").exists() else "done"
+        return "stopped" if self.out is not None and sibling_file(self.out, "checkpoint").exists() else "done"
 
     @property
     def console(self) -> list[str]:
@@ -109,14 +109,14 @@ class Run:
     @property
     def reports(self) -> list[dict[str, Any]]:
         """The lines of the run's log."""
-        log = None if self.out is None else beside(self.out, "log.jsonl")
+        log = None if self.out is None else sibling_file(self.out, "log.jsonl")
         if self.task != "train" or log is None or not log.exists():
             return []
         lines = log.read_text(encoding="utf-8").split("\n")[:-1]  # the last one may not be whole yet
         return [json.loads(line) for line in lines]
 
 
-class Workshop:
+class TrainingJobs:
     """The runs of all visitors. A run is known by a token that nobody else can guess; its bundle is saved in `folder`, under a
     name of its own, and joins the catalogue. One run computes at a time.
 
@@ -195,7 +195,7 @@ class Workshop:
             run.process.kill()
             run.process.wait()
         if run.out is not None and run.phase != "done":
-            beside(run.out, "checkpoint").unlink(missing_ok=True)
+            sibling_file(run.out, "checkpoint").unlink(missing_ok=True)
         shutil.rmtree(run.folder, ignore_errors=True)
 
     def status(self, token: str, after: int = 0) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class Workshop:
         phase, reports = run.phase, run.reports
         if phase in ("stopped", "done") and run.model is None and run.out is not None and is_bundle(run.out):
             run.model = self.catalogue.add(run.out)
-        preview = None if run.out is None else beside(run.out, "preview.png")
+        preview = None if run.out is None else sibling_file(run.out, "preview.png")
         picture = preview.read_bytes() if phase == "training" and preview is not None and preview.exists() else None
         return {
             "phase": phase,
@@ -245,7 +245,7 @@ class Workshop:
             if not going_on:
                 run.name = str(options.get("name") or "pictures").strip()
                 check_name(run.name)
-                chosen, run.out = asked(options, self.bounds), free(self.folder, run.name)
+                chosen, run.out = checked_options(options, self.bounds), free_folder(self.folder, run.name)
                 run.options = TrainingOptions(data=str(run.source), out=run.out, name=run.name, checkpoint_every=15.0, **chosen)
             assert run.options is not None
             words = replace(run.options, resume=going_on).arguments()
@@ -282,7 +282,7 @@ def clean(name: object) -> str:
     return "/".join(kept)
 
 
-def asked(options: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
+def checked_options(options: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
     """The training options that the page may set; ValueError for one that is out of bounds."""
     minutes = float(options.get("minutes") or min(5, bounds.minutes))
     if not 0 < minutes <= bounds.minutes:
@@ -296,12 +296,12 @@ def asked(options: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
     return given
 
 
-def free(folder: Path, name: str) -> Path:
+def free_folder(folder: Path, name: str) -> Path:
     """A folder for a bundle of this name that is not there yet, nor any file of a run that made it."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "pictures"
     number = 1
     while True:
         path = folder / (plain if number == 1 else f"{plain}-{number}")
-        if not any(taken.exists() for taken in (path, beside(path, "checkpoint"), beside(path, "log.jsonl"))):
+        if not any(taken.exists() for taken in (path, sibling_file(path, "checkpoint"), sibling_file(path, "log.jsonl"))):
             return path
         number += 1

@@ -31,7 +31,7 @@ def safe(function: Callable[[Any, Request], Answer]) -> Callable[[Any, Request],
     def answer(held: Any, request: Request) -> Answer:
         try:
             with busy:
-                return function(held, an_object(request))
+                return function(held, check_object(request))
         except WRONG as error:
             return told(error)
 
@@ -42,7 +42,7 @@ WRONG = (ValueError, KeyError, TypeError, OverflowError)
 """What a visitor's mistake raises."""
 
 
-def an_object(request: object) -> Request:
+def check_object(request: object) -> Request:
     """The request, if it is one; ValueError for anything else."""
     if not isinstance(request, dict):
         raise ValueError("a request must be an object.")

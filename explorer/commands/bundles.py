@@ -48,14 +48,14 @@ def evaluate(
 
     import core
     from core.bundle.folders import locate
-    from core.distributed import ProcessGroup, launched
+    from core.distributed import ProcessGroup, launched_accelerator
     from explorer.commands import report
     from explorer.runs.fit import choose_device
 
-    group, model = ProcessGroup(launched()), core.load(bundle)
+    group, model = ProcessGroup(launched_accelerator()), core.load(bundle)
     images = report.scored(model, data, split, limit)
     figures = report.score(model, images, seed, batch_size, choose_device(device), samples, group)
-    if not group.main:
+    if not group.is_main:
         return
     if save:
         model.evaluated(split if data else "gallery", figures).save(locate(bundle))

@@ -91,21 +91,21 @@ def encode_data(
     from rich.progress import Progress, TextColumn
 
     import core
-    from core.bundle.encodings import Given, write
+    from core.bundle.encodings import LabelOptions, write
     from core.data.labels import split_names
-    from core.distributed import ProcessGroup, launched
+    from core.distributed import ProcessGroup, launched_accelerator
     from explorer.runs.fit import choose_device
 
     if out is None:
         raise ValueError("--data writes a parquet file; name it with --out.")
-    group = ProcessGroup(launched())
-    console = Console(stderr=True, quiet=not group.main)
+    group = ProcessGroup(launched_accelerator())
+    console = Console(stderr=True, quiet=not group.is_main)
     with Progress(TextColumn("{task.completed:,.0f} images"), console=console, transient=True) as bar:
         task = bar.add_task("encoding", total=None)
         where = group.device or choose_device(device)
-        given = Given(labels, split_names(label_names))
+        given = LabelOptions(labels, split_names(label_names))
         summary = write(core.load(bundle), data, out, where, lambda done: bar.advance(task, done), scores, group, given)
-    if group.main:
+    if group.is_main:
         print(f"{summary.read:,} images in {out}")
     for line in summary.lines()[0 if summary.left_out else 1 :]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -31,7 +31,7 @@ def score(
 ) -> core.Evaluation:
     """Evaluate with a progress bar, and with whatever factors and labels the images have."""
     names, factors = as_factors(data.labels)
-    with Progress(console=Console(stderr=True, quiet=not group.main), transient=True) as bar:
+    with Progress(console=Console(stderr=True, quiet=not group.is_main), transient=True) as bar:
         task = bar.add_task("scoring", total=len(data.images) * (2 if samples else 1) / group.count)
         return core.evaluate(
             model.vae,
@@ -42,7 +42,7 @@ def score(
             lambda done: bar.advance(task, done),
             samples,
             factors if len(names) > 1 else None,
-            model.reader,
+            model.classifier,
             data.labels,
             group,
         )

@@ -20,17 +20,17 @@ def train(
 
     Several processes or machines share the work: accelerate launch -m explorer train …
     """
-    from core.distributed import ProcessGroup, launched, launched_precision
-    from explorer.runs.fit import fit, rehearse
+    from core.distributed import ProcessGroup, launched_accelerator, launched_precision
+    from explorer.runs.fit import fit, report_choices
 
-    group, asked = ProcessGroup(launched()), launched_precision()
+    group, asked = ProcessGroup(launched_accelerator()), launched_precision()
     half = {"precision": asked} if asked else {}
     options = TrainingOptions(**{**said, **recipe_options(context, recipe), **half})
     if dry_run:
-        rehearse(options, group)
+        report_choices(options, group)
         return
     bundle, out, labels = fit(options, group), options.out, options.labels
-    if not group.main:
+    if not group.is_main:
         return
     figures = bundle.config["evaluation"]
     print(

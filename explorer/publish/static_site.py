@@ -27,7 +27,7 @@ from core.bundle.export import score_file
 from core.bundle.folders import replacing
 from core.data.preprocessing import to_png
 from explorer.app.assets import IMPORTED, MENTIONED, SCRIPTS, STATIC, modules
-from explorer.app.catalogue import Catalogue, Exhibit
+from explorer.app.catalogue import Catalogue, OpenModel
 from explorer.app.explore import picture_at
 from explorer.app.onnx_runtime import INSTALL, Runtime
 from explorer.describe import decode
@@ -62,8 +62,8 @@ def export(bundle: str, folder: str | Path, runtime: str | None = None) -> dict[
     return sizes(folder)
 
 
-def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> None:
-    """Fill an empty folder that has a `model/` with the page of this model, whose bundle lies at `bundle`."""
+def write(exhibit: OpenModel, bundle: Path, runtime: Runtime, folder: Path) -> None:
+    """Fill an empty folder that has a `model/` with the page of this model, whose bundle placements at `bundle`."""
     library = [*modules("site/page.js", "site/check.js", mentioned=MENTIONED), "scheme.js", "style.css", "site/standalone.css"]
     copies = {folder / "static" / name: STATIC / name for name in library}
     copies |= {folder / "runtime" / path.name: path for path in runtime.files}
@@ -86,7 +86,9 @@ def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> Non
         "preload": "\n".join(f'<link rel="modulepreload" href="static/{name}">' for name in first),
         "header": template("header/header"),
         "explore": poster(template("explore/explore"), exhibit),
-        "encode": reword(template("encode/encode"), {"from the clipboard": "from the clipboard; it stays in this browser"}),
+        "encode": replace_text(
+            template("encode/encode"), {"from the clipboard": "from the clipboard; it stays in this browser"}
+        ),
     }
     for page, name in (("index.html", "site/standalone"), ("check.html", "site/check")):
         (folder / page).write_text(Template(template(name)).substitute(fill), encoding="utf-8")
@@ -94,7 +96,7 @@ def write(exhibit: Exhibit, bundle: Path, runtime: Runtime, folder: Path) -> Non
 
 
 @torch.no_grad()
-def bake(exhibit: Exhibit, source: Path, folder: Path) -> dict[str, Any]:
+def bake(exhibit: OpenModel, source: Path, folder: Path) -> dict[str, Any]:
     """What the page's modules read, as plain JSON; whatever is larger lies in `folder`, which the page has as model/."""
     bundle, gallery, description = exhibit.bundle, exhibit.bundle.gallery, exhibit.describe()
 
@@ -120,7 +122,7 @@ def bake(exhibit: Exhibit, source: Path, folder: Path) -> dict[str, Any]:
         "description": description,
         "start": picture_at(exhibit, torch.tensor([description["start"]])),
         "colours": colours,
-        "draws": keep("draws", little(draws, "<f4")),
+        "draws": keep("draws", little_endian(draws, "<f4")),
         "encoding": encoding(bundle, source, keep),
     }
 
@@ -134,14 +136,14 @@ def encoding(bundle: core.Bundle, source: Path, keep: Callable[[str, bytes | Pat
         images = torch.randint(256, (EXAMPLES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     images = preprocessing.view(images)[:]
     example = core.encode(bundle.vae, images[:1])
-    calibration = None if bundle.detector is None else keep("calibration", little(bundle.detector.calibration, "<f8"))
+    calibration = None if bundle.detector is None else keep("calibration", little_endian(bundle.detector.calibration, "<f8"))
     threshold = None
     if preprocessing.binarization != "none":
         # A level is white where it is above a fixed draw: the lowest white one of 0…255 says which.
         ladder = torch.arange(256, dtype=torch.uint8)[:, None, None, None].expand(-1, *shape)
         white = torch.stack([preprocessing.view(level[None])[0] for level in ladder]) > 0
         lowest = torch.where(white.any(0), white.int().argmax(0), 256).permute(1, 2, 0)
-        threshold = keep("threshold", little(lowest - 0.5, "<f4"))
+        threshold = keep("threshold", little_endian(lowest - 0.5, "<f4"))
     return {
         "encoder": keep("encoder.onnx", encoder if encoder.exists() else bundle.onnx["encoder.onnx"]),
         "score": keep("score.onnx", score_file(bundle.vae, bundle.detector, images)),
@@ -156,7 +158,7 @@ def encoding(bundle: core.Bundle, source: Path, keep: Callable[[str, bytes | Pat
     }
 
 
-def little(values: torch.Tensor, kind: str) -> bytes:
+def little_endian(values: torch.Tensor, kind: str) -> bytes:
     """Numbers as the little-endian bytes that a typed array reads."""
     return np.ascontiguousarray(values.numpy().astype(kind)).tobytes()
 
@@ -165,7 +167,7 @@ def template(name: str) -> str:
     return (STATIC / f"{name}.html").read_text(encoding="utf-8")
 
 
-def poster(explore: str, exhibit: Exhibit) -> str:
+def poster(explore: str, exhibit: OpenModel) -> str:
     """The Explore tab as it stands before any script has run: with its first picture, and without a word of a server."""
     picture = decode(exhibit.bundle, torch.tensor([exhibit.describe()["start"]]))[0]
     _, height, width = picture.shape
@@ -175,10 +177,10 @@ def poster(explore: str, exhibit: Exhibit) -> str:
         f"width:{round(width * scale)}px;height:{round(height * scale)}px;background-image:url(data:image/png;base64,{data})"
     )
     drawn = f'<canvas id="decoded" width="{width}" height="{height}" style="{style}"'
-    return reword(explore, {'<canvas id="decoded"': drawn, "decoded by the server": "getting ready to decode"})
+    return replace_text(explore, {'<canvas id="decoded"': drawn, "decoded by the server": "getting ready to decode"})
 
 
-def reword(page: str, words: dict[str, str]) -> str:
+def replace_text(page: str, words: dict[str, str]) -> str:
     """A template of the app's with some of its text replaced."""
     for text, other in words.items():
         assert page.count(text) == 1, text

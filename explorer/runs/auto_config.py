@@ -1,6 +1,6 @@
 """Choosing for the user: network, latents, likelihood, batch and duration, from what the data and the machine are like.
 
-Every function here is pure, from a `Description` (and a `Machine`) to a `Choice`: a value and the reason for it, in words.
+Every function here is pure, from a `DatasetStats` (and a `Machine`) to a `Choice`: a value and the reason for it, in words.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from core.data.preprocessing import Images, Preprocessing
-from core.data.storage import Stored
+from core.data.storage import ImagesOnDisk
 from core.data.survey import Survey
 
 SAMPLE = 1000
@@ -33,7 +33,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Description:
+class DatasetStats:
     """What decides: how many training images there are, their shape, the share of their pixels that are black or white, and
     how many principal components hold 80 % of their variance."""
 
@@ -43,7 +43,7 @@ class Description:
     components: int
 
     @classmethod
-    def of(cls, images: Images) -> "Description":
+    def of(cls, images: Images) -> "DatasetStats":
         """Of training images, an even sample of them."""
         sample = images[:: max(1, len(images) // SAMPLE)][:SAMPLE]
         extreme = ((sample == 0) | (sample == 255)).float().mean().item()
@@ -98,12 +98,12 @@ def shape(preprocessing: Preprocessing, survey: Survey) -> list[Choice]:
 def place(images: Images) -> Choice:
     """Where the images are kept."""
     size = f"{math.prod(images.shape) / 2**20:,.0f} MiB"
-    if isinstance(images, Stored):
+    if isinstance(images, ImagesOnDisk):
         return Choice("on disk", f"{size}, more than they may take of the memory; --memory allows more")
     return Choice("in memory", size)
 
 
-def network(data: Description, machine: Machine) -> Choice:
+def network(data: DatasetStats, machine: Machine) -> Choice:
     """By size: convolutions pay where there are neighbourhoods to see, depth where there is a GPU to pay for it."""
     if max(data.shape[1:]) < 12:
         return Choice("mlp", f"{data.shape[2]}x{data.shape[1]} pixels have few neighbourhoods for convolutions")
@@ -112,7 +112,7 @@ def network(data: Description, machine: Machine) -> Choice:
     return Choice("conv", f"pictures of {data.shape[2]}x{data.shape[1]}")
 
 
-def latents(data: Description) -> Choice:
+def latents(data: DatasetStats) -> Choice:
     """A power of two between 2 and 64: enough for the directions in which the images differ, and no more than a small set
     can tell apart."""
     enough = 2 ** math.ceil(math.log2(max(data.components, 1)))
@@ -127,7 +127,7 @@ def latents(data: Description) -> Choice:
     return Choice(min(max(enough, 8), 64, few), reason if enough <= 64 else f"{reason}; more than 64 are hard to walk through")
 
 
-def likelihood(data: Description) -> Choice:
+def likelihood(data: DatasetStats) -> Choice:
     """Bernoulli for black and white; a Gaussian of learned scale for grey and colour, which keeps more of each image than the
     customary reading of grey levels as probabilities does, and is a density of the levels themselves."""
     if data.extreme > 0.99:
@@ -136,7 +136,7 @@ def likelihood(data: Description) -> Choice:
     return Choice("gaussian", f"{levels} are amounts; the scale of the error is learned")
 
 
-def batch_size(data: Description, machine: Machine) -> Choice:
+def batch_size(data: DatasetStats, machine: Machine) -> Choice:
     """A power of two: at least eight steps an epoch, at most what the device does at one go; less where a step costs little
     beside the work on its images, and the more steps there are the more is learned in the time."""
     if machine.device == "cpu":
@@ -147,7 +147,7 @@ def batch_size(data: Description, machine: Machine) -> Choice:
     return Choice(size, f"{math.ceil(data.images / size):,} steps an epoch")
 
 
-def choose(data: Description, machine: Machine) -> dict[str, Choice]:
+def choose(data: DatasetStats, machine: Machine) -> dict[str, Choice]:
     """All of them but the duration, by the names of their options."""
     return {
         "network": network(data, machine),
@@ -157,12 +157,12 @@ def choose(data: Description, machine: Machine) -> dict[str, Choice]:
     }
 
 
-def epochs(data: Description) -> float:
+def epochs(data: DatasetStats) -> float:
     """20 epochs of a large set; more of a small one, to about 1.2 million images seen; never more than 1,000."""
     return float(max(20, min(1000, WANTED // max(data.images, 1))))
 
 
-def duration(data: Description, machine: Machine, rate: float) -> tuple[str, Choice]:
+def duration(data: DatasetStats, machine: Machine, rate: float) -> tuple[str, Choice]:
     """Epochs if they end in time at so many images a second, else minutes: the name of the setting, and its value."""
     wanted = epochs(data)
     minutes = wanted * data.images / max(rate, 1e-9) / 60
@@ -173,7 +173,7 @@ def duration(data: Description, machine: Machine, rate: float) -> tuple[str, Cho
     return "minutes", Choice(MINUTES, f"{wanted:.0f} epochs would take {minutes:,.0f}; {speed}")
 
 
-def given_duration(data: Description, machine: Machine, rate: float, length: dict[str, float]) -> Choice:
+def given_duration(data: DatasetStats, machine: Machine, rate: float, length: dict[str, float]) -> Choice:
     """The epochs or minutes that are not to be chosen, and what they come to at so many images a second."""
     ((unit, value),) = length.items()
     if unit == "minutes":

@@ -17,7 +17,7 @@ from core.data.binarization import Binarization
 from core.data.labels import rename, split_names
 from core.data.preprocessing import Images
 from core.data.reading import Options, Reading
-from core.distributed import ALONE
+from core.distributed import SINGLE_PROCESS
 from core.evaluation.anomaly import FEWEST, MOST
 from core.evaluation.classifier import SEEN, learnable
 from core.model.architecture import check_choice
@@ -27,7 +27,7 @@ from explorer.runs import auto_config, throughput
 from explorer.runs.log import Log, follow
 from explorer.runs.options import TrainingOptions
 from explorer.runs.preview import COLUMNS, Preview
-from explorer.runs.record import begun_with, beside, command, record, save
+from explorer.runs.record import begun_with, command, record, save, sibling_file
 
 MODEL = ("network", "network_width", "likelihood", "prior", "latents")
 """The parts of the architecture that a person may give."""
@@ -69,7 +69,7 @@ def paper(colour: str) -> tuple[int, int, int] | None:
         raise ValueError(f"--background must be auto, a colour such as white, or #rrggbb; got {colour!r}.") from error
 
 
-def fit(options: TrainingOptions, group: core.ProcessGroup = ALONE) -> core.Bundle:
+def fit(options: TrainingOptions, group: core.ProcessGroup = SINGLE_PROCESS) -> core.Bundle:
     """Train on a data set's training split, score and map its test split, and save the bundle at `options.out`.
 
     What is not given is chosen and told: see `auto_config`. With `start`, training goes on from the weights of that bundle,
@@ -82,7 +82,7 @@ def fit(options: TrainingOptions, group: core.ProcessGroup = ALONE) -> core.Bund
     weights so far. Several processes share the work; the first of them writes and prints. Raises ValueError for whatever the
     user can put right.
     """
-    console, out = Console(stderr=True, quiet=not group.main), options.out
+    console, out = Console(stderr=True, quiet=not group.is_main), options.out
     ready = prepare(options, group, console)
     vae = built(ready.architecture, ready.settings.seed, ready.before)
     training, held_out = split(len(ready.train.images), ready.settings.validation, ready.settings.seed)
@@ -91,8 +91,8 @@ def fit(options: TrainingOptions, group: core.ProcessGroup = ALONE) -> core.Bund
     maximized = OBJECTIVES[options.objective](options.strength, len(training))
     checkpoint = core.Checkpoint(ready.saved, options.checkpoint_every, options.resume, about)
     progress = core.train(vae, ready.train.images, ready.settings, maximized, ready.device, checkpoint=checkpoint, group=group)
-    log = Log(beside(out, "log.jsonl"), options.resume) if group.main else None
-    preview = Preview(beside(out, "preview.png"), vae, ready.train.images[held_out[:COLUMNS]]) if group.main else None
+    log = Log(sibling_file(out, "log.jsonl"), options.resume) if group.is_main else None
+    preview = Preview(sibling_file(out, "preview.png"), vae, ready.train.images[held_out[:COLUMNS]]) if group.is_main else None
     last = follow(progress, console, options.objective, log, command(resume=True), preview)
     stopped = last is None or last.fraction < 1
     if stopped and group.count > 1:
@@ -103,20 +103,20 @@ def fit(options: TrainingOptions, group: core.ProcessGroup = ALONE) -> core.Bund
     made = ready.architecture, ready.preprocessing, ready.test, told
     seed, title = ready.settings.seed, options.title
     bundle = core.make_bundle(title, vae, *made, gallery_size=options.gallery, seed=seed, device=ready.device, group=group)
-    if not group.main:
+    if not group.is_main:
         return bundle
     if options.calibrate and len(held_out) >= FEWEST:
         bundle = calibrated(bundle, ready.train, console)
     save(bundle, out, ready.saved)
-    beside(out, "preview.png").unlink(missing_ok=True)
+    sibling_file(out, "preview.png").unlink(missing_ok=True)
     if not stopped:  # a run that came to its end leaves no checkpoint
         ready.saved.unlink()
     return bundle
 
 
-def rehearse(options: TrainingOptions, group: core.ProcessGroup) -> None:
+def report_choices(options: TrainingOptions, group: core.ProcessGroup) -> None:
     """Read the data and tell what would be chosen."""
-    prepare(options, group, Console(stderr=True, quiet=not group.main))
+    prepare(options, group, Console(stderr=True, quiet=not group.is_main))
 
 
 class Ready(NamedTuple):
@@ -142,7 +142,7 @@ def prepare(options: TrainingOptions, group: core.ProcessGroup, console: Console
     check_name(options.title)
     out = options.out
     check_target(out)  # before hours are spent
-    saved = beside(out, "checkpoint")
+    saved = sibling_file(out, "checkpoint")
     if is_bundle(out) and not (options.resume or options.replace or saved.exists()):
         raise ValueError(f"{out} is a bundle already, and is left alone. Choose another --out, or let it go with --replace.")
     model, settings = given(options, begun_with(saved, out) if options.resume else {})
@@ -216,7 +216,7 @@ def settle(
 ) -> tuple[core.Architecture, core.Settings, dict[str, auto_config.Choice]]:
     """Architecture and settings: as given, and where nothing was given as chosen; and those choices."""
     core.Settings(**({} if {"epochs", "minutes"} & set(settings) else {"epochs": 1.0}), **settings)  # wrong ones end here
-    data, machine = auto_config.Description.of(images), auto_config.Machine.here(device)
+    data, machine = auto_config.DatasetStats.of(images), auto_config.Machine.here(device)
     choices = {key: made for key, made in auto_config.choose(data, machine).items() if key not in {**model, **settings}}
     if before:
         architecture = replace(before.architecture, prior=model.get("prior", before.architecture.prior))
@@ -228,7 +228,7 @@ def settle(
         settings = {**settings, "batch_size": choices["batch_size"].value}
     length = {unit: settings[unit] for unit in ("epochs", "minutes") if unit in settings}
     seconds = 0.3 if length else 2.0  # what is only told need not be exact
-    rate = group.count * group.first(throughput.measure(architecture, images, settings["batch_size"], device, seconds))
+    rate = group.count * group.broadcast(throughput.measure(architecture, images, settings["batch_size"], device, seconds))
     if length:
         choices["duration"] = auto_config.given_duration(data, machine, rate, length)
     else:
@@ -268,7 +268,7 @@ def calibrated(bundle: core.Bundle, data: core.Data, console: Console) -> core.B
     seen = min(SEEN, int(sum(stage["epochs"] * stage["images"] for stage in stages(told))) // 4)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("learning", total=1.0)
-        return bundle.taught(data, held_out, seen, lambda share: bar.advance(task, share))
+        return bundle.with_classifier(data, held_out, seen, lambda share: bar.advance(task, share))
 
 
 def adopt(vae: core.VAE, before: core.VAE) -> None:

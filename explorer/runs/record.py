@@ -23,7 +23,7 @@ def command(resume: bool = False) -> str:
     return shlex.join(["latentscape", *typed, *(["--resume"] if resume else [])])
 
 
-def beside(out: Path, kind: str) -> Path:
+def sibling_file(out: Path, kind: str) -> Path:
     """The file of a run that lies beside its bundle."""
     return out.with_name(f"{out.name}.{kind}")
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 import core
 from core.data.preprocessing import to_bytes
 from core.latent.projection import width
-from explorer.app.catalogue import Exhibit
+from explorer.app.catalogue import OpenModel
 from explorer.app.onnx_runtime import CDN, FILES, GRAPHICS
 
 
@@ -182,7 +182,7 @@ def test_filmstrips_show_what_each_slider_would_show(visit, page_server, server,
         "[...document.querySelectorAll('.ls-film img')].slice(0, 56).every((image) => image.naturalWidth > 0)", timeout=60_000
     )
     page.wait_for_timeout(2000)
-    exhibit = Exhibit("fashion-mnist", bundle, None)  # pyright: ignore[reportArgumentType]
+    exhibit = OpenModel("fashion-mnist", bundle, None)  # pyright: ignore[reportArgumentType]
     centre, sd = exhibit.aggregate
     for row in (0, 3, 7):
         latent = int(page.locator("#sliders input").nth(row).get_attribute("data-latent"))

@@ -85,7 +85,7 @@ def test_the_parts_are_all_rows_each_once_in_whole_blocks(n: int, block: int, co
     for rank in range(count):
         group = ProcessGroup()
         group.count, group.rank = count, rank
-        part = group.part(n, block)
+        part = group.shard(n, block)
         assert part.start % block == 0 or part.start == n
         rows += range(n)[part]
     assert rows == list(range(n))

@@ -16,8 +16,8 @@ from PIL import Image
 from core import Data, Preprocessing, load_data
 from core.data.arrays import read_idx
 from core.data.datasets import array_parts
-from core.data.splits import hold_out
-from core.data.storage import Stored
+from core.data.splits import split_indices
+from core.data.storage import ImagesOnDisk
 
 Writer = Callable[..., Path]
 
@@ -36,10 +36,10 @@ def rows(data: Data) -> set[bytes]:
 
 @pytest.mark.parametrize("n", [2, 3, 30, 1797, 60_000])
 def test_the_split_is_disjoint_complete_and_always_the_same(n: int) -> None:
-    train, test = hold_out(n)
+    train, test = split_indices(n)
     assert sorted(train.tolist() + test.tolist()) == list(range(n))
-    assert torch.equal(train, hold_out(n)[0])
-    assert torch.equal(test, hold_out(n)[1])
+    assert torch.equal(train, split_indices(n)[0])
+    assert torch.equal(test, split_indices(n)[1])
 
 
 def test_digits_are_all_there_once_with_their_labels() -> None:
@@ -300,7 +300,7 @@ def test_idx_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(idx_fol
     folder = idx_folder(packed)
     parts = array_parts(folder, Preprocessing(1, 9, 11))
     assert_same(parts, load_data(folder, "all"))
-    assert all(isinstance(part.images, Stored) is not packed for part in parts)
+    assert all(isinstance(part.images, ImagesOnDisk) is not packed for part in parts)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -322,7 +322,7 @@ def test_npz_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(
     parts = array_parts(tmp_path / "set.npz", Preprocessing(*shape))
     assert_same(parts, load_data(tmp_path / "set.npz", "all"))
     for part in parts:
-        assert isinstance(part.images, Stored) is (save is np.savez)
+        assert isinstance(part.images, ImagesOnDisk) is (save is np.savez)
         assert torch.equal(part.images[2:4], part.images[:][2:4])
 
 

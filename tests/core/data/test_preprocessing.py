@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from core import Preprocessing, read_image
-from core.data.framing import lie
+from core.data.framing import placement
 from core.data.pictures import flatten
 from core.data.preprocessing import Fit, from_png, to_bytes, to_pil, to_png, to_unit
 
@@ -325,7 +325,7 @@ def test_a_picture_that_lies_as_training_images_do_stays_as_it_lies() -> None:
     corner.paste((20, 40, 60), (10, 10, 70, 90))
     prepared = model.prepare(corner)
     assert prepared.steps == ("cut to its 60x80 content", "crop to 32x32")
-    found = lie(prepared.image.permute(1, 2, 0).numpy(), np.array([255, 255, 255]))
+    found = placement(prepared.image.permute(1, 2, 0).numpy(), np.array([255, 255, 255]))
     assert found == pytest.approx((model.extent, *model.centre), abs=1 / 32)
     assert model.prepare(corner, trim=False).steps == ("crop to 32x32",)
 

@@ -21,7 +21,7 @@ from core import Preprocessing, load_data, open_data
 from core.data.labels import rename
 from core.data.reading import Options, read
 from core.data.sources import Files, unpack, walk
-from core.data.storage import Sheet, Stored
+from core.data.storage import ImageBuffer, ImagesOnDisk
 
 CHOSEN = Options(size=16, channels=3, fit="stretch", paper=PAPER)
 
@@ -236,7 +236,7 @@ def test_workers_and_disk_change_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     files = {f"{'ab'[i % 2]}/{i:03d}.png": b"broken" if i % 7 == 3 else png(i % 150, (30, 20)) for i in range(300)}
     source = walk(fill(tmp_path / "pictures", files))
     one, other = read(source, Options(workers=1)), read(source, Options(workers=2, memory=0))
-    assert isinstance(other.images, Stored)
+    assert isinstance(other.images, ImagesOnDisk)
     assert torch.equal(one.images[:], other.images[:])
     assert {name: values.tolist() for name, values in one.labels.items()} == {n: v.tolist() for n, v in other.labels.items()}
     assert one.summary == other.summary
@@ -291,16 +291,16 @@ def test_a_sheet_holds_what_was_added_wherever_it_lies(
 ) -> None:
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path))
     blocks = [np.random.default_rng(k).integers(0, 256, (k, 3, 4, 5), np.uint8) for k in (7, 0, 1, 20, 2)]
-    sheet = Sheet((3, 4, 5), expected, limit)
+    sheet = ImageBuffer((3, 4, 5), expected, limit)
     for block in blocks:
         sheet.add(block)
     images, whole = sheet.close(), torch.from_numpy(np.concatenate(blocks))
-    assert isinstance(images, Stored) == (limit < 30 * 60)
+    assert isinstance(images, ImagesOnDisk) == (limit < 30 * 60)
     assert images.shape == (30, 3, 4, 5)
     index = torch.tensor([29, 0, 7, 7])
     for at in (slice(None), slice(3, 20, 4), index, 5, slice(0, 0)):
         assert torch.equal(images[at], whole[at])
-    if isinstance(images, Stored):
+    if isinstance(images, ImagesOnDisk):
         assert torch.equal(images.at(index)[:3], whole[index][:3])
         assert images.at(index).shape == (4, 3, 4, 5)
 
@@ -311,7 +311,7 @@ def test_training_from_disk_is_training_from_memory(tmp_path: Path, monkeypatch:
 
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path))
     images = load_data("digits", "train").images[:200]
-    sheet = Sheet((1, 8, 8), 200, limit=0)
+    sheet = ImageBuffer((1, 8, 8), 200, limit=0)
     sheet.add(images.numpy())
     weights = []
     for seen in (images, sheet.close()):
@@ -327,7 +327,7 @@ def test_a_full_disk_is_told_before_anything_is_read(tmp_path: Path, monkeypatch
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path))
     room = os.statvfs(tmp_path)
     with pytest.raises(ValueError, match=r"more than is free in .*LATENTSCAPE_CACHE"):
-        Sheet((1, 1024, 1024), 2 * room.f_bavail * room.f_frsize // 2**20, limit=0)
+        ImageBuffer((1, 1024, 1024), 2 * room.f_bavail * room.f_frsize // 2**20, limit=0)
 
 
 def test_classes_get_their_names() -> None:

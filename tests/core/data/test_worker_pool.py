@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from core.data.worker_pool import PLACE, mapped
+from core.data.worker_pool import BUFFER, mapped
 
 
 def squares(n: int) -> tuple[int, np.ndarray, list[np.ndarray]]:
@@ -29,12 +29,12 @@ def test_results_come_in_order_with_their_arrays(workers: int) -> None:
 
 def two(n: int) -> list[np.ndarray]:
     """One array that fits into a place, and then one that does not."""
-    return [np.full(PLACE // 2, n, np.uint8), np.full(PLACE // 2 + 1, n + 1, np.uint8)]
+    return [np.full(BUFFER // 2, n, np.uint8), np.full(BUFFER // 2 + 1, n + 1, np.uint8)]
 
 
 def test_arrays_too_large_for_their_place_come_all_the_same() -> None:
     for n, (small, large) in mapped(two, ((n, n) for n in range(9)), 2):
-        assert (len(small), len(large)) == (PLACE // 2, PLACE // 2 + 1)
+        assert (len(small), len(large)) == (BUFFER // 2, BUFFER // 2 + 1)
         assert (small == n).all()
         assert (large == n + 1).all()
 

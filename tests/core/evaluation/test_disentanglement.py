@@ -12,6 +12,7 @@ from core.data.dsprites import DSprites, held_out
 from core.evaluation.disentanglement import (
     BINS,
     DCI,
+    as_codes,
     as_factors,
     dci,
     disentanglement,
@@ -20,7 +21,6 @@ from core.evaluation.disentanglement import (
     importances,
     mig,
     mutual_information,
-    numbered,
 )
 
 N = 3000
@@ -220,7 +220,7 @@ def test_what_cannot_be_scored_is_named(figure, factors: Tensor, perfect: Tensor
 def test_codes_and_factors_of_different_images_are_refused(factors: Tensor, perfect: Tensor) -> None:
     """Where shapes in signatures are not checked, as they are in tests."""
     with pytest.raises(ValueError, match="of the same images; got 2999 and 3000"):
-        numbered(perfect[1:], factors)
+        as_codes(perfect[1:], factors)
 
 
 def test_dci_needs_images_to_learn_from(factors: Tensor, perfect: Tensor) -> None:

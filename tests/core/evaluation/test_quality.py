@@ -12,7 +12,7 @@ from torch import Tensor
 
 import core
 from core.data.preprocessing import to_unit
-from core.evaluation.classifier import Reader, fit_reader
+from core.evaluation.classifier import LabelClassifier, fit_classifier
 from core.evaluation.quality import frechet, precision_recall, quality
 
 
@@ -52,39 +52,39 @@ def digits() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def reader(digits: tuple[Tensor, Tensor, Tensor]) -> Reader:
+def classifier(digits: tuple[Tensor, Tensor, Tensor]) -> LabelClassifier:
     images, labels, held_out = digits
-    return fit_reader(images, {"label": labels.numpy()}, held_out)
+    return fit_classifier(images, {"label": labels.numpy()}, held_out)
 
 
-def test_the_classifier_reads_digits_that_it_has_not_seen(reader: Reader, digits: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_the_classifier_reads_unseen_digits(classifier: LabelClassifier, digits: tuple[Tensor, Tensor, Tensor]) -> None:
     images, labels, held_out = digits
-    right = reader.read(reader.features(to_unit(images[held_out])))["label"].argmax(1) == labels[held_out]
-    assert reader.accuracy["label"] == pytest.approx(right.double().mean().item())
-    assert reader.accuracy["label"] > 0.95
+    right = classifier.read(classifier.features(to_unit(images[held_out])))["label"].argmax(1) == labels[held_out]
+    assert classifier.accuracy["label"] == pytest.approx(right.double().mean().item())
+    assert classifier.accuracy["label"] > 0.95
 
 
-def test_a_reader_survives_its_files_bitwise(reader: Reader, tmp_path: Path) -> None:
-    save_file(reader.classifier.state_dict(), tmp_path / "features.safetensors")
-    again = Reader.open(tmp_path / "features.safetensors", 1, json.loads(json.dumps(reader.as_dict())))
+def test_a_reader_survives_its_files_bitwise(classifier: LabelClassifier, tmp_path: Path) -> None:
+    save_file(classifier.classifier.state_dict(), tmp_path / "features.safetensors")
+    again = LabelClassifier.open(tmp_path / "features.safetensors", 1, json.loads(json.dumps(classifier.as_dict())))
     x = torch.rand(5, 1, 8, 8)
-    assert torch.equal(again.features(x), reader.features(x))
-    assert again.as_dict() == reader.as_dict()
-    for channels, config in ((3, reader.as_dict()), (1, {"values": {"label": ["0"]}, "accuracy": {}}), (1, None), (1, {})):
+    assert torch.equal(again.features(x), classifier.features(x))
+    assert again.as_dict() == classifier.as_dict()
+    for channels, config in ((3, classifier.as_dict()), (1, {"values": {"label": ["0"]}, "accuracy": {}}), (1, None), (1, {})):
         with pytest.raises(ValueError, match="is damaged"):
-            Reader.open(tmp_path / "features.safetensors", channels, config)
-    nameless = {name: weight * float("nan") for name, weight in reader.classifier.state_dict().items()}
+            LabelClassifier.open(tmp_path / "features.safetensors", channels, config)
+    nameless = {name: weight * float("nan") for name, weight in classifier.classifier.state_dict().items()}
     save_file(nameless, tmp_path / "features.safetensors")
     with pytest.raises(ValueError, match="not numbers"):
-        Reader.open(tmp_path / "features.safetensors", 1, reader.as_dict())
+        LabelClassifier.open(tmp_path / "features.safetensors", 1, classifier.as_dict())
 
 
 def test_a_trained_model_samples_better_than_an_untrained_one(
-    reader: Reader, digits: tuple[Tensor, Tensor, Tensor], fresh: Callable[[], core.VAE]
+    classifier: LabelClassifier, digits: tuple[Tensor, Tensor, Tensor], fresh: Callable[[], core.VAE]
 ) -> None:
     images, labels, held_out = digits
-    trained = quality(core.load("digits").vae, reader, images[held_out], {"label": labels[held_out].numpy()})
-    untrained = quality(fresh(), reader, images[held_out], {"label": labels[held_out].numpy()})
+    trained = quality(core.load("digits").vae, classifier, images[held_out], {"label": labels[held_out].numpy()})
+    untrained = quality(fresh(), classifier, images[held_out], {"label": labels[held_out].numpy()})
     assert trained.fid < untrained.fid / 5
     assert trained.recall > untrained.recall
     assert trained.accuracy["label"] >= trained.accuracy_of_reconstructions["label"] - 0.02
@@ -103,13 +103,13 @@ def fresh() -> Callable[[], core.VAE]:
 
 def test_images_without_labels_cannot_teach_a_classifier() -> None:
     with pytest.raises(ValueError, match=r"needs a label with 2 to 256 classes.*got file"):
-        fit_reader(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), {"file": np.arange(30)}, torch.arange(3))
+        fit_classifier(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), {"file": np.arange(30)}, torch.arange(3))
 
 
 @pytest.mark.parametrize(("seen", "epochs"), [(200_000, 60), (2_700, 3), (1, 1)])
 def test_a_small_set_is_not_gone_through_for_ever(digits: tuple[Tensor, Tensor, Tensor], seen: int, epochs: int) -> None:
     images, labels, _ = digits
     shares: list[float] = []
-    fit_reader(images[:1000], {"label": labels[:1000].numpy()}, torch.arange(100), seen=seen, advance=shares.append)
+    fit_classifier(images[:1000], {"label": labels[:1000].numpy()}, torch.arange(100), seen=seen, advance=shares.append)
     assert len(shares) == epochs * 8  # batches of 128
     assert sum(shares) == pytest.approx(1)

@@ -8,7 +8,7 @@ import torch
 from loop import run
 from torch import Tensor
 
-from explorer.app.batching import MOST, Together
+from explorer.app.batching import MOST, MicroBatcher
 
 
 class Painter:
@@ -28,7 +28,7 @@ class Painter:
 
 async def crowd(painter: Painter, *asked: Tensor) -> list[Tensor | BaseException]:
     """All of them at once."""
-    together = Together(painter)
+    together = MicroBatcher(painter)
     tasks = [asyncio.create_task(together(z)) for z in asked]
     await asyncio.sleep(0.05)
     painter.go.set()
@@ -60,7 +60,7 @@ def test_an_error_is_told_to_all_of_its_batch_and_to_nobody_else() -> None:
 def test_who_leaves_takes_nothing_from_the_others() -> None:
     async def leave() -> Tensor:
         painter = Painter()
-        together = Together(painter)
+        together = MicroBatcher(painter)
         gone, stays = (asyncio.create_task(together(torch.ones(1, 1))) for _ in range(2))
         await asyncio.sleep(0.05)
         gone.cancel()

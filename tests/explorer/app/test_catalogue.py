@@ -16,7 +16,7 @@ from PIL import Image
 from core import Bundle
 from core.bundle import manifest
 from core.evaluation.scores import ACTIVE_VARIANCE
-from explorer.app.catalogue import Catalogue, Exhibit
+from explorer.app.catalogue import Catalogue, OpenModel
 
 
 def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:
@@ -112,7 +112,7 @@ def test_latents_are_shown_over_the_aggregated_posterior(catalogue: Catalogue, b
 @pytest.mark.parametrize("prior", ["normal", "vamp", "flow"])
 def test_the_middle_is_the_normal_priors_or_that_of_the_images(bundle: Bundle, tmp_path: Path, prior: str) -> None:
     architecture = {**bundle.config["architecture"], "prior": prior}
-    exhibit = Exhibit("tiny", replace(bundle, config={**bundle.config, "architecture": architecture}), tmp_path)
+    exhibit = OpenModel("tiny", replace(bundle, config={**bundle.config, "architecture": architecture}), tmp_path)
     description = exhibit.describe()
     assert bundle.gallery is not None
     expected = torch.zeros(4) if prior == "normal" else bundle.gallery.mean.mean(0)
@@ -132,7 +132,7 @@ def test_the_sprite_holds_every_image_losslessly_in_its_cell(bundle: Bundle, tmp
         xy=whole.xy[:shown],
         labels={name: values[:shown] for name, values in whole.labels.items()},
     )
-    exhibit = Exhibit("few", replace(bundle, gallery=gallery), tmp_path)
+    exhibit = OpenModel("few", replace(bundle, gallery=gallery), tmp_path)
     sheet, columns = np.asarray(Image.open(exhibit.sprite).convert("L")), exhibit.sprite_columns
     assert columns == int(np.ceil(shown**0.5))
     for i in (0, shown // 2, shown - 1):
@@ -162,7 +162,7 @@ def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
 def test_a_model_that_learned_nothing_has_no_active_latent_and_a_width_nevertheless(bundle: Bundle, tmp_path: Path) -> None:
     assert bundle.gallery is not None
     flat = replace(bundle.gallery, mean=torch.zeros_like(bundle.gallery.mean))
-    exhibit = Exhibit("flat", replace(bundle, gallery=flat), tmp_path)
+    exhibit = OpenModel("flat", replace(bundle, gallery=flat), tmp_path)
     assert not any(latent["active"] for latent in exhibit.describe()["latents"])
     assert np.isfinite(unfiled(exhibit.column("posterior width"))["values"]).all()
 
@@ -179,14 +179,14 @@ def test_a_words_images_are_those_whose_file_is_called_so(bundle: Bundle, tmp_pa
     """Whatever its capitals, and however an accent is written: macOS takes it apart."""
     assert bundle.gallery is not None
     names = [f"{'été' if i % 2 else unicodedata.normalize('NFD', 'Été')}/IMG_{i:04}.jpg" for i in range(len(bundle.gallery))]
-    exhibit = Exhibit("named", replace(bundle, gallery=replace(bundle.gallery, names=names)), tmp_path)
+    exhibit = OpenModel("named", replace(bundle, gallery=replace(bundle.gallery, names=names)), tmp_path)
     for text, count in (("img_0007", 1), ("été", 300), (unicodedata.normalize("NFD", "été"), 300), (".JPG", 300), ("none", 0)):
         assert exhibit.find(text).sum() == count, text
     assert json.loads(Path(exhibit.describe()["names"]).read_text(encoding="utf-8")) == names
 
 
 def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path) -> None:
-    exhibit = Exhibit("bare", replace(bundle, gallery=None, map=None), tmp_path)
+    exhibit = OpenModel("bare", replace(bundle, gallery=None, map=None), tmp_path)
     description = json.loads(json.dumps(exhibit.describe()))
     assert [description[key] for key in ("images", "map", "labels", "points", "means", "sprite")] == [
         0,

@@ -127,11 +127,11 @@ def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Tab
         labels = opened.labels
     assert "unique" not in labels
     holes = labels["holes"]
-    assert isinstance(holes, encoded_points.Classes)
+    assert isinstance(holes, encoded_points.CategoricalColumn)
     assert [holes.names[code] for code in holes.codes[:4]] == ["a", "", "", "a"]
     age, count = labels["age"], labels["count"]
-    assert isinstance(age, encoded_points.Amounts)
-    assert isinstance(count, encoded_points.Amounts)
+    assert isinstance(age, encoded_points.NumericColumn)
+    assert isinstance(count, encoded_points.NumericColumn)
     assert np.isnan(age.values[5])
     assert count.values.tolist() == list(range(rows))
     assert opened.find("picture 1796").nonzero()[0].tolist() == [1796]

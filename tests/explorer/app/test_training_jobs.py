@@ -11,14 +11,14 @@ import pytest
 import core
 from core.data.preprocessing import to_png
 from explorer.app.catalogue import Catalogue
-from explorer.app.training_jobs import Bounds, Workshop, clean
+from explorer.app.training_jobs import Bounds, TrainingJobs, clean
 from explorer.commands.explore import is_private
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, tiny_bundle: Path) -> Iterator[Workshop]:
+def jobs(tmp_path: Path, tiny_bundle: Path) -> Iterator[TrainingJobs]:
     bounds = Bounds(files=400, bytes=1 << 20, minutes=1, runs=3)
-    made = Workshop(tmp_path / "runs", Catalogue.of([str(tiny_bundle)]), bounds)
+    made = TrainingJobs(tmp_path / "runs", Catalogue.of([str(tiny_bundle)]), bounds)
     yield made
     made.close()
 
@@ -46,24 +46,24 @@ def pictures(digits: core.Data) -> list[tuple[str, bytes]]:
     return [*files, ("notes.txt", b"no picture"), ("3/torn.png", b"\x89PNG")]
 
 
-def wait(workshop: Workshop, token: str, *phases: str, reports: int = 0) -> dict:
+def wait(jobs: TrainingJobs, token: str, *phases: str, reports: int = 0) -> dict:
     """The run's status once it is in one of these phases, with so many reports."""
-    end, status = time.monotonic() + 180, workshop.status(token)
+    end, status = time.monotonic() + 180, jobs.status(token)
     while status["phase"] not in phases or len(status["reports"]) < reports:
         assert status["phase"] != "failed", status["console"]
         assert time.monotonic() < end, f"the run is still {status['phase']}: {status['console']}"
         time.sleep(0.1)
-        status = workshop.status(token)
+        status = jobs.status(token)
     return status
 
 
-def test_a_large_file_is_put_together_of_its_pieces(workshop: Workshop, bring) -> None:
-    token = workshop.begin()
+def test_a_large_file_is_put_together_of_its_pieces(jobs: TrainingJobs, bring) -> None:
+    token = jobs.begin()
     content = bytes(range(256)) * 100
     for start in range(0, len(content), 10_000):
-        workshop.add(token, bring([("folder/a.bin", content[start : start + 10_000])]))
-    assert (workshop[token].pictures / "folder" / "a.bin").read_bytes() == content
-    assert (workshop[token].files, workshop[token].size) == (1, len(content))
+        jobs.add(token, bring([("folder/a.bin", content[start : start + 10_000])]))
+    assert (jobs[token].pictures / "folder" / "a.bin").read_bytes() == content
+    assert (jobs[token].files, jobs[token].size) == (1, len(content))
 
 
 @pytest.mark.parametrize(
@@ -88,91 +88,91 @@ def test_a_name_that_is_none_is_refused(name: object) -> None:
         clean(name)
 
 
-def test_bounds_are_kept_and_told(workshop: Workshop, bring) -> None:
-    token = workshop.begin()
+def test_bounds_are_kept_and_told(jobs: TrainingJobs, bring) -> None:
+    token = jobs.begin()
     with pytest.raises(ValueError, match="pictures may take 1 MiB here"):
-        workshop.add(token, bring([("a.png", b"x" * (1 << 20)), ("b.png", b"x")]))
+        jobs.add(token, bring([("a.png", b"x" * (1 << 20)), ("b.png", b"x")]))
     with pytest.raises(ValueError, match="a run may have 400 files here"):
-        workshop.add(workshop.begin(), bring([(f"{i}.png", b"x") for i in range(401)]))
+        jobs.add(jobs.begin(), bring([(f"{i}.png", b"x") for i in range(401)]))
     with pytest.raises(ValueError, match="is the name of a file and of a folder"):
-        workshop.add(token, bring([("a.png/b.png", b"")]))
+        jobs.add(token, bring([("a.png/b.png", b"")]))
     for minutes in (-1, 1.5):
         with pytest.raises(ValueError, match="minutes must be more than 0 and at most 1"):
-            workshop.train(token, {"minutes": minutes})
+            jobs.train(token, {"minutes": minutes})
     with pytest.raises(ValueError, match="size must be a whole number from 8 to 256"):
-        workshop.train(token, {"minutes": 1, "size": "large"})
+        jobs.train(token, {"minutes": 1, "size": "large"})
     with pytest.raises(ValueError, match="a model's name must be"):
-        workshop.train(token, {"minutes": 1, "name": "../x"})
+        jobs.train(token, {"minutes": 1, "name": "../x"})
     with pytest.raises(ValueError, match="there are no pictures yet"):
-        workshop.look(workshop.begin(), {})
+        jobs.look(jobs.begin(), {})
     with pytest.raises(ValueError, match="this server keeps 3 runs"):
-        workshop.begin()
+        jobs.begin()
 
 
-def test_a_run_is_its_visitors_own(workshop: Workshop, bring) -> None:
-    token = workshop.begin()
-    workshop.add(token, bring([("a.png", b"x")]))
-    folder = workshop[token].folder
+def test_a_run_is_its_visitors_own(jobs: TrainingJobs, bring) -> None:
+    token = jobs.begin()
+    jobs.add(token, bring([("a.png", b"x")]))
+    folder = jobs[token].folder
     for foreign in ("", "x" * 22, None, 3):
         with pytest.raises(ValueError, match="no longer on the server"):
-            workshop.status(foreign)  # pyright: ignore[reportArgumentType]
-    workshop.discard(token)
+            jobs.status(foreign)  # pyright: ignore[reportArgumentType]
+    jobs.discard(token)
     assert not folder.exists()
     with pytest.raises(ValueError, match="no longer on the server"):
-        workshop.status(token)
+        jobs.status(token)
 
 
-def test_pictures_are_looked_at_then_trained_on_stopped_and_trained_on(workshop: Workshop, bring, pictures) -> None:
-    token, other = workshop.begin(), workshop.begin()
-    workshop.add(token, bring(pictures))
-    workshop.add(other, bring(pictures[:20]))
+def test_pictures_are_looked_at_then_trained_on_stopped_and_trained_on(jobs: TrainingJobs, bring, pictures) -> None:
+    token, other = jobs.begin(), jobs.begin()
+    jobs.add(token, bring(pictures))
+    jobs.add(other, bring(pictures[:20]))
     options = {"name": "numbers", "minutes": 0.4, "latents": 4}
-    workshop.look(token, options)
+    jobs.look(token, options)
     with pytest.raises(ValueError, match="one run computes at a time, and another one does now"):
-        workshop.look(other, {})
-    said = "\n".join(wait(workshop, token, "looked")["console"])
+        jobs.look(other, {})
+    said = "\n".join(wait(jobs, token, "looked")["console"])
     assert "Read 300 pictures; left out 2:" in said
     assert "torn.png" in said
     assert "4 latents" in said
-    assert not (workshop.folder / "numbers").exists()
+    assert not (jobs.folder / "numbers").exists()
 
-    workshop.train(token, options)
-    begun = wait(workshop, token, "training", reports=3)
+    jobs.train(token, options)
+    begun = wait(jobs, token, "training", reports=3)
     assert begun["reports"][0]["log_likelihood"] < 0
     with pytest.raises(ValueError, match="this run has begun"):
-        workshop.add(token, bring([("late.png", b"x")]))
-    workshop.stop(token)
-    stopped = wait(workshop, token, "stopped")
-    assert workshop.catalogue[stopped["model"]].bundle.architecture.latents == 4
-    gallery = workshop.catalogue["numbers"].bundle.gallery
+        jobs.add(token, bring([("late.png", b"x")]))
+    jobs.stop(token)
+    stopped = wait(jobs, token, "stopped")
+    assert jobs.catalogue[stopped["model"]].bundle.architecture.latents == 4
+    gallery = jobs.catalogue["numbers"].bundle.gallery
     assert gallery is not None
     assert set(gallery.labels["label"]) <= set("0123456789")
 
-    workshop.train(token, {})
-    further = wait(workshop, token, "training", reports=len(stopped["reports"]) + 2)
+    jobs.train(token, {})
+    further = wait(jobs, token, "training", reports=len(stopped["reports"]) + 2)
     epochs = [report["epoch"] for report in further["reports"]]
     assert epochs == sorted(epochs)
     assert [len(report["kl_per_latent"]) for report in further["reports"] if report["kl_per_latent"]][:1] == [4]
-    assert not [line for line in further["console"] if str(workshop.folder) in line or "latentscape-workshop" in line]
-    workshop.discard(token)
-    assert core.load(workshop.folder / "numbers").name == "numbers"
-    workshop.look(other, {"name": "numbers", "minutes": 0.4})
-    assert workshop.status(other)["place"] == "runs/numbers-2"  # nothing takes its place
+    assert not [line for line in further["console"] if str(jobs.folder) in line or "latentscape-workshop" in line]
+    jobs.discard(token)
+    assert core.load(jobs.folder / "numbers").name == "numbers"
+    jobs.look(other, {"name": "numbers", "minutes": 0.4})
+    assert jobs.status(other)["place"] == "runs/numbers-2"  # nothing takes its place
 
 
-def test_a_zip_file_is_read_as_it_is_and_what_holds_no_picture_fails_in_words(workshop: Workshop, bring, pictures) -> None:
+def test_a_zip_file_is_read_as_it_is_and_what_holds_no_picture_fails_in_words(jobs: TrainingJobs, bring, pictures) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in pictures[:60]:
             archive.writestr(f"all/{name}", content)
-    token = workshop.begin()
-    workshop.add(token, bring([("pictures.zip", packed.getvalue())]))
-    workshop.look(token, {})
-    assert "Read 60 pictures." in wait(workshop, token, "looked")["console"]
-    token = workshop.begin()
-    workshop.add(token, bring([("notes.txt", b"no picture")]))
-    workshop.look(token, {})
-    assert "there are no pictures that can be read" in wait(workshop, token, "failed")["console"][-1]
+    token = jobs.begin()
+    jobs.add(token, bring([("pictures.zip", packed.getvalue())]))
+    jobs.look(token, {})
+    assert "Read 60 pictures." in wait(jobs, token, "looked")["console"]
+    token = jobs.begin()
+    jobs.add(token, bring([("notes.txt", b"no picture")]))
+    jobs.look(token, {})
+    assert "there are no pictures that can be read" in wait(jobs, token, "failed")["console"][-1]
 
 
 def test_strangers_may_not_train_unless_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

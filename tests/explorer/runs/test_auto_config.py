@@ -16,7 +16,7 @@ from core.data.reading import Options
 from core.model.likelihoods import LIKELIHOODS
 from explorer.cli import main
 from explorer.runs import throughput
-from explorer.runs.auto_config import MINUTES, Description, Machine, choose, duration, epochs, given_duration
+from explorer.runs.auto_config import MINUTES, DatasetStats, Machine, choose, duration, epochs, given_duration
 from explorer.runs.fit import read, tell
 
 COUNTS = [3, 10, 100, 1_000, 20_000, 1_000_000]
@@ -29,7 +29,7 @@ MACHINES = [Machine("cpu", 2), Machine("cuda", 8)]
 def test_every_choice_is_one_that_can_be_trained(machine: Machine, shape: tuple[int, int, int], components: int) -> None:
     before = None
     for n in COUNTS:
-        choices = choose(Description(n, shape, 0.2, components), machine)
+        choices = choose(DatasetStats(n, shape, 0.2, components), machine)
         made = {name: choice.value for name, choice in choices.items()}
         assert all(choice.reason for choice in choices.values())
         assert core.Architecture(*shape, latents=made["latents"], network=made["network"], likelihood=made["likelihood"])
@@ -44,7 +44,7 @@ def test_every_choice_is_one_that_can_be_trained(machine: Machine, shape: tuple[
 
 def test_training_is_chosen_to_end_in_time() -> None:
     for n in COUNTS:
-        data = Description(n, (1, 28, 28), 0.2, 11)
+        data = DatasetStats(n, (1, 28, 28), 0.2, 11)
         seen = []
         for rate in (1.0, 100.0, 1e4, 1e6):
             unit, choice = duration(data, MACHINES[0], rate)
@@ -56,7 +56,7 @@ def test_training_is_chosen_to_end_in_time() -> None:
 
 @pytest.mark.parametrize("images", [1, 30, 1198, 54_000, 60_000, 10**7])
 def test_small_sets_get_more_epochs_within_bounds(images: int) -> None:
-    chosen = epochs(Description(images, (1, 28, 28), 0.2, 11))
+    chosen = epochs(DatasetStats(images, (1, 28, 28), 0.2, 11))
     assert 20 <= chosen <= 1000
     assert chosen in (20, 1000) or chosen * images == pytest.approx(1_200_000, rel=0.01)
 
@@ -67,17 +67,17 @@ def test_components_are_counted(directions: int) -> None:
     basis = torch.linalg.qr(torch.randn(256, directions, generator=generator)).Q
     amounts = torch.randn(400, directions, generator=generator)
     images = (128 + 150 * amounts @ basis.T).clamp(0, 255).reshape(-1, 1, 16, 16).to(torch.uint8)
-    assert 0.7 * directions <= Description.of(images).components <= directions
-    assert Description.of(torch.zeros(5, 3, 9, 9, dtype=torch.uint8)).components == 1
+    assert 0.7 * directions <= DatasetStats.of(images).components <= directions
+    assert DatasetStats.of(torch.zeros(5, 3, 9, 9, dtype=torch.uint8)).components == 1
 
 
 def test_black_and_white_is_told_from_grey_and_colour() -> None:
     noise = torch.randint(0, 256, (50, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     black_and_white = (noise[:, :1] > 99).to(torch.uint8) * 255
     for images, expected in ((black_and_white, "bernoulli"), (noise[:, :1], "gaussian"), (noise, "gaussian")):
-        assert choose(Description.of(images), MACHINES[0])["likelihood"].value == expected
+        assert choose(DatasetStats.of(images), MACHINES[0])["likelihood"].value == expected
         assert expected in LIKELIHOODS
-    assert "black or white" in choose(Description.of(black_and_white), MACHINES[0])["likelihood"].reason
+    assert "black or white" in choose(DatasetStats.of(black_and_white), MACHINES[0])["likelihood"].reason
 
 
 def test_the_pace_is_measured_and_leaves_no_trace() -> None:
@@ -117,7 +117,7 @@ def test_ten_pictures_become_a_model_with_every_choice_told(tmp_path: Path, caps
 
 
 def test_a_given_duration_is_told_in_the_other_unit() -> None:
-    data, machine = Description(600, (1, 28, 28), 0.0, 10), Machine("cpu", 2)
+    data, machine = DatasetStats(600, (1, 28, 28), 0.0, 10), Machine("cpu", 2)
     minutes = given_duration(data, machine, 100.0, {"minutes": 3.0})
     assert (minutes.value, minutes.reason) == ("3 minutes", "about 30.0 passes over 600 images; about 100 images/s on 2 cores")
     assert given_duration(data, machine, 100.0, {"epochs": 20.0}).reason.startswith("about 2.0 minutes; ")

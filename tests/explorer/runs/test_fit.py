@@ -91,10 +91,10 @@ def test_training_goes_on_only_with_images_of_the_same_shape(tiny_bundle: Path, 
 
 def test_a_first_stage_learns_neither_what_is_normal_nor_what_labels_look_like(tmp_path: Path) -> None:
     stage = run("digits", tmp_path / "stage", epochs=1.0, gallery=0, calibrate=False)
-    assert (stage.detector, stage.reader, stage.gallery) == (None, None, None)
+    assert (stage.detector, stage.classifier, stage.gallery) == (None, None, None)
     whole = run("digits", tmp_path / "whole", epochs=1.0, start=str(tmp_path / "stage"))
     assert whole.detector is not None
-    assert whole.reader is not None
+    assert whole.classifier is not None
 
 
 def test_a_recipe_is_options_that_the_command_line_overrides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
