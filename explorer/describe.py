@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch.distributions import Normal
 
 import core
 from core.data.preprocessing import Polarity, Prepared, to_bytes
@@ -27,6 +28,7 @@ def describe(bundle: core.Bundle, images: torch.Tensor) -> list[dict[str, Any]]:
 
 def _record(bundle: core.Bundle, image: torch.Tensor) -> dict[str, Any]:
     encodings = core.encode(bundle.vae, image)
+    posterior = Normal(encodings.mean, (0.5 * encodings.log_variance).exp(), validate_args=False)
     x, y = bundle.map.place(encodings.mean)[0].tolist() if bundle.map is not None else (None, None)
     return {
         "mean": encodings.mean[0].tolist(),
@@ -34,7 +36,7 @@ def _record(bundle: core.Bundle, image: torch.Tensor) -> dict[str, Any]:
         "elbo": encodings.elbo.item(),
         "log_likelihood": encodings.log_likelihood.item(),
         "kl": encodings.kl.item(),
-        "p_value": None if bundle.detector is None else bundle.anomaly(image).p_value.item(),
+        "p_value": None if bundle.detector is None else bundle.anomaly(image, posterior).p_value.item(),
         "x": x,
         "y": y,
     }

@@ -26,6 +26,7 @@ from jaxtyping import Int, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from core.bundle import manifest
 from core.bundle.card import model_card
@@ -103,14 +104,15 @@ class Bundle:
             manifest.write(partial)
             (partial / "README.md").write_text(model_card(self.config), encoding="utf-8")
 
-    def anomaly(self, images: UInt8[Tensor, "n c h w"]) -> Anomaly:
+    def anomaly(self, images: UInt8[Tensor, "n c h w"], posterior: Normal | None = None) -> Anomaly:
         """How odd 8-bit images of this model's shape are: a conformal p-value and a score for each.
 
+        `posterior` is that of the images, if the caller has it; the encoder is then not run again.
         Raises ValueError for a bundle that was not calibrated, or images of another kind.
         """
         if self.detector is None:
             raise ValueError(f"{self.name} has no anomaly calibration: run `latentscape calibrate` with its training data.")
-        return self.detector.judge(statistics(self.vae, self.preprocessing.check(images)))
+        return self.detector.judge(statistics(self.vae, self.preprocessing.check(images), posterior=posterior))
 
     def calibrated(self, training: Images, held_out: Images) -> "Bundle":
         """The same model with a detector fitted to training images and calibrated on others that it was not fitted to."""

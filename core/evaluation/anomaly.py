@@ -96,18 +96,26 @@ class Detector:
 
 
 @torch.no_grad()
-def statistics(vae: VAE, images: Images, batch_size: int = 512) -> Float[Tensor, "n s"]:
+def statistics(
+    vae: VAE, images: Images, batch_size: int = 512, posterior: Normal | None = None
+) -> Float[Tensor, "n s"]:
     """What the density is of: the posterior's mean, and six numbers on how the model takes the image.
 
     These are the log-likelihood of the image decoded from that mean, its KL, its importance-weighted bound, the posterior's
     entropy, the mean's log prior density (all in nats) and the log of the root mean squared error.
+    `posterior`, with batch shape (n, latents), is that of the images if it is known already; they are then not encoded again.
     """
     device, training = next(vae.parameters()).device, vae.training
     vae.eval()
     rows: list[Tensor] = []
     for start in range(0, len(images), batch_size):
-        x = to_unit(images[start : start + batch_size].to(device))
-        rows.append(image_statistics(vae, x, vae.posterior(x), noise(vae.prior.latents).to(device)).cpu())
+        batch = slice(start, start + batch_size)
+        x = to_unit(images[batch].to(device))
+        if posterior is None:
+            q = vae.posterior(x)
+        else:
+            q = Normal(posterior.mean[batch].to(device), posterior.stddev[batch].to(device), validate_args=False)
+        rows.append(image_statistics(vae, x, q, noise(vae.prior.latents).to(device)).cpu())
     vae.train(training)
     return torch.cat(rows)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch.distributions import Normal
 
-from core import Bundle, encode
+from core import Bundle, encode, load
 from core.data.preprocessing import to_pil
 from explorer.describe import decode, describe, parse_latents, prepare
 
@@ -97,3 +98,17 @@ def test_numbers_and_their_spellings_are_latents(bundle: Bundle) -> None:
 def test_anything_else_is_refused_with_the_rule(bundle: Bundle, values: list, got: str) -> None:
     with pytest.raises(ValueError, match=rf"z must be 4 finite numbers, one per latent of tiny; .*{got}"):
         parse_latents(bundle, values)
+
+
+def test_an_image_is_encoded_once_and_its_anomaly_is_the_same_as_from_the_image_alone() -> None:
+    bundle, calls = load("digits"), []
+    assert bundle.gallery is not None
+    for image in bundle.gallery.images[:20].split(1):
+        expected, encodings = bundle.anomaly(image), encode(bundle.vae, image)
+        hook = bundle.vae.encoder.register_forward_hook(lambda *_: calls.append(1))
+        record = describe(bundle, image)[0]
+        known = bundle.anomaly(image, Normal(encodings.mean, (0.5 * encodings.log_variance).exp()))
+        hook.remove()
+        assert record["p_value"] == expected.p_value.item()
+        assert known.score.item() == pytest.approx(expected.score.item(), rel=1e-6, abs=1e-6)
+    assert len(calls) == 20
