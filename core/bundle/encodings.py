@@ -17,11 +17,11 @@ from core.bundle.bundle import Bundle
 from core.data.datasets import array_parts, find_pictures
 from core.data.labels import LabelTable, rename
 from core.data.preprocessing import Preprocessing
-from core.data.reading import decode, paired
-from core.data.sources import Files, Source
+from core.data.reading import read_chunks
+from core.data.sources import Source
 from core.data.summary import Summary
 from core.data.survey import SURVEYED
-from core.data.worker_pool import cores, in_order, mapped
+from core.data.worker_pool import cores, in_order
 from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.evaluation.scores import encode, posteriors
 
@@ -56,44 +56,31 @@ def blocks(source: str, preprocessing: Preprocessing, most: int, given: LabelOpt
     pictures, table = find_pictures(source), LabelTable.read(given.table) if given.table is not None else None
     if pictures is None and table is not None:
         raise ValueError(f"--labels are joined on the names of picture files; {source} holds arrays, which have none.")
-    found = _arrays(source, preprocessing, most) if pictures is None else _pictures(pictures, preprocessing, table, summary)
+    found = (
+        _arrays(source, preprocessing, most, summary)
+        if pictures is None
+        else _pictures(pictures, preprocessing, table, summary)
+    )
     for images, names, labels in found:
-        summary.read += len(images)
         yield images, _labelled(names, rename(labels, given.names) if given.names else labels)
 
 
-def _arrays(source: str, preprocessing: Preprocessing, most: int) -> Iterator[Found]:
-    row = 0
+def _arrays(source: str, preprocessing: Preprocessing, most: int, summary: Summary) -> Iterator[Found]:
     for part in array_parts(source, preprocessing):
         for start in range(0, len(part.images), most):
             images = part.images[start : start + most]
-            names = [f"row {row + i}" for i in range(len(images))]
+            names = [f"row {summary.read + i}" for i in range(len(images))]
+            summary.read += len(images)
             yield images, names, {name: column[start : start + most] for name, column in part.labels.items()}
-            row += len(images)
 
 
 def _pictures(pictures: Source, preprocessing: Preprocessing, table: LabelTable | None, summary: Summary) -> Iterator[Found]:
-    for fault in pictures.faults:
-        summary.leave_out(*fault)
     if table is not None:
         table.choose_key([entry.name for entry in pictures.sample(SURVEYED)])
-    # One process suffices for few pictures, and starts at once.
-    workers = 1 if len(pictures) < 1000 else cores()
-    # A folder may have pictures for a long time before the first subfolder, or none.
-    flat = isinstance(pictures, Files) and not any(entry.labels["label"] for entry in pictures)
-    for entries, decoded in mapped(partial(decode, target=preprocessing.plain), paired(pictures), workers):
-        read = [entry for entry, outcome in zip(entries, decoded.outcomes, strict=True) if not isinstance(outcome, str)]
-        for entry, outcome in zip(entries, decoded.outcomes, strict=True):
-            if isinstance(outcome, str):
-                summary.leave_out(entry.name, outcome)
-        summary.turned_grey += decoded.turned_grey
-        if read:
-            labels = {} if flat else {name: [entry.labels[name] for entry in read] for name in read[0].labels}
-            joined = [table.find(entry.name) for entry in read] if table is not None else []
-            labels |= {name: [row[name] for row in joined] for name in (joined[0] if joined else ())}
-            yield torch.from_numpy(decoded.images.copy()), [entry.name for entry in read], labels
-    if table is not None:
-        summary.unlabelled, summary.nameless = table.unlabelled, table.nameless
+    workers = 1 if len(pictures) < 1000 else cores()  # for few pictures, starting processes takes longer than decoding
+    for images, entries in read_chunks(pictures, preprocessing, workers, table, summary):
+        labels = {name: [entry.labels[name] for entry in entries] for name in entries[0].labels}
+        yield torch.from_numpy(images.copy()), [entry.name for entry in entries], labels
 
 
 def _labelled(names: list[str], labels: dict[str, Any]) -> pa.Table:

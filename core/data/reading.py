@@ -101,13 +101,19 @@ def read(
         )
         if table is not None:
             table.choose_key([sight.name for sight in survey.seen])
-        gathered = Gathered(target, len(source), options.memory, table)
-        for fault in source.faults:
-            gathered.summary.leave_out(*fault)
-        for entries, decoded in mapped(partial(decode, target=target.plain), paired(source), workers):
-            gathered.add(entries, decoded)
-            advance(len(entries))
-    return gathered.reading(target, survey)
+        buffer = ImageBuffer(target.shape, len(source), memory_limit() if options.memory is None else options.memory)
+        summary, labels, names, splits = Summary(), Columns(), [], []
+        for images, entries in read_chunks(source, target, workers, table, summary, advance, distinct=True):
+            buffer.add(images)
+            for entry in entries:
+                labels.add(entry.labels)
+                names.append(entry.name)
+                splits.append(entry.split)
+    if not summary.read:
+        raise ValueError(f"there are no pictures that can be read ({KINDS}). " + " ".join(summary.lines()))
+    # An array of objects: in an array of strings each name would take as much memory as the longest.
+    names = np.array(names, object)
+    return Reading(buffer.close(), labels.arrays(), names, np.array(splits), target, survey, summary)
 
 
 def surveyed(source: Source, workers: int | None) -> tuple[Survey, int]:
@@ -121,47 +127,44 @@ def surveyed(source: Source, workers: int | None) -> tuple[Survey, int]:
     return Survey(max(len(source), len(seen)), seen), workers
 
 
-class Gathered:
-    """What has been read so far: images in the order of their source, each content once, with labels and the account."""
+def read_chunks(
+    source: Source,
+    target: Preprocessing,
+    workers: int,
+    table: LabelTable | None,
+    summary: Summary,
+    advance: Callable[[int], None] = lambda entries: None,
+    distinct: bool = False,
+) -> Iterator[tuple[np.ndarray, list[Entry]]]:
+    """Yield the images (k, C, H, W) of a source chunk by chunk, in order, with their entries, whose labels include the table's.
 
-    def __init__(self, target: Preprocessing, expected: int, memory: int | None, table: LabelTable | None) -> None:
-        self.sheet = ImageBuffer(target.shape, expected, memory_limit() if memory is None else memory)
-        self.summary = Summary()
-        self.table = table
-        self.labels = Columns()
-        self.names: list[str] = []
-        self.splits: list[str] = []
-        self._known: set[bytes] = set()
-
-    def add(self, entries: list[Entry], decoded: Decoded) -> None:
-        """Take in a chunk; what could not be read, and what is there already, is accounted for."""
-        kept, row = [], 0
+    An array is valid until the next one is requested. `summary` counts what is read and what is left out; with `distinct`,
+    every file but the first of those with the same content is left out. `advance` is called with the number of entries done.
+    """
+    known: set[bytes] = set()
+    for fault in source.faults:
+        summary.leave_out(*fault)
+    for entries, decoded in mapped(partial(decode, target=target.plain), paired(source), workers):
+        taken, rows, row = [], [], -1
         for entry, outcome in zip(entries, decoded.outcomes, strict=True):
             if isinstance(outcome, str):
-                self.summary.leave_out(entry.name, outcome)
+                summary.leave_out(entry.name, outcome)
                 continue
-            if outcome in self._known:
-                self.summary.leave_out(entry.name, "duplicate")
-            else:
-                self._known.add(outcome)
-                kept.append(row)
-                self.names.append(entry.name)
-                self.splits.append(entry.split)
-                self.labels.add({**entry.labels, **(self.table.find(entry.name) if self.table else {})})
             row += 1
-        self.sheet.add(decoded.images if len(kept) == row else decoded.images[kept])
-        self.summary.turned_grey += decoded.turned_grey
-
-    def reading(self, target: Preprocessing, survey: Survey) -> Reading:
-        """All of it; ValueError if there is no picture."""
-        self.summary.read = self.sheet.count
-        if self.table is not None:
-            self.summary.unlabelled, self.summary.nameless = self.table.unlabelled, self.table.nameless
-        if not self.sheet.count:
-            raise ValueError(f"there are no pictures that can be read ({KINDS}). " + " ".join(self.summary.lines()))
-        # Names differ in length: as objects they take what they need, and not as much as the longest.
-        names, splits = np.array(self.names, object), np.array(self.splits)
-        return Reading(self.sheet.close(), self.labels.arrays(), names, splits, target, survey, self.summary)
+            if distinct and outcome in known:
+                summary.leave_out(entry.name, "duplicate")
+                continue
+            if distinct:
+                known.add(outcome)
+            rows.append(row)
+            taken.append(entry._replace(labels={**entry.labels, **table.find(entry.name)}) if table is not None else entry)
+        summary.read += len(taken)
+        summary.turned_grey += decoded.turned_grey
+        if taken:
+            yield decoded.images if len(taken) == len(decoded.images) else decoded.images[rows], taken
+        advance(len(entries))
+    if table is not None:
+        summary.unlabelled, summary.nameless = table.unlabelled, table.nameless
 
 
 def chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

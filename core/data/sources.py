@@ -99,7 +99,7 @@ def archive(path: str, process: int, changed: int) -> zipfile.ZipFile:
 
 @dataclass
 class Files:
-    """Named files; the first folder of a name is a label, unless those are `train` and `test`."""
+    """Named files; the first folder of a name, after an official `train` or `test`, is its label, if any file has one."""
 
     names: list[str]
     folder: str = ""
@@ -116,6 +116,7 @@ class Files:
             outside = [name for name in self.names if not name.startswith(("train/", "test/"))]
             self.faults = [*self.faults, *((name, "no split") for name in outside)]
             self.names = [name for part in ("train/", "test/") for name in self.names if name.startswith(part)]
+        self.labelled = any(self._split_and_label(name)[1] for name in self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -129,10 +130,15 @@ class Files:
         return (self._entry(self.names[i * len(self.names) // count]) for i in range(count))
 
     def _entry(self, name: str) -> Entry:
+        split, label = self._split_and_label(name)
+        content = Packed(self.archive, self.top + name) if self.archive else f"{self.folder}/{name}"
+        return Entry(name, content, split, {"label": label} if self.labelled else {})
+
+    def _split_and_label(self, name: str) -> tuple[str, str]:
+        """The part of an official split and the folder in it that a file is in ("": none)."""
         split, _, rest = name.partition("/") if self.official else ("", "", name)
         label, slash, _ = rest.partition("/")
-        content = Packed(self.archive, self.top + name) if self.archive else f"{self.folder}/{name}"
-        return Entry(name, content, split, {"label": label if slash else ""})
+        return split, label if slash else ""
 
 
 def walk(folder: Path) -> Files:
