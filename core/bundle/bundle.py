@@ -30,21 +30,21 @@ from torch.distributions import Normal
 
 from core.bundle import manifest
 from core.bundle.card import model_card
-from core.bundle.contact_sheets import sheets
+from core.bundle.contact_sheets import contact_sheets
 from core.bundle.export import exact_half, onnx_files
 from core.bundle.folders import FORMAT, VERSION, check_target, locate, read_config, replacing
-from core.bundle.gallery import Gallery, pack
+from core.bundle.gallery import Gallery, to_pngs
 from core.data.datasets import Data
 from core.data.preprocessing import Images, Preprocessing
 from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.evaluation.anomaly import Anomaly, Detector, fit_detector, statistics
-from core.evaluation.classifier import SEEN, LabelClassifier, fit_classifier, learnable
+from core.evaluation.classifier import MAX_SEEN, LabelClassifier, fit_classifier, learnable
 from core.evaluation.scores import Evaluation, encode, summarize
 from core.latent.projection import MIN_DIST, Map, Method, fit_map, restore_map
 from core.model.architecture import Architecture
 from core.model.vae import VAE
 
-JUDGED = 2000
+MAX_FALSE_ALARM_IMAGES = 2000
 """Gallery images, at most, on which the anomaly verdict's false alarms are counted."""
 
 
@@ -90,17 +90,17 @@ class Bundle:
         check_target(path)
         with replacing(path) as partial:
             write_json(partial / "config.json", self.config)
-            save_file(halves(self.vae), partial / "model.safetensors")
+            save_file(half_weights(self.vae), partial / "model.safetensors")
             if self.gallery is not None:  # without one it is for scoring, and no page decodes it
                 for name, content in self.onnx.items():
                     (partial / name).write_bytes(content)
                 self.gallery.write(partial / "gallery.parquet")
-                for name, content in sheets(self.vae, self.gallery, self.config["evaluation"]["kl_per_latent"]).items():
+                for name, content in contact_sheets(self.vae, self.gallery, self.config["evaluation"]["kl_per_latent"]).items():
                     (partial / name).write_bytes(content)
             if self.detector is not None:
                 save_file(self.detector.tensors(), partial / "anomaly.safetensors")
             if self.classifier is not None:
-                save_file(halves(self.classifier.classifier), partial / "features.safetensors")
+                save_file(half_weights(self.classifier.network), partial / "features.safetensors")
             manifest.write(partial)
             (partial / "README.md").write_text(model_card(self.config), encoding="utf-8")
 
@@ -112,7 +112,7 @@ class Bundle:
         """
         if self.detector is None:
             raise ValueError(f"{self.name} has no anomaly calibration: run `latentscape calibrate` with its training data.")
-        return self.detector.judge(statistics(self.vae, self.preprocessing.check(images), posterior=posterior))
+        return self.detector.detect(statistics(self.vae, self.preprocessing.check(images), posterior=posterior))
 
     def calibrated(self, training: Images, held_out: Images) -> "Bundle":
         """The same model with a detector fitted to training images and calibrated on others that it was not fitted to."""
@@ -121,7 +121,7 @@ class Bundle:
         fitted = replace(self, detector=fit_detector(self.vae, training, held_out))
         if self.gallery is None:
             return fitted
-        shown = self.gallery.first(JUDGED)
+        shown = self.gallery.first(MAX_FALSE_ALARM_IMAGES)
         false_alarms = (fitted.anomaly(shown).p_value < 0.05).double().mean().item()
         told = {"calibrated_on": len(held_out), "images": len(shown), "false_alarms": false_alarms}
         return replace(fitted, config={**self.config, "anomaly": told})
@@ -130,7 +130,7 @@ class Bundle:
         self,
         training: Data,
         held_out: Int[Tensor, " m"],
-        seen: int = SEEN,
+        seen: int = MAX_SEEN,
         advance: Callable[[float], None] = lambda share: None,
     ) -> "Bundle":
         """The same model with a classifier of its training data's labels, for the quality of its samples (`fit_classifier`).
@@ -139,7 +139,7 @@ class Bundle:
         """
         if not learnable(training.labels):
             return self
-        images, device = self.preprocessing.view(training.images), next(self.vae.parameters()).device
+        images, device = self.preprocessing.evaluation_images(training.images), next(self.vae.parameters()).device
         classifier = fit_classifier(images, training.labels, held_out, device=device, seen=seen, advance=advance)
         return replace(self, classifier=classifier, config={**self.config, "reader": classifier.as_dict()})
 
@@ -153,7 +153,7 @@ class Bundle:
             raise ValueError(f"{self.name} has no gallery, so there is nothing to draw a map of.")
         fitted, xy = fit_map(self.gallery.mean, method, pair, seed, min_dist)
         told = {**fitted.as_dict(), **({"min_dist": min_dist} if method == "umap" else {})}
-        return replace(self, gallery=self.gallery.moved(xy), map=fitted, config={**self.config, "map": told})
+        return replace(self, gallery=self.gallery.with_positions(xy), map=fitted, config={**self.config, "map": told})
 
 
 def make_bundle(
@@ -198,7 +198,7 @@ def make_bundle(
     mean = encodings.mean[keep]
     labels = {**shown.labels, "log_likelihood": encodings.log_likelihood[keep].numpy()}
     names = None if shown.names is None else shown.names.tolist()
-    gallery = Gallery(pack(shown.images), mean, encodings.log_variance[keep], torch.zeros(len(keep), 2), labels, names)
+    gallery = Gallery(to_pngs(shown.images), mean, encodings.log_variance[keep], torch.zeros(len(keep), 2), labels, names)
     bundle = Bundle(vae.cpu(), gallery, None, config)
     if len(keep) < 4 or architecture.latents < 2:
         return bundle
@@ -212,7 +212,7 @@ def round_to_half(vae: VAE) -> None:
         weight.copy_(weight.half())
 
 
-def halves(module: nn.Module) -> dict[str, Tensor]:
+def half_weights(module: nn.Module) -> dict[str, Tensor]:
     """A module's weights by name, in half precision where that is exact."""
     return {name: exact_half(tensor.cpu()) for name, tensor in module.state_dict().items()}
 
@@ -256,7 +256,7 @@ def load(name_or_path: str | Path) -> Bundle:
             raise ValueError(f"{path / 'config.json'} is damaged: {error}") from error
     odd, features = path / "anomaly.safetensors", path / "features.safetensors"
     detector = Detector.read(odd, architecture.latents) if odd.exists() else None
-    classifier = LabelClassifier.open(features, architecture.channels, config.get("reader")) if features.exists() else None
+    classifier = LabelClassifier.read(features, architecture.channels, config.get("reader")) if features.exists() else None
     return Bundle(vae.eval(), gallery, fitted, config, detector, classifier)
 
 
@@ -268,7 +268,7 @@ def _load_weights(vae: VAE, file: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file} is damaged: {error}. Train the model again or fetch a whole copy.") from error
     try:
-        # Copying into float32 parameters widens halves exactly.
+        # Copying into float32 parameters widens half_weights exactly.
         vae.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{file} does not fit the architecture in config.json: {error}") from error

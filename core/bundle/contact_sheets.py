@@ -22,7 +22,7 @@ STEPS, ROWS = 7, 8
 """Pictures along a latent, and latents."""
 
 
-def tile(images: UInt8[Tensor, "n c h w"], columns: int) -> UInt8[Tensor, "c height width"]:
+def image_grid(images: UInt8[Tensor, "n c h w"], columns: int) -> UInt8[Tensor, "c height width"]:
     """Images row by row on one sheet; what the last row lacks is black."""
     n, c, h, w = images.shape
     rows = -(-n // columns)
@@ -31,14 +31,14 @@ def tile(images: UInt8[Tensor, "n c h w"], columns: int) -> UInt8[Tensor, "c hei
     return sheet.reshape(rows, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, rows * h, columns * w)
 
 
-def sheet(images: UInt8[Tensor, "n c h w"], columns: int) -> bytes:
+def contact_sheet(images: UInt8[Tensor, "n c h w"], columns: int) -> bytes:
     """Images row by row, large enough to be seen, as a PNG file."""
     factor = -(-SIDE // max(images.shape[2:]))
-    return to_png(tile(images, columns).repeat_interleave(factor, 1).repeat_interleave(factor, 2))
+    return to_png(image_grid(images, columns).repeat_interleave(factor, 1).repeat_interleave(factor, 2))
 
 
 @torch.no_grad()
-def sheets(vae: VAE, gallery: Gallery, kl_per_latent: list[float]) -> dict[str, bytes]:
+def contact_sheets(vae: VAE, gallery: Gallery, kl_per_latent: list[float]) -> dict[str, bytes]:
     """The files of `CAPTIONS`, for a VAE on the CPU in evaluation mode."""
 
     def decode(z: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def sheets(vae: VAE, gallery: Gallery, kl_per_latent: list[float]) -> dict[str, 
         path[row, :, latent] = centre[latent] + sd[latent] * torch.linspace(-3, 3, STEPS, dtype=torch.float64)
     first = gallery.first(8)
     return {
-        "samples.png": sheet(decode(vae.prior.sample(16, torch.Generator().manual_seed(0))), 8),
-        "reconstructions.png": sheet(torch.cat([first, decode(gallery.mean[: len(first)])]), len(first)),
-        "latents.png": sheet(decode(path.flatten(0, 1)), STEPS),
+        "samples.png": contact_sheet(decode(vae.prior.sample(16, torch.Generator().manual_seed(0))), 8),
+        "reconstructions.png": contact_sheet(torch.cat([first, decode(gallery.mean[: len(first)])]), len(first)),
+        "latents.png": contact_sheet(decode(path.flatten(0, 1)), STEPS),
     }

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from core.bundle.bundle import Bundle
-from core.data.datasets import array_parts, find_pictures
+from core.data.datasets import array_splits, find_pictures
 from core.data.labels import LabelTable, rename
 from core.data.preprocessing import Preprocessing
 from core.data.reading import read_chunks
 from core.data.sources import Source
 from core.data.summary import Summary
-from core.data.survey import SURVEYED
-from core.data.worker_pool import cores, in_order
+from core.data.survey import SURVEY_SIZE
+from core.data.worker_pool import available_cores, map_in_order
 from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.evaluation.scores import encode, posteriors
 
@@ -31,7 +31,7 @@ ROWS = 8192
 BATCH = 256
 """Images that go through the encoder at once."""
 
-OWN = ("file", "mean", "log_variance", "log_likelihood", "kl", "elbo", "x", "y")
+OWN_COLUMNS = ("file", "mean", "log_variance", "log_likelihood", "kl", "elbo", "x", "y")
 """Columns that are the file's own; a label of such a name is called `NAME (given)` there."""
 
 Found = tuple[Tensor, list[str], dict[str, Any]]
@@ -50,7 +50,7 @@ class LabelOptions:
     names: list[str] | None = None
 
 
-def blocks(source: str, preprocessing: Preprocessing, most: int, given: LabelOptions, summary: Summary) -> Iterator[Block]:
+def read_blocks(source: str, preprocessing: Preprocessing, most: int, given: LabelOptions, summary: Summary) -> Iterator[Block]:
     """The images of a data set, in order, at most so many at a time. Pictures that cannot be read are left out; the summary
     accounts for them. ValueError for a table of labels where images have no names."""
     pictures, table = find_pictures(source), LabelTable.read(given.table) if given.table is not None else None
@@ -66,7 +66,7 @@ def blocks(source: str, preprocessing: Preprocessing, most: int, given: LabelOpt
 
 
 def _arrays(source: str, preprocessing: Preprocessing, most: int, summary: Summary) -> Iterator[Found]:
-    for part in array_parts(source, preprocessing):
+    for part in array_splits(source, preprocessing):
         for start in range(0, len(part.images), most):
             images = part.images[start : start + most]
             names = [f"row {summary.read + i}" for i in range(len(images))]
@@ -76,19 +76,19 @@ def _arrays(source: str, preprocessing: Preprocessing, most: int, summary: Summa
 
 def _pictures(pictures: Source, preprocessing: Preprocessing, table: LabelTable | None, summary: Summary) -> Iterator[Found]:
     if table is not None:
-        table.choose_key([entry.name for entry in pictures.sample(SURVEYED)])
-    workers = 1 if len(pictures) < 1000 else cores()  # for few pictures, starting processes takes longer than decoding
+        table.choose_key([entry.name for entry in pictures.sample(SURVEY_SIZE)])
+    workers = 1 if len(pictures) < 1000 else available_cores()  # for few pictures, starting processes takes longer than decoding
     for images, entries in read_chunks(pictures, preprocessing, workers, table, summary):
         labels = {name: [entry.labels[name] for entry in entries] for name in entries[0].labels}
         yield torch.from_numpy(images.copy()), [entry.name for entry in entries], labels
 
 
 def _labelled(names: list[str], labels: dict[str, Any]) -> pa.Table:
-    columns = {f"{name} (given)" if name in OWN else name: pa.array(values) for name, values in labels.items()}
+    columns = {f"{name} (given)" if name in OWN_COLUMNS else name: pa.array(values) for name, values in labels.items()}
     return pa.table({"file": pa.array(names), **columns})
 
 
-def gathered(parts: Iterator[Block], rows: int) -> Iterator[Block]:
+def rebatch(parts: Iterator[Block], rows: int) -> Iterator[Block]:
     """The same in blocks of so many images, the last one apart, whose columns are of the kinds that the first one's are."""
     waiting: list[Block] = []
     count, schema = 0, pa.schema([])
@@ -96,21 +96,21 @@ def gathered(parts: Iterator[Block], rows: int) -> Iterator[Block]:
         waiting.append(part)
         count += len(part[0])
         if count >= rows:
-            images, table = _joined(waiting)
-            schema = schema if len(schema) else _settled(table.schema)
+            images, table = _concatenate(waiting)
+            schema = schema if len(schema) else _general_schema(table.schema)
             yield images[:rows], table[:rows].cast(schema)
             waiting, count = [(images[rows:], table[rows:])], count - rows
     if count:
-        images, table = _joined(waiting)
-        yield images, table.cast(schema if len(schema) else _settled(table.schema))
+        images, table = _concatenate(waiting)
+        yield images, table.cast(schema if len(schema) else _general_schema(table.schema))
 
 
-def _joined(parts: list[Block]) -> Block:
+def _concatenate(parts: list[Block]) -> Block:
     tables = pa.concat_tables([table for _, table in parts], promote_options="permissive")
     return torch.cat([images for images, _ in parts]), tables
 
 
-def _settled(schema: pa.Schema) -> pa.Schema:
+def _general_schema(schema: pa.Schema) -> pa.Schema:
     """Numbers stay numbers, all else is text: what comes later fits in."""
     number = (pa.types.is_integer, pa.types.is_floating)
     return pa.schema([(each.name, each.type if any(kind(each.type) for kind in number) else pa.string()) for each in schema])
@@ -141,7 +141,7 @@ def write(
     rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
     summary = Summary()
     jobs = (
-        (None, block) for block in gathered(blocks(source, bundle.preprocessing, rows, given or LabelOptions(), summary), rows)
+        (None, block) for block in rebatch(read_blocks(source, bundle.preprocessing, rows, given or LabelOptions(), summary), rows)
     )
     threads, alone = torch.get_num_threads(), group.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
     # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
@@ -149,10 +149,10 @@ def write(
     part = out.with_name(out.name + ".part")
     writer: pq.ParquetWriter | None = None
     try:
-        for _, table in in_order(pool, partial(_encoded, bundle, scores=scores, group=group), jobs, threads if alone else 1):
+        for _, table in map_in_order(pool, partial(_encoded, bundle, scores=scores, group=group), jobs, threads if alone else 1):
             if group.is_main:
                 # Numbers hardly ever repeat, and names never do.
-                repeated = [name for name in table.column_names if name not in OWN]
+                repeated = [name for name in table.column_names if name not in OWN_COLUMNS]
                 settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated}
                 writer = writer or pq.ParquetWriter(part, table.schema, **settings)
                 writer.write_table(table, row_group_size=ROWS)
@@ -173,7 +173,7 @@ def write(
 
 def _encoded(bundle: Bundle, block: Block, scores: bool, group: ProcessGroup) -> pa.Table:
     """The rows of a block."""
-    images, given = bundle.preprocessing.view(block[0]), block[1]
+    images, given = bundle.preprocessing.evaluation_images(block[0]), block[1]
     if scores:
         found = encode(bundle.vae, images, batch_size=BATCH, group=group)
         mean, log_variance = found.mean, found.log_variance

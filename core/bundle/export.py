@@ -158,7 +158,7 @@ def _compact(model: Any) -> bytes:
     for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
-    _steady(graph)
+    _stabilise_log_sigmoid(graph)
     casts = []
     for stored in graph.initializer:
         if stored.data_type != TensorProto.FLOAT:
@@ -175,7 +175,7 @@ def _compact(model: Any) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def _steady(graph: Any) -> None:
+def _stabilise_log_sigmoid(graph: Any) -> None:
     """Write log σ(x) as -softplus(-x): the exporter's Log(Sigmoid(x)) loses its digits from x = -17 on, and all from -104."""
     from onnx import helper
 

@@ -30,25 +30,25 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         for inside in (partial, *partial.rglob("*")):
             inside.chmod(0o755 if inside.is_dir() else 0o644)
-        shutil.rmtree(aside(path), ignore_errors=True)  # of a replacement that was killed before its last step
+        shutil.rmtree(replaced_folder(path), ignore_errors=True)  # of a replacement that was killed before its last step
         if path.exists():
-            os.replace(path, aside(path))
+            os.replace(path, replaced_folder(path))
         os.replace(partial, path)
-        shutil.rmtree(aside(path), ignore_errors=True)
+        shutil.rmtree(replaced_folder(path), ignore_errors=True)
     finally:
         restore(path)
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def aside(path: Path) -> Path:
+def replaced_folder(path: Path) -> Path:
     """Where the folder at `path` is kept while another takes its place."""
     return path.absolute().with_name(f".{path.absolute().name}.replaced")
 
 
 def restore(path: Path) -> None:
     """Put back what was at `path` where a replacement ended between its two moves."""
-    if not path.exists() and aside(path).exists():
-        os.replace(aside(path), path)
+    if not path.exists() and replaced_folder(path).exists():
+        os.replace(replaced_folder(path), path)
 
 
 def check_target(path: Path) -> None:

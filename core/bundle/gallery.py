@@ -21,11 +21,11 @@ COLUMNS = ("image", "mean", "log_variance", "x", "y")
 """What every gallery.parquet starts with; each column after these, and after the names, is a label."""
 NAMES = "file"
 """The column of names, where the images have any."""
-MOST_IMAGES, MOST_COLUMNS, MOST_LABEL = 1_000_000, 100, 1000
+MAX_IMAGES, MAX_COLUMNS, MAX_LABEL = 1_000_000, 100, 1000
 """Rows, columns, and characters of a label, that a gallery may have."""
 MAX_PNG = 1 << 20
 """Bytes of one image: more than any 256x256 picture takes as a PNG file."""
-INFLATION = 100
+MAX_INFLATION = 100
 """A table may unpack to this many times its file and 64 MiB. PNG files hardly shrink, and labels by less; a bomb by more."""
 
 
@@ -81,12 +81,12 @@ class Gallery:
             raise ValueError(f"the gallery has {self.mean.shape[1]} latents, the model {latents}.")
         if not all(values.isfinite().all() for values in (self.mean, self.log_variance, self.xy)):
             raise ValueError("the gallery has places or latents that are not numbers.")
-        head = png_head(shape)
+        head = png_header(shape)
         for i, png in enumerate(self.pngs):
             if not isinstance(png, bytes) or not png.startswith(head):
                 raise ValueError(f"gallery image {i} is not an 8-bit PNG file of {shape[0]}x{shape[1]}x{shape[2]}.")
 
-    def moved(self, xy: Float[Tensor, "n 2"]) -> "Gallery":
+    def with_positions(self, xy: Float[Tensor, "n 2"]) -> "Gallery":
         """The same gallery on another map."""
         return replace(self, xy=xy)
 
@@ -98,7 +98,7 @@ class Gallery:
             "log_variance": _lists(self.log_variance),
             "x": pa.array(self.xy[:, 0].numpy()),
             "y": pa.array(self.xy[:, 1].numpy()),
-            **({} if self.names is None else {NAMES: pa.array(map(storable, self.names))}),
+            **({} if self.names is None else {NAMES: pa.array(map(storable_name, self.names))}),
             **{name: pa.array(values.tolist() if values.dtype.kind == "U" else values) for name, values in self.labels.items()},
         }
         table = pa.table(columns)
@@ -139,7 +139,7 @@ def read_table(path: Path) -> pa.Table:
     A value that is stored once can stand in a billion rows, so texts and images are read as numbers into a list of them, and
     weighed before they are put in their rows.
     """
-    budget = (64 << 20) + INFLATION * path.stat().st_size
+    budget = (64 << 20) + MAX_INFLATION * path.stat().st_size
 
     def refuse(what: str) -> ValueError:
         return ValueError(f"{path} is refused: {what}. It was made to fill the memory; fetch a copy from somebody you trust.")
@@ -149,13 +149,13 @@ def read_table(path: Path) -> pa.Table:
     missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
         raise ValueError(f"{path} must have the columns {', '.join(COLUMNS)}; it lacks {', '.join(missing)}.")
-    if len(schema.names) > MOST_COLUMNS or len(set(schema.names)) < len(schema.names):
-        raise refuse(f"its {len(schema.names)} columns are more than {MOST_COLUMNS}, or two have one name")
+    if len(schema.names) > MAX_COLUMNS or len(set(schema.names)) < len(schema.names):
+        raise refuse(f"its {len(schema.names)} columns are more than {MAX_COLUMNS}, or two have one name")
     for field in schema:
-        if not _fits(field):
+        if not _has_valid_type(field):
             raise ValueError(f"{path} has a column of the wrong kind: {field.name} is {field.type}.")
-    if about.num_rows > MOST_IMAGES:
-        raise refuse(f"it has {about.num_rows:,} rows, and may have {MOST_IMAGES:,}")
+    if about.num_rows > MAX_IMAGES:
+        raise refuse(f"it has {about.num_rows:,} rows, and may have {MAX_IMAGES:,}")
     for group in (about.row_group(i) for i in range(about.num_row_groups)):
         if any(group.column(i).num_values > group.num_rows * MAX_LATENTS for i in range(group.num_columns)):
             raise refuse(f"a row of it has more than {MAX_LATENTS:,} values")
@@ -171,7 +171,7 @@ def read_table(path: Path) -> pa.Table:
                 part = batch.column(0)
                 if isinstance(part, pa.DictionaryArray):
                     lengths = pc.binary_length(part.dictionary).to_numpy(zero_copy_only=False)  # pyright: ignore
-                    longest = MAX_PNG if field.name == "image" else MOST_LABEL
+                    longest = MAX_PNG if field.name == "image" else MAX_LABEL
                     if lengths.max(initial=0) > longest:
                         raise refuse(f"a value of {field.name} has more than {longest:,} bytes")
                     taken += int(lengths[part.indices.drop_null().to_numpy()].sum())
@@ -188,7 +188,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_string(kind)
 
 
-def _fits(field: pa.Field) -> bool:
+def _has_valid_type(field: pa.Field) -> bool:
     """Whether a column is of a kind that its name may have."""
     kind = field.type
     if field.name == "image":
@@ -200,18 +200,18 @@ def _fits(field: pa.Field) -> bool:
     return any(check(kind) for check in (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean))
 
 
-def png_head(shape: Shape) -> bytes:
+def png_header(shape: Shape) -> bytes:
     """How every 8-bit PNG file of a grey or RGB image of this shape begins."""
     channels, height, width = shape
     return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", width, height, 8, 0 if channels == 1 else 2)
 
 
-def storable(name: str) -> str:
+def storable_name(name: str) -> str:
     """A file's name as text that a table holds: its end, if it is long, and without what is no character (PEP 383)."""
-    return name[-MOST_LABEL // 4 :].encode("utf-8", "replace").decode("utf-8")
+    return name[-MAX_LABEL // 4 :].encode("utf-8", "replace").decode("utf-8")
 
 
-def pack(images: UInt8[Tensor, "n c h w"]) -> list[bytes]:
+def to_pngs(images: UInt8[Tensor, "n c h w"]) -> list[bytes]:
     """Each image as a PNG file."""
     return [to_png(image) for image in images]
 

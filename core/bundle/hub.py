@@ -19,7 +19,7 @@ from core.bundle.contact_sheets import CAPTIONS
 
 PREFIX = "hf:"
 """Marks a name as a repository's: hf:owner/name, or hf:owner/name@revision."""
-OWN = (*manifest.FILES, manifest.NAME, manifest.CARD, *CAPTIONS)
+BUNDLE_FILES = (*manifest.FILES, manifest.NAME, manifest.CARD, *CAPTIONS)
 """A bundle's own files: what is fetched and published."""
 MAX_BYTES = 8 << 30
 """A bundle on the hub may be this large altogether."""
@@ -38,13 +38,13 @@ def fetch(name: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = list(OWN)
+    wanted = list(BUNDLE_FILES)
     try:
         info = HfApi(library_name="latentscape").model_info(repository, revision=revision or None, files_metadata=True)
     except HfHubHTTPError as error:
-        raise ValueError(_explain(repository, error)) from error
+        raise ValueError(_error_message(repository, error)) from error
     except Exception as error:
-        if not _is_silence(error):
+        if not _is_connection_error(error):
             raise
         try:
             return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted, local_files_only=True))
@@ -63,7 +63,7 @@ def fetch(name: str) -> Path:
 
 def copy(folder: Path, target: Path) -> None:
     """Copy a bundle's own files, and nothing that lies beside them, into an existing folder."""
-    for name in OWN:
+    for name in BUNDLE_FILES:
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
 
@@ -139,14 +139,14 @@ def _hub_errors(repository: str) -> Iterator[None]:
     except LocalTokenNotFoundError as error:
         raise ValueError(f"{repository}: no token. {LOGIN}") from error
     except HfHubHTTPError as error:
-        raise ValueError(_explain(repository, error)) from error
+        raise ValueError(_error_message(repository, error)) from error
     except Exception as error:
-        if not _is_silence(error):
+        if not _is_connection_error(error):
             raise
         raise ValueError(f"the hub cannot be reached for {repository}: {error}") from error
 
 
-def _is_silence(error: Exception) -> bool:
+def _is_connection_error(error: Exception) -> bool:
     """Whether an exception says that no hub answered, rather than what it answered."""
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -158,7 +158,7 @@ def _is_silence(error: Exception) -> bool:
 LOGIN = "Log in (`hf auth login`), or put a token that may write into HF_TOKEN."
 
 
-def _explain(repository: str, error: Any) -> str:
+def _error_message(repository: str, error: Any) -> str:
     status = error.response.status_code if error.response is not None else None
     said = (getattr(error, "server_message", None) or str(error)).strip().splitlines()[0]
     if status in (401, 403):

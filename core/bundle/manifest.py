@@ -22,7 +22,7 @@ FILES = (
 )
 """All that a bundle is read from, in the order of the manifest."""
 CARD = "README.md"
-BESIDE = frozenset({".md", ".txt", ".png", ".jpg", ".jpeg", ".gif", ".webp"})
+DOCUMENT_SUFFIXES = frozenset({".md", ".txt", ".png", ".jpg", ".jpeg", ".gif", ".webp"})
 """Kinds of file that may lie beside those, for people; they are never read. So may LICENSE, and names that begin with a dot."""
 MAX_JSON = 4 << 20
 """Bytes that a bundle's JSON may have at most."""
@@ -30,7 +30,7 @@ MAX_JSON = 4 << 20
 
 def write(folder: Path) -> None:
     """Write the manifest of the files that are there."""
-    files = {name: _measure(folder / name) for name in FILES if (folder / name).exists()}
+    files = {name: _size_and_hash(folder / name) for name in FILES if (folder / name).exists()}
     (folder / NAME).write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
 
 
@@ -53,7 +53,7 @@ def verify(folder: Path) -> bool:
             )
         if name in expected and not file.is_file():
             raise ValueError(f"{folder} lacks {name}, which its manifest lists. Fetch a whole copy.")
-        if name in expected and _measure(file) != expected[name]:
+        if name in expected and _size_and_hash(file) != expected[name]:
             raise ValueError(
                 f"{file} is damaged or was changed: its size and SHA-256 are not those in {NAME}. "
                 "Fetch a whole copy, or train the model again."
@@ -65,7 +65,7 @@ def check_names(names: Iterable[str], where: str) -> None:
     """Raise a ValueError if one of these names, of files in a folder or a repository, has no business in a bundle."""
     for name in names:
         known = name in FILES or name in (NAME, CARD, "LICENSE") or name.startswith(".")
-        if not known and ("/" in name or Path(name).suffix.lower() not in BESIDE):
+        if not known and ("/" in name or Path(name).suffix.lower() not in DOCUMENT_SUFFIXES):
             raise ValueError(
                 f"{where} holds {name!r}, which no bundle has: nothing of it is opened, since a bundle is JSON, safetensors, "
                 "ONNX, parquet and texts alone. Take that file away if you trust the rest."
@@ -77,7 +77,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_JSON:
             raise ValueError(f"it has {file.stat().st_size:,} bytes, and may have {MAX_JSON:,}")
-        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
+        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_reject_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error}. Train the model again or fetch a whole copy.") from error
     if not isinstance(value, dict):
@@ -85,10 +85,10 @@ def read_json(file: Path) -> dict[str, Any]:
     return value
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _measure(file: Path) -> dict[str, Any]:
+def _size_and_hash(file: Path) -> dict[str, Any]:
     with file.open("rb") as content:
         return {"size": file.stat().st_size, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}

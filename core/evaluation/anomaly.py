@@ -22,9 +22,9 @@ from core.model.vae import VAE
 
 DRAWS = 8
 """Importance samples of the bound among the statistics; the same noise for every image, so that scores never change."""
-FEWEST = 20
+MIN_IMAGES = 20
 """Images that a density, and a calibration, need at least: a p-value of 5 % is one in twenty."""
-MOST = 20_000
+MAX_TRAINING_IMAGES = 20_000
 """Training images that the density is fitted to at most."""
 
 
@@ -87,7 +87,7 @@ class Detector:
         each = log_det - 0.5 * (whitened.square().sum(2) + dimensions * math.log(2 * math.pi))
         return -(self.weight.log() + each).logsumexp(1)
 
-    def judge(self, values: Float[Tensor, "n s"]) -> Anomaly:
+    def detect(self, values: Float[Tensor, "n s"]) -> Anomaly:
         """Scores, and conformal p-values (1 + number of calibration scores at least as large) / (1 + m)."""
         score = self.score(values)
         below = torch.searchsorted(self.calibration, score)
@@ -151,11 +151,11 @@ def fit_detector(vae: VAE, training: Images, held_out: Images, components: int =
     Raises ValueError for fewer than 20 images of either.
     """
     for name, images in (("training", training), ("held-out training", held_out)):
-        if len(images) < FEWEST:
-            raise ValueError(f"an anomaly score needs at least {FEWEST} {name} images; got {len(images)}. Give it more data.")
+        if len(images) < MIN_IMAGES:
+            raise ValueError(f"an anomaly score needs at least {MIN_IMAGES} {name} images; got {len(images)}. Give it more data.")
     from sklearn.mixture import GaussianMixture
 
-    values = statistics(vae, training[:MOST])
+    values = statistics(vae, training[:MAX_TRAINING_IMAGES])
     centre = values.median(0).values
     # Half of the width that 90 % of the images take up, in standard deviations of a normal.
     scale = ((values.quantile(0.95, 0) - values.quantile(0.05, 0)) / 3.29).clamp_min(1e-6)

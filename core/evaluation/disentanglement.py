@@ -21,7 +21,7 @@ arXiv 1811.12359)."""
 VOTES, BATCH = 800, 200
 """The FactorVAE score's votes, as many again to score them, and the images behind each."""
 
-DEAD = 0.01
+MIN_VARIANCE = 0.01
 """A latent whose code varies less than this has no vote; see `evaluation.ACTIVE_VARIANCE`."""
 
 TRAINING, TEST = 10_000, 5_000
@@ -140,7 +140,7 @@ def factor_vae(
     no vote (Kim & Mnih, 2018, arXiv 1802.05983). Chance is one over the number of factors; with all latents dead it is 0.
     """
     values = as_codes(codes, factors)
-    alive = codes[:, codes.double().var(0) > DEAD].double()
+    alive = codes[:, codes.double().var(0) > MIN_VARIANCE].double()
     if alive.shape[1] == 0:
         return 0.0
     generator = torch.Generator().manual_seed(seed)

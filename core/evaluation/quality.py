@@ -14,9 +14,9 @@ from core.data.preprocessing import Images, to_unit
 from core.evaluation.classifier import LabelClassifier
 from core.model.vae import VAE
 
-MOST = 5000
+MAX_IMAGES = 5000
 """Images, and as many samples, that are compared."""
-CONFIDENT = 0.9
+MIN_CONFIDENCE = 0.9
 """The classifier's probability from which on it reads a sample with confidence."""
 
 
@@ -49,7 +49,7 @@ def quality(vae: VAE, classifier: LabelClassifier, images: Images, labels: dict[
     """
     if len(images) < 5:
         raise ValueError(f"sample quality needs at least 5 images; got {len(images)}.")
-    index = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:MOST]
+    index = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:MAX_IMAGES]
     device = next(vae.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     real: list[Tensor] = []
@@ -62,14 +62,14 @@ def quality(vae: VAE, classifier: LabelClassifier, images: Images, labels: dict[
         fake.append(classifier.features(vae.decode(vae.prior.sample(len(part), generator).to(device)).mean))
     features = [torch.cat(parts) for parts in (real, fake, again)]
     precision, recall = precision_recall(features[0], features[1])
-    read, read_fake, read_again = (classifier.read(part) for part in features)
-    classes = {name: numbers[index] for name, numbers in classifier.numbers(labels).items()}
+    read, read_fake, read_again = (classifier.log_probabilities(part) for part in features)
+    classes = {name: numbers[index] for name, numbers in classifier.class_indices(labels).items()}
 
     def right(read: dict[str, Tensor]) -> dict[str, float]:
         return {name: (read[name].argmax(1) == truth).double().mean().item() for name, truth in classes.items()}
 
     def sure(read: dict[str, Tensor]) -> dict[str, float]:
-        return {name: (values.exp().amax(1) >= CONFIDENT).double().mean().item() for name, values in read.items()}
+        return {name: (values.exp().amax(1) >= MIN_CONFIDENCE).double().mean().item() for name, values in read.items()}
 
     return Quality(
         fid=frechet(features[0], features[1]),

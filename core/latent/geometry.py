@@ -45,11 +45,11 @@ def interpolate(
 
 MIN_QUERIES = 16
 """Queries, and points for each neighbour, below which a search of everything is as quick as a sieve."""
-SPARE = 4
+EXTRA_CANDIDATES = 4
 """Candidates of a sieve beyond k: with them, rounding leaves hardly a query in doubt."""
-GROUP = 8
+GROUP_SIZE = 8
 """Points, or groups of points, in a group of a sieve."""
-CHUNK = 128
+QUERY_CHUNK = 128
 """Queries that a sieve takes at once: what it makes of them and 10,000 points, 5 MB, stays in the processor's cache."""
 
 
@@ -65,12 +65,12 @@ def neighbours(
     # Elsewhere than on a CPU a search of everything is quick, and products of matrices may have fewer digits than they seem to.
     blocked = (
         min(len(query), chunk) >= MIN_QUERIES
-        and len(points) >= MIN_QUERIES * (k + SPARE)
+        and len(points) >= MIN_QUERIES * (k + EXTRA_CANDIDATES)
         and query.device.type == "cpu"
         and torch.get_float32_matmul_precision() == "highest"
     )
     search = BlockedNeighbours(points, k).search if blocked else partial(_search, points=points, k=k)
-    found = [search(part) for part in query.split(min(chunk, CHUNK) if blocked else chunk)]
+    found = [search(part) for part in query.split(min(chunk, QUERY_CHUNK) if blocked else chunk)]
     if not found:
         return query.new_empty(0, k), torch.empty(0, k, dtype=torch.long, device=query.device)
     return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
@@ -93,14 +93,14 @@ class BlockedNeighbours:
     """
 
     def __init__(self, points: Float[Tensor, "m d"], k: int) -> None:
-        self.points, self.k, self.kept = points, k, k + SPARE
+        self.points, self.k, self.kept = points, k, k + EXTRA_CANDIDATES
         self.centre = points.mean(0)  # rounding grows with the distance from the origin
         near = points - self.centre
         square = near.square().sum(1, keepdim=True)
         self.reach = square.max().sqrt()
-        self.rounds = max(0, math.ceil(math.log(len(points) / (self.kept * GROUP), GROUP)))
+        self.rounds = max(0, math.ceil(math.log(len(points) / (self.kept * GROUP_SIZE), GROUP_SIZE)))
         # Whole groups, the last ones filled up with what is infinitely far.
-        whole = GROUP**self.rounds
+        whole = GROUP_SIZE**self.rounds
         table = points.new_zeros(whole * math.ceil(len(points) / whole), points.shape[1] + 1)
         table[:, -1] = math.inf
         table[: len(points)] = torch.cat([near, square], 1)
@@ -111,11 +111,11 @@ class BlockedNeighbours:
         near = query - self.centre
         levels = [torch.cat([-2 * near, near.new_ones(len(near), 1)], 1) @ self.table]
         for _ in range(self.rounds):
-            levels.append(levels[-1].view(len(near), GROUP, -1).amin(1))
+            levels.append(levels[-1].view(len(near), GROUP_SIZE, -1).amin(1))
         best, index = levels[-1].topk(self.kept, largest=False, sorted=False)
         for level in levels[-2::-1]:
-            width = level.shape[1] // GROUP
-            members = (index[:, None] + width * torch.arange(GROUP)[:, None]).flatten(1)
+            width = level.shape[1] // GROUP_SIZE
+            members = (index[:, None] + width * torch.arange(GROUP_SIZE)[:, None]).flatten(1)
             best, chosen = level.gather(1, members).topk(self.kept, largest=False, sorted=False)
             index = members.gather(1, chosen)
         index = index.clamp_max(len(self.points) - 1)

@@ -61,10 +61,10 @@ class NeighbourMap(Map):
     round_trip: float = float("nan")
 
     def place(self, latents: Float[Tensor, "n latents"] | Float[np.ndarray, "n latents"]) -> Float[Tensor, "n 2"]:
-        return blend(torch.as_tensor(latents, dtype=torch.float32), self.latents, self.xy, k=15, sharpness=2)
+        return neighbour_mean(torch.as_tensor(latents, dtype=torch.float32), self.latents, self.xy, k=15, sharpness=2)
 
     def lift(self, xy: Float[Tensor, "n 2"] | Float[np.ndarray, "n 2"]) -> Float[Tensor, "n latents"]:
-        return blend(torch.as_tensor(xy, dtype=torch.float32), self.xy, self.latents, k=30, sharpness=0)
+        return neighbour_mean(torch.as_tensor(xy, dtype=torch.float32), self.xy, self.latents, k=30, sharpness=0)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class LinearMap(Map):
         return {**super().as_dict(), "centre": self.centre.tolist(), "axes": self.axes.tolist()}
 
 
-def blend(
+def neighbour_mean(
     query: Float[Tensor, "n d"], points: Float[Tensor, "m d"], values: Float[Tensor, "m v"], k: int, sharpness: int
 ) -> Float[Tensor, "n v"]:
     """The mean of the k nearest points' values, weighted by (1 - distance / R)^2 / distance^sharpness.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import core
-from core.bundle.contact_sheets import tile
+from core.bundle.contact_sheets import image_grid
 from core.bundle.folders import PRETRAINED, locate, read_config
 from core.data.preprocessing import to_pil
 from core.evaluation.scores import ACTIVE_VARIANCE, kl_per_latent
@@ -228,7 +228,7 @@ class OpenModel:
         with self._drawing:
             path = self.folder / "sprite.webp"
             if not path.exists():
-                picture = to_pil(tile(self.bundle.gallery.images, self.sprite_columns))
+                picture = to_pil(image_grid(self.bundle.gallery.images, self.sprite_columns))
                 picture.save(path.with_suffix(".part"), "WEBP", lossless=True, quality=0, method=0)
                 path.with_suffix(".part").rename(path)
             return path

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import core
-from core.bundle.encodings import OWN
+from core.bundle.encodings import OWN_COLUMNS
 from core.latent.projection import width
 from explorer.app.columns import CategoricalColumn, Column, NumericColumn
 
@@ -74,7 +74,7 @@ class Encoded:
     def labels(self) -> dict[str, Column]:
         """What the rows may be coloured by, but for their latents: labels, then likelihood, KL and ELBO."""
         found: dict[str, Column] = {}
-        for name in [*(name for name in self.schema.names if name not in OWN), *SCORES]:
+        for name in [*(name for name in self.schema.names if name not in OWN_COLUMNS), *SCORES]:
             if name not in self.schema.names:
                 continue
             if self._is(name, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import core
-from core.bundle.contact_sheets import sheet
+from core.bundle.contact_sheets import contact_sheet
 from core.data.preprocessing import Images, to_bytes, to_unit
 
 COLUMNS = 8
@@ -49,4 +49,4 @@ class Preview:
         mean = vae.posterior(to_unit(self.images.to(device))).mean
         drawn = vae.prior.sample(len(self.images), torch.Generator().manual_seed(0)).to(device)
         decoded = to_bytes(vae.decode(torch.cat([mean, drawn])).mean).cpu()
-        return sheet(torch.cat([self.images, decoded]), len(self.images))
+        return contact_sheet(torch.cat([self.images, decoded]), len(self.images))

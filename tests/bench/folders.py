@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 import core
-from core.bundle.contact_sheets import sheet
+from core.bundle.contact_sheets import contact_sheet
 from core.data.preprocessing import to_bytes, to_pil, to_unit
 
 SHOWN = 24
@@ -75,7 +75,7 @@ def pairs(originals: torch.Tensor, reconstructions: torch.Tensor, found: torch.T
     mistaken = (found != torch.arange(len(found))).nonzero().flatten()[:SHOWN]
     for part in (originals[mistaken], reconstructions[mistaken], originals[found[mistaken]]):
         rows.append(torch.cat([part, part.new_full((SHOWN - len(part), *part.shape[1:]), 255)]))
-    return sheet(torch.cat(rows), SHOWN)
+    return contact_sheet(torch.cat(rows), SHOWN)
 
 
 def main() -> None:

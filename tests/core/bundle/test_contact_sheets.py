@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from core import Bundle
-from core.bundle.contact_sheets import CAPTIONS, SIDE, sheet, tile
+from core.bundle.contact_sheets import CAPTIONS, SIDE, contact_sheet, image_grid
 from core.data.preprocessing import from_png, to_bytes
 
 
 def test_a_sheet_is_its_images_row_by_row() -> None:
     images = torch.randint(256, (5, 3, 4, 6), dtype=torch.uint8)
-    made = tile(images, 2)
+    made = image_grid(images, 2)
     assert made.shape == (3, 12, 12)
     for i, image in enumerate(images):
         top, left = 4 * (i // 2), 6 * (i % 2)
@@ -24,11 +24,11 @@ def test_a_sheet_is_its_images_row_by_row() -> None:
 
 def test_small_pictures_are_enlarged_by_whole_numbers() -> None:
     images = torch.randint(256, (2, 1, 24, 24), dtype=torch.uint8)
-    made = from_png(sheet(images, 2))
+    made = from_png(contact_sheet(images, 2))
     factor = -(-SIDE // 24)
     assert made.shape == (1, 24 * factor, 48 * factor)
-    assert torch.equal(made[:, ::factor, ::factor], tile(images, 2))
-    assert torch.equal(made[:, factor - 1 :: factor, factor - 1 :: factor], tile(images, 2))
+    assert torch.equal(made[:, ::factor, ::factor], image_grid(images, 2))
+    assert torch.equal(made[:, factor - 1 :: factor, factor - 1 :: factor], image_grid(images, 2))
 
 
 def pieces(folder: Path, name: str, columns: int) -> np.ndarray:

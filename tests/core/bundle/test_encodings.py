@@ -77,7 +77,7 @@ def test_without_scores_only_what_the_encoder_says_is_written(bundle: core.Bundl
     np.savez(tmp_path / "digits.npz", images=core.load_data("digits", "all").images[:, 0].numpy())
     lean, whole = (written(bundle, tmp_path / "digits.npz", scores) for scores in (False, True))
     assert lean.column_names == ["file", "mean", "log_variance", "x", "y"]
-    assert whole.column_names == [*encodings.OWN]
+    assert whole.column_names == [*encodings.OWN_COLUMNS]
     assert lean.equals(whole.select(lean.column_names))
     assert lean.schema.field("mean").type == pa.list_(pa.float32(), 4)
     command = ["encode", str(tiny_bundle), "--data", str(tmp_path / "digits.npz"), "--out", str(tmp_path / "a.parquet")]

@@ -10,7 +10,7 @@ import pytest
 
 import core
 from core.bundle import manifest
-from core.bundle.folders import aside, locate, replacing
+from core.bundle.folders import locate, replaced_folder, replacing
 
 STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
 """The audit events of what changes a folder; each comes before what it names is done."""
@@ -63,7 +63,7 @@ def test_a_replacement_that_is_killed_at_any_step_leaves_a_whole_bundle(tiny_bun
         with replacing(target) as partial:  # and the next one goes through, leaving nothing aside
             shutil.copytree(new, partial, dirs_exist_ok=True)
         assert core.load(target).name == "new"
-        assert not aside(target).exists()
+        assert not replaced_folder(target).exists()
         if ended:
             break
     assert between == 1, "no kill fell between the two moves"

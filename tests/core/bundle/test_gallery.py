@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from core import Gallery
-from core.bundle.gallery import COLUMNS, pack, png_head
+from core.bundle.gallery import COLUMNS, png_header, to_pngs
 
 Damage = Callable[[Gallery], Gallery]
 
@@ -28,7 +28,7 @@ def gallery(n: int = 6, channels: int = 1) -> Gallery:
         "scale": np.linspace(0, 1, n),
         "count": np.arange(n),
     }
-    return Gallery(pack(images), mean, log_variance, torch.randn(n, 2, generator=generator), labels)
+    return Gallery(to_pngs(images), mean, log_variance, torch.randn(n, 2, generator=generator), labels)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -77,7 +77,7 @@ def test_any_dataframe_tool_can_open_it(tmp_path: Path) -> None:
 
 def test_a_gallery_moves_without_changing_otherwise() -> None:
     before, xy = gallery(), torch.zeros(6, 2)
-    after = before.moved(xy)
+    after = before.with_positions(xy)
     assert torch.equal(after.xy, xy)
     assert not torch.equal(before.xy, xy)
     assert after.pngs == before.pngs
@@ -191,7 +191,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
         (lambda g: replace(g, xy=g.xy / 0), "not numbers"),
         (lambda g: replace(g, pngs=[*g.pngs[:-1], b"\x80\x04."]), "gallery image 5 is not an 8-bit PNG file of 1x9x10"),
         (lambda g: replace(g, pngs=gallery(channels=3).pngs), "gallery image 0 is not"),
-        (lambda g: replace(g, pngs=[png_head((1, 50_000, 50_000)), *g.pngs[1:]]), "gallery image 0 is not"),
+        (lambda g: replace(g, pngs=[png_header((1, 50_000, 50_000)), *g.pngs[1:]]), "gallery image 0 is not"),
         (
             lambda g: replace(g, mean=g.mean[:, :2], log_variance=g.log_variance[:, :2]),
             "has 2 latents, the model 3",

@@ -34,7 +34,7 @@ def test_a_p_value_is_the_share_of_calibration_scores_at_least_as_large() -> Non
     base = detector.score(torch.zeros(1, 2)).item()  # log 2 pi = 1.838
     for score, expected in ((base, 1.0), (1.95, 4 / 5), (2.5, 2 / 5), (3.1, 1 / 5)):
         at = torch.tensor([[(2 * (score - base)) ** 0.5 if score > base else 0.0, 0.0]])
-        verdict = detector.judge(at)
+        verdict = detector.detect(at)
         assert verdict.score.item() == pytest.approx(score, abs=1e-5)
         assert verdict.p_value.item() == pytest.approx(expected)
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
-from core.data.dsprites import DSprites, held_out
+from core.data.dsprites import DSprites, dsprites_split
 from core.evaluation.disentanglement import (
     BINS,
     DCI,
@@ -101,7 +101,7 @@ def test_a_single_latent_and_a_constant_one_are_codes_too(factors: Tensor, perfe
 
 def test_twenty_bins_bound_the_figure_of_factors_with_more_values() -> None:
     """What the docstring says of dSprites; more bins lift it."""
-    sprites = DSprites(held_out()[1]).factors()
+    sprites = DSprites(dsprites_split()[1]).factors()
     assert mig(sprites.float(), sprites) == pytest.approx(0.90, abs=0.01)
     assert mig(sprites.float(), sprites, bins=1000) == pytest.approx(1, abs=0.03)
 

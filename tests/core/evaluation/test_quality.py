@@ -59,24 +59,24 @@ def classifier(digits: tuple[Tensor, Tensor, Tensor]) -> LabelClassifier:
 
 def test_the_classifier_reads_unseen_digits(classifier: LabelClassifier, digits: tuple[Tensor, Tensor, Tensor]) -> None:
     images, labels, held_out = digits
-    right = classifier.read(classifier.features(to_unit(images[held_out])))["label"].argmax(1) == labels[held_out]
+    right = classifier.log_probabilities(classifier.features(to_unit(images[held_out])))["label"].argmax(1) == labels[held_out]
     assert classifier.accuracy["label"] == pytest.approx(right.double().mean().item())
     assert classifier.accuracy["label"] > 0.95
 
 
 def test_a_reader_survives_its_files_bitwise(classifier: LabelClassifier, tmp_path: Path) -> None:
-    save_file(classifier.classifier.state_dict(), tmp_path / "features.safetensors")
-    again = LabelClassifier.open(tmp_path / "features.safetensors", 1, json.loads(json.dumps(classifier.as_dict())))
+    save_file(classifier.network.state_dict(), tmp_path / "features.safetensors")
+    again = LabelClassifier.read(tmp_path / "features.safetensors", 1, json.loads(json.dumps(classifier.as_dict())))
     x = torch.rand(5, 1, 8, 8)
     assert torch.equal(again.features(x), classifier.features(x))
     assert again.as_dict() == classifier.as_dict()
     for channels, config in ((3, classifier.as_dict()), (1, {"values": {"label": ["0"]}, "accuracy": {}}), (1, None), (1, {})):
         with pytest.raises(ValueError, match="is damaged"):
-            LabelClassifier.open(tmp_path / "features.safetensors", channels, config)
-    nameless = {name: weight * float("nan") for name, weight in classifier.classifier.state_dict().items()}
+            LabelClassifier.read(tmp_path / "features.safetensors", channels, config)
+    nameless = {name: weight * float("nan") for name, weight in classifier.network.state_dict().items()}
     save_file(nameless, tmp_path / "features.safetensors")
     with pytest.raises(ValueError, match="not numbers"):
-        LabelClassifier.open(tmp_path / "features.safetensors", 1, classifier.as_dict())
+        LabelClassifier.read(tmp_path / "features.safetensors", 1, classifier.as_dict())
 
 
 def test_a_trained_model_samples_better_than_an_untrained_one(

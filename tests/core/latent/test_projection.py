@@ -11,7 +11,7 @@ import torch
 
 from core import Bundle, fit_map
 from core.latent.geometry import neighbours
-from core.latent.projection import LinearMap, Method, NeighbourMap, blend, width
+from core.latent.projection import LinearMap, Method, NeighbourMap, neighbour_mean, width
 
 
 @pytest.fixture(scope="module")
@@ -180,9 +180,9 @@ def test_a_map_of_two_latents_is_those_two(latents: torch.Tensor) -> None:
 def test_equal_distances_and_duplicates_still_give_a_place() -> None:
     """All anchors in one place, or all equally far: finite, and among the values."""
     values = torch.arange(20.0)[:, None]
-    together = blend(torch.ones(1, 3), torch.zeros(20, 3), values, k=15, sharpness=2)
+    together = neighbour_mean(torch.ones(1, 3), torch.zeros(20, 3), values, k=15, sharpness=2)
     circle = torch.linspace(0, 2 * torch.pi, 21)[:20]
-    equal = blend(torch.zeros(1, 2), torch.stack([circle.cos(), circle.sin()], 1), values, k=15, sharpness=0)
+    equal = neighbour_mean(torch.zeros(1, 2), torch.stack([circle.cos(), circle.sin()], 1), values, k=15, sharpness=0)
     for answer in (together, equal):
         assert answer.isfinite().all()
         assert 0 <= answer.item() <= 19
