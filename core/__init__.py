@@ -1,4 +1,4 @@
-"""Latentscape's model package: variational autoencoders, and everything measured about them."""
+"""Latentscape's model package: train, save, load, evaluate and map variational autoencoders."""
 
 from core.bundle.bundle import Bundle, load, make_bundle
 from core.bundle.folders import pretrained

@@ -1,6 +1,6 @@
-"""Distributed: the processes that share a job, on Hugging Face Accelerate (https://huggingface.co/docs/accelerate).
+"""Process group: several processes that share one job, on Hugging Face Accelerate (https://huggingface.co/docs/accelerate).
 
-Each takes its part of every batch, and what they find is joined, so that together they do what one alone would do.
+Each process works on its shard of every batch. The results are gathered, so the group computes what one process would.
 """
 
 import os
@@ -17,7 +17,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class ProcessGroup:
-    """The processes that share a job, and which of them this is; without an accelerator, one that is alone."""
+    """A group of `count` processes, seen from the one with this `rank`; without an accelerator, a group of one."""
 
     def __init__(self, accelerator: "Accelerator | None" = None) -> None:
         self.accelerator = accelerator if accelerator is not None and accelerator.num_processes > 1 else None
@@ -26,16 +26,16 @@ class ProcessGroup:
 
     @property
     def device(self) -> torch.device | None:
-        """The device that is this process's; None for one that is alone and may choose."""
+        """The device assigned to this process; None in a group of one, where the caller chooses."""
         return self.accelerator.device if self.accelerator else None
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the first of them, the only one that writes and prints."""
+        """Whether this is the main process (rank 0), the only one that writes and prints."""
         return self.rank == 0
 
     def shard(self, n: int, block: int = 1) -> slice:
-        """Which of n rows are this process's: parts follow one another, as even as whole blocks of rows allow.
+        """Return this process's shard of n rows: contiguous, in rank order, as even as blocks of `block` rows allow.
 
         >>> ProcessGroup().shard(10)
         slice(0, 10, None)
@@ -45,37 +45,38 @@ class ProcessGroup:
         return slice(min(start, n), min(stop, n))
 
     def shard_or_first(self, n: int) -> tuple[slice, bool]:
-        """This process's part of n rows, and whether it counts: one that has none works on the first row, for nothing.
+        """Return this process's shard of n rows, and True; the first row, and False, where the shard is empty.
 
-        No process can stay out of a step that all take, and not every density is defined on no rows at all.
+        Every process must take part in a collective step, and not every density accepts a batch of no rows. The caller discards
+        the result where the flag is False.
         """
-        part = self.shard(n)
-        return (part, True) if part.start < part.stop else (slice(0, 1), False)
+        shard = self.shard(n)
+        return (shard, True) if shard.start < shard.stop else (slice(0, 1), False)
 
     def gather(self, part: Tensor) -> Tensor:
-        """The rows of all processes, in order, on each of them."""
+        """Concatenate the rows of all processes in rank order; every process gets the result."""
         if self.accelerator is None:
             return part
-        here = part.to(self.accelerator.device).contiguous()
-        rows = self.accelerator.gather(torch.tensor([len(here)], device=here.device))
-        assert isinstance(rows, Tensor)
-        longest = int(rows.max())
-        padded = torch.cat([here, here.new_zeros(longest - len(here), *here.shape[1:])])
+        local = part.to(self.accelerator.device).contiguous()
+        lengths = self.accelerator.gather(torch.tensor([len(local)], device=local.device))
+        assert isinstance(lengths, Tensor)
+        longest = int(lengths.max())
+        padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
         gathered = self.accelerator.gather(padded)
         assert isinstance(gathered, Tensor)
-        parts = [rows_of[:n] for rows_of, n in zip(gathered.split(longest), rows.tolist(), strict=True)] if longest else [here]
+        parts = [rows[:n] for rows, n in zip(gathered.split(longest), lengths.tolist(), strict=True)] if longest else [local]
         return torch.cat(parts).to(part.device)
 
     def map_rows(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        """`function(rows)`, of which each process works out its part; row by row, as the map's `place` is."""
+        """Return `function(rows)`, each process computing its shard; `function` must treat rows independently."""
         return self.gather(function(rows[self.shard(len(rows))]))
 
     def all(self, flag: bool) -> bool:
-        """Whether this is so on every process."""
+        """Whether the flag is True on every process. Returns only when every process has called it."""
         return bool(self.gather(torch.tensor([flag], dtype=torch.uint8)).all())
 
     def broadcast(self, value: float) -> float:
-        """The first process's value."""
+        """Return the main process's value on every process."""
         if self.accelerator is None:
             return value
         gathered = self.accelerator.gather(torch.tensor([value], dtype=torch.float64, device=self.accelerator.device))
@@ -83,33 +84,33 @@ class ProcessGroup:
         return gathered[0].item()
 
     def wrap(self, module: Module) -> Module:
-        """The module with its gradients averaged over the processes as they arise, and the first one's weights on all."""
+        """Return the module with the main process's weights on all processes, and gradients averaged in the backward pass."""
         return module if self.accelerator is None else self.accelerator.prepare(module)
 
 
 SINGLE_PROCESS = ProcessGroup()
 
 PRECISIONS = {"no": None, "bf16": "bfloat16"}
-"""What `accelerate launch --mixed_precision` calls the precisions that training has; None leaves it as it is set."""
+"""Values of `accelerate launch --mixed_precision` → precisions of `Settings`; None leaves the setting unchanged."""
 
 
 def launched_precision() -> str | None:
-    """The precision that `accelerate launch` was asked for; ValueError for one that training does not have."""
-    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if asked not in PRECISIONS:
-        raise ValueError(f"--mixed_precision must be one of {', '.join(PRECISIONS)}; got {asked}.")
-    return PRECISIONS[asked]
+    """Return the precision given to `accelerate launch`. Raises ValueError for one that training does not support."""
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision not in PRECISIONS:
+        raise ValueError(f"--mixed_precision must be one of {', '.join(PRECISIONS)}; got {precision}.")
+    return PRECISIONS[precision]
 
 
 def launched_accelerator() -> "Accelerator | None":
-    """The accelerator of a process that `accelerate launch` or torchrun started; None of any other.
+    """Return the accelerator of a process started by `accelerate launch` or torchrun; None for any other process.
 
-    Its arithmetic is in float32: half precision is a setting of training. Raises ValueError where Accelerate is not installed.
+    It computes in float32: half precision is a setting of training. Raises ValueError if Accelerate is not installed.
     """
     if "LOCAL_RANK" not in os.environ and "ACCELERATE_MIXED_PRECISION" not in os.environ:
         return None
     try:
-        from accelerate import Accelerator  # slow to import, and of no use to a process that is alone
+        from accelerate import Accelerator  # slow to import, and not needed by a single process
     except ImportError as error:
         raise ValueError("several processes need Hugging Face Accelerate: pip install latentscape[accelerate].") from error
     return Accelerator(mixed_precision="no")

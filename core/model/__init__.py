@@ -1,1 +1,1 @@
-"""The variational autoencoder: its distributions, networks and objectives."""
+"""The variational autoencoder: networks, distributions and objectives."""

@@ -1,4 +1,6 @@
-"""The one place where names become modules: what a bundle's config.json says, and the VAE it stands for."""
+"""Architecture: the names in a bundle's config.json, and the VAE that they describe.
+
+NETWORKS, PRIORS and LIKELIHOODS map these names to classes."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +16,7 @@ from core.model.vae import VAE
 
 
 class Builder(Protocol):
-    """Makes an encoder (images → size numbers) or a decoder (size numbers → images) for images of this shape, `width` wide."""
+    """Builds an encoder, images → (N, size), or a decoder, (N, size) → images, with layers of `width` units or channels."""
 
     def __call__(self, shape: Shape, size: int, /, *, width: int = ...) -> nn.Module: ...
 
@@ -26,7 +28,7 @@ NETWORKS: dict[str, tuple[Builder, Builder]] = {
 }
 
 MAX_LATENTS, MAX_WIDTH = 4096, 4096
-"""A stranger's config.json may not ask for all of the memory."""
+"""Upper limits: config.json is untrusted input, and larger networks could exhaust the memory."""
 
 PRIORS: dict[str, Callable[[int, nn.Module, Shape], Prior]] = {
     "normal": lambda latents, encoder, shape: StandardNormal(latents),
@@ -35,19 +37,19 @@ PRIORS: dict[str, Callable[[int, nn.Module, Shape], Prior]] = {
 }
 
 
-def check_choice(what: str, value: str, choices: dict[str, Any]) -> None:
-    """Raise a ValueError that lists the choices unless `value` is one of them."""
+def check_choice(name: str, value: str, choices: dict[str, Any]) -> None:
+    """Raise ValueError, listing the choices, unless `value` is one of them."""
     if value not in choices:
-        raise ValueError(f"{what} must be one of {', '.join(choices)}; got {value!r}.")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
 
 
 @dataclass(frozen=True)
 class Architecture:
     """Everything needed to build an untrained VAE for images of one size.
 
-    Sides are in pixels, from 8 to 256; `latents` counts the dimensions of z. `network_width` is the units of an mlp's hidden
-    layers (300 if none are given), or the channels of a convolutional network at half the resolution, of which the others are
-    multiples (32).
+    `height` and `width` are in pixels, 8 to 256. `latents` is the number of dimensions of z. `network_width` is the number of
+    units in each hidden layer of an mlp (default 300), or of channels of a convolutional network at half the resolution, which
+    its other layers multiply (default 32). Raises ValueError for values out of range and for unknown names.
     """
 
     channels: int
@@ -71,7 +73,7 @@ class Architecture:
                 f"channels must be 1 to 4 and latents 1 to {MAX_LATENTS:,}; got {self.channels} and {self.latents}."
             )
         if self.network_width is not None and not 1 <= self.network_width <= MAX_WIDTH:
-            raise ValueError(f"network_width must be 1 to {MAX_WIDTH:,}, or none for the usual; got {self.network_width}.")
+            raise ValueError(f"network_width must be 1 to {MAX_WIDTH:,}, or None for the default; got {self.network_width}.")
         check_choice("network", self.network, NETWORKS)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_choice("prior", self.prior, PRIORS)
@@ -82,7 +84,7 @@ class Architecture:
         return self.channels, self.height, self.width
 
     def build(self) -> VAE:
-        """A VAE with fresh weights, drawn from torch's global generator."""
+        """Return a VAE with random initial weights, drawn from torch's global generator."""
         make_encoder, make_decoder = NETWORKS[self.network]
         likelihood = LIKELIHOODS[self.likelihood]()
         width = {} if self.network_width is None else {"width": self.network_width}
@@ -91,5 +93,5 @@ class Architecture:
         return VAE(PRIORS[self.prior](self.latents, encoder, self.shape), encoder, decoder, likelihood)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
+        """Return the fields as plain values for config.json."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Likelihoods p(x | z): what turns the numbers a decoder emits into a distribution over images."""
+"""Likelihoods p(x|z): from a decoder's output to a distribution over images."""
 
 import math
 from typing import ClassVar
@@ -10,41 +10,41 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 
 from core.model.distributions import ContinuousBernoulli, DiscretizedLogistic, ProfileNormal
 
-FINEST = 1 / 512
-"""Smallest scale of a density over pixels: half a grey level. Below it, a density on 8-bit pixels grows without bound and
-means nothing."""
+MIN_SCALE = 1 / 512
+"""Smallest scale of a density over pixels, where white is 1: half a grey level. At smaller scales the density of 8-bit pixels
+grows without bound and has no meaning."""
 
 
 class Likelihood(nn.Module):
-    """A family of distributions over images in [0, 1], indexed by the decoder's output.
+    """A family of distributions over images in [0, 1], parameterized by the decoder's output.
 
-    Calling it with parameters (N, channels_out(C), H, W) gives a distribution with batch shape (N,)
+    Calling it with parameters (N, channels_out(C), H, W) returns a distribution with batch shape (N,)
     and event shape (C, H, W): `log_prob(x)` is one number per image, in nats, summed over pixels.
     """
 
     name: ClassVar[str]
 
     def channels_out(self, channels: int) -> int:
-        """Channels the decoder must emit for images of this many channels."""
+        """Return the number of channels the decoder must output for images of `channels` channels."""
         return channels
 
     def forward(self, parameters: Float[Tensor, "n p h w"]) -> Distribution:
         raise NotImplementedError
 
     def is_mass_on(self, x: Float[Tensor, "n c h w"]) -> bool:
-        """Whether `log_prob` at these images is the logarithm of a probability (not of a density or a score)."""
+        """Whether `log_prob` at these images is a log probability (not a log density or another score)."""
         raise NotImplementedError
 
     def kind_on(self, x_is_mass: bool) -> str:
-        """What `log_prob` is, in words; printed beside every figure."""
+        """Describe what `log_prob` measures, in words; printed next to every log-likelihood."""
         raise NotImplementedError
 
 
 class BernoulliLikelihood(Likelihood):
-    """Each pixel is a coin. A probability mass on black-and-white images only.
+    """Each pixel is Bernoulli: a probability mass on black-and-white images only.
 
-    On grey images the pixel is read as a probability and `log_prob` is minus the cross-entropy, x log p + (1 - x) log(1 - p):
-    what most demonstrations train, useful to compare models, and not a likelihood (Loaiza-Ganem & Cunningham, 2019,
+    On grey images each pixel is read as a probability, and `log_prob` is minus the cross-entropy, x log p + (1 - x) log(1 - p).
+    Many VAE examples train with it. It can compare models, but it is not a likelihood (Loaiza-Ganem & Cunningham, 2019,
     arXiv 1907.06845).
     """
 
@@ -63,17 +63,17 @@ class BernoulliLikelihood(Likelihood):
 
 
 class ContinuousBernoulliLikelihood(Likelihood):
-    """Each pixel is continuous Bernoulli: the density over [0, 1] that goes as p^x (1 - p)^(1 - x), normalized.
+    """Each pixel is continuous Bernoulli: the density over [0, 1] proportional to p^x (1 - p)^(1 - x).
 
-    What the Bernoulli cross-entropy of grey pixels lacks to be a likelihood (Loaiza-Ganem & Cunningham, 2019,
-    arXiv 1907.06845).
+    Its normalizing constant turns the Bernoulli cross-entropy of grey pixels into a likelihood (Loaiza-Ganem & Cunningham,
+    2019, arXiv 1907.06845).
     """
 
     name = "continuous-bernoulli"
 
     def forward(self, parameters: Float[Tensor, "n p h w"]) -> Distribution:
-        # The density at black or white is the logit's size: the bound is the same peak that the Gaussians have in mind.
-        return Independent(ContinuousBernoulli(parameters.clamp(-1 / FINEST, 1 / FINEST)), 3, validate_args=False)
+        # The density at black or white is about |logit|. This limits it to 1 / MIN_SCALE, about the limit of the Gaussians.
+        return Independent(ContinuousBernoulli(parameters.clamp(-1 / MIN_SCALE, 1 / MIN_SCALE)), 3, validate_args=False)
 
     def is_mass_on(self, x: Float[Tensor, "n c h w"]) -> bool:
         return False
@@ -83,10 +83,10 @@ class ContinuousBernoulliLikelihood(Likelihood):
 
 
 class GaussianLikelihood(Likelihood):
-    """Each pixel is normal around the decoder's picture, with one standard deviation shared by all pixels and learned.
+    """Each pixel is normal around the decoded image, with one learned standard deviation for all pixels.
 
-    A density over [0, 1]-valued pixels. The shared scale is learned with the weights ("sigma-VAE", Rybkin et al., 2021,
-    arXiv 2006.13202); the mean passes through a sigmoid so that pictures stay in [0, 1].
+    A density over pixels in [0, 1]. The standard deviation is a weight of the model ("sigma-VAE", Rybkin et al., 2021,
+    arXiv 2006.13202). A sigmoid limits the mean to [0, 1].
     """
 
     name = "gaussian"
@@ -96,7 +96,7 @@ class GaussianLikelihood(Likelihood):
         self.log_scale = nn.Parameter(torch.tensor(-1.5))
 
     def forward(self, parameters: Float[Tensor, "n p h w"]) -> Distribution:
-        scale = self.log_scale.exp().clamp_min(FINEST)
+        scale = self.log_scale.exp().clamp_min(MIN_SCALE)
         return Independent(Normal(parameters.sigmoid(), scale, validate_args=False), 3, validate_args=False)
 
     def is_mass_on(self, x: Float[Tensor, "n c h w"]) -> bool:
@@ -107,16 +107,16 @@ class GaussianLikelihood(Likelihood):
 
 
 class FixedGaussianLikelihood(Likelihood):
-    """Each pixel is normal around the decoder's picture with a given standard deviation, in units where white is 1.
+    """Each pixel is normal around the decoded image, with a given standard deviation, in units where white is 1.
 
-    The ELBO is then a squared error with a KL of weight 2 scale² and a constant.
+    Maximizing the ELBO is then minimizing the squared error plus 2 scale² times the KL. Raises ValueError if scale < 1/512.
     """
 
     name = "gaussian-fixed"
 
     def __init__(self, scale: float = 0.1) -> None:
         super().__init__()
-        if not scale >= FINEST:
+        if not scale >= MIN_SCALE:
             raise ValueError(f"scale must be at least 1/512, half a grey level; got {scale}.")
         self.scale = scale
 
@@ -132,18 +132,18 @@ class FixedGaussianLikelihood(Likelihood):
 
 
 class OptimalGaussianLikelihood(Likelihood):
-    """Each image is scored with the standard deviation that suits it best: the root mean square of its own error.
+    """Each pixel is normal around the decoded image, with the standard deviation that maximizes the image's density.
 
-    `log_prob(x)` is the largest value over sigma of the Gaussian log density, -D/2 (log 2 pi sigma² + 1) with sigma² the mean
-    squared error of the D pixels: a profile likelihood ("optimal sigma-VAE", Rybkin et al., 2021, arXiv 2006.13202). It needs
-    no scale to be chosen or learned. As sigma is taken from x, it does not integrate to one over x: an objective to train
-    with, never a likelihood to quote. Without an x there is no scale, so `sample()` gives the picture itself.
+    `log_prob(x)` is the maximum over sigma of the Gaussian log density, -D/2 (log 2 pi sigma² + 1), where sigma² is the mean
+    squared error of the D pixels: a profile likelihood ("optimal sigma-VAE", Rybkin et al., 2021, arXiv 2006.13202). No scale
+    is chosen or learned. Because sigma depends on x, it does not integrate to one over x: train with it, but do not report it
+    as a likelihood. Without an x, sigma is not defined, and `sample()` returns the mean.
     """
 
     name = "gaussian-optimal"
 
     def forward(self, parameters: Float[Tensor, "n p h w"]) -> Distribution:
-        return ProfileNormal(parameters.sigmoid(), FINEST)
+        return ProfileNormal(parameters.sigmoid(), MIN_SCALE)
 
     def is_mass_on(self, x: Float[Tensor, "n c h w"]) -> bool:
         return False
@@ -153,34 +153,34 @@ class OptimalGaussianLikelihood(Likelihood):
 
 
 class DiscretizedLogisticLikelihood(Likelihood):
-    """Each pixel is one of 256 levels, whose probabilities are the integrals of a logistic density.
+    """Each pixel is one of 256 levels, with the probabilities of a discretized logistic distribution.
 
-    A probability mass on 8-bit images, so that `log_prob` can be quoted in bits per dimension (Kingma et al., 2016,
+    A probability mass on 8-bit images, so `log_prob` can be reported in bits per dimension (Kingma et al., 2016,
     arXiv 1606.04934). Channels are independent given z.
     """
 
     name = "discretized-logistic"
 
     def channels_out(self, channels: int) -> int:
-        """A place and a scale for each channel."""
+        """Two: a location and a log-scale for each channel of the image."""
         return 2 * channels
 
     def forward(self, parameters: Float[Tensor, "n p h w"]) -> Distribution:
-        place, log_scale = parameters.chunk(2, dim=1)
-        return Independent(logistic(0.5 + place, log_scale), 3, validate_args=False)
+        location, log_scale = parameters.chunk(2, dim=1)
+        return Independent(discretized_logistic(0.5 + location, log_scale), 3, validate_args=False)
 
     def is_mass_on(self, x: Float[Tensor, "n c h w"]) -> bool:
-        return on_levels(x)
+        return is_8bit(x)
 
     def kind_on(self, x_is_mass: bool) -> str:
-        return f"discretized logistic {mass_of_levels(x_is_mass)}"
+        return f"discretized logistic {describe_mass(x_is_mass)}"
 
 
 class LogisticMixtureLikelihood(Likelihood):
-    """Each pixel is one of 256 levels, whose probabilities are the integrals of a mixture of logistic densities.
+    """Each pixel is one of 256 levels, with the probabilities of a mixture of discretized logistic distributions.
 
-    The pixel model of PixelCNN++ (Salimans et al., 2017, arXiv 1701.05517) without its coupling: channels are independent
-    given z, each with its own `components`. A probability mass on 8-bit images.
+    The pixel model of PixelCNN++ (Salimans et al., 2017, arXiv 1701.05517), except that channels are independent given z, each
+    with its own `components`. A probability mass on 8-bit images.
     """
 
     name = "logistic-mixture"
@@ -189,40 +189,40 @@ class LogisticMixtureLikelihood(Likelihood):
     def __init__(self, components: int = 5) -> None:
         super().__init__()
         self.components = components
-        # Spread over the levels at the start: components that begin alike learn alike.
+        # The initial locations are spread over [0, 1]: components with equal initial values would stay equal.
         self.register_buffer("centres", (torch.arange(components) + 0.5) / components, persistent=False)
 
     def channels_out(self, channels: int) -> int:
-        """A weight, a place and a scale of each component, for each channel."""
+        """A mixture weight, a location and a log-scale of each component, for each channel of the image."""
         return 3 * self.components * channels
 
     def forward(self, parameters: Float[Tensor, "n p h w"]) -> Distribution:
         by_component = parameters.unflatten(1, (3, self.components, -1)).movedim(2, -1)
-        weight, place, log_scale = by_component.unbind(1)
-        components = logistic(self.centres + place, log_scale)
+        weight, location, log_scale = by_component.unbind(1)
+        components = discretized_logistic(self.centres + location, log_scale)
         mixture = MixtureSameFamily(Categorical(logits=weight, validate_args=False), components, validate_args=False)
         return Independent(mixture, 3, validate_args=False)
 
     def is_mass_on(self, x: Float[Tensor, "n c h w"]) -> bool:
-        return on_levels(x)
+        return is_8bit(x)
 
     def kind_on(self, x_is_mass: bool) -> str:
-        return f"mixture of {self.components} discretized logistics, {mass_of_levels(x_is_mass)}"
+        return f"mixture of {self.components} discretized logistics, {describe_mass(x_is_mass)}"
 
 
-def logistic(place: Float[Tensor, "*shape"], log_scale: Float[Tensor, "*shape"]) -> DiscretizedLogistic:
-    """Discretized logistics with a scale from 1/8 of a level, beyond which nothing is gained, to 20 times the range."""
-    # e^-2 at zero: a fresh decoder's pictures are grey and unsure.
-    return DiscretizedLogistic(place, (log_scale - 2).clamp(-math.log(8 * 255), 3.0).exp())
+def discretized_logistic(location: Float[Tensor, "*shape"], log_scale: Float[Tensor, "*shape"]) -> DiscretizedLogistic:
+    """Return discretized logistics with scales limited to 1/8 of a level (smaller ones gain nothing) and 20 times the range."""
+    # An untrained decoder outputs about 0, which gives a scale of e^-2: wide enough to cover all grey levels.
+    return DiscretizedLogistic(location, (log_scale - 2).clamp(-math.log(8 * 255), 3.0).exp())
 
 
-def on_levels(x: Float[Tensor, "n c h w"]) -> bool:
+def is_8bit(x: Float[Tensor, "n c h w"]) -> bool:
     """Whether every pixel is exactly one of the 256 levels k/255."""
     return bool((((255 * x).round().clamp(0, 255) / 255) == x).all())
 
 
-def mass_of_levels(x_is_mass: bool) -> str:
-    """What a discretized density gives to pixels that are, or are not, levels."""
+def describe_mass(x_is_mass: bool) -> str:
+    """Describe the mass that a discretized density assigns to 8-bit pixels, or to others."""
     return (
         "probability mass on 8-bit pixels"
         if x_is_mass

@@ -1,7 +1,7 @@
-"""Encoder and decoder networks: plain modules between images (N, C, H, W) and vectors, for sides from 8 to 256 pixels.
+"""Encoder and decoder networks between images (N, C, H, W) and vectors, for sides from 8 to 256 pixels.
 
 An encoder maps images in [0, 1] to (N, outputs); a decoder maps latents (N, latents) to (N, C, H, W), unbounded.
-None keeps batch statistics, so an image's result never depends on its neighbours in the batch.
+No network has batch normalization, so an image's result does not depend on the other images of its batch.
 """
 
 import math
@@ -14,7 +14,7 @@ Shape = tuple[int, int, int]
 
 
 def pyramid(height: int, width: int) -> list[tuple[int, int]]:
-    """Sizes from the image down, each half the one before (rounded up), until the shorter side is 7 or less.
+    """Return the image's size and its successive halves (rounded up), until the shorter side is 7 or less.
 
     >>> pyramid(28, 28)
     [(28, 28), (14, 14), (7, 7)]
@@ -25,7 +25,7 @@ def pyramid(height: int, width: int) -> list[tuple[int, int]]:
     return sizes
 
 
-class Gated(nn.Module):
+class GatedLinear(nn.Module):
     """A gated linear layer, (W x + b) * sigmoid(V x + c) (Dauphin et al., 2016, arXiv 1612.08083)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -37,12 +37,12 @@ class Gated(nn.Module):
 
 
 class MLPEncoder(nn.Module):
-    """Two gated layers of `width` units."""
+    """Two gated linear layers of `width` units, then a linear one."""
 
     def __init__(self, shape: Shape, outputs: int, width: int = 300) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Flatten(), Gated(math.prod(shape), width), Gated(width, width), nn.Linear(width, outputs)
+            nn.Flatten(), GatedLinear(math.prod(shape), width), GatedLinear(width, width), nn.Linear(width, outputs)
         )
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n outputs"]:
@@ -50,20 +50,23 @@ class MLPEncoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """Two gated layers of `width` units."""
+    """Two gated linear layers of `width` units, then a linear one."""
 
     def __init__(self, shape: Shape, latents: int, width: int = 300) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            Gated(latents, width), Gated(width, width), nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape)
+            GatedLinear(latents, width),
+            GatedLinear(width, width),
+            nn.Linear(width, math.prod(shape)),
+            nn.Unflatten(1, shape),
         )
 
     def forward(self, z: Float[Tensor, "n latents"]) -> Float[Tensor, "n c h w"]:
         return self.layers(z)
 
 
-class Residual(nn.Module):
-    """h + two 3x3 convolutions of h; the last one starts at zero, so that a new block is the identity."""
+class ResidualBlock(nn.Module):
+    """h + two 3x3 convolutions of h. The second starts at zero, so a new block is the identity, up to a bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,8 +78,8 @@ class Residual(nn.Module):
         return h + self.second(nn.functional.silu(self.first(nn.functional.silu(h))))
 
 
-class Enlarge(nn.Module):
-    """A transposed convolution that doubles the sides, cut to the given size when that is odd."""
+class TransposedConv(nn.Module):
+    """A transposed convolution that doubles height and width; its output is cropped to `size` (height, width)."""
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int]) -> None:
         super().__init__()
@@ -87,10 +90,10 @@ class Enlarge(nn.Module):
         return self.convolution(h)[..., : self.size[0], : self.size[1]]
 
 
-class Shuffle(nn.Module):
-    """A 3x3 convolution that emits each 2x2 block of pixels at once (Shi et al., 2016, arXiv 1609.05158), cut to size.
+class SubpixelConv(nn.Module):
+    """A 3x3 convolution followed by a pixel shuffle (Shi et al., 2016, arXiv 1609.05158): doubles height and width.
 
-    All the work stays at half the resolution, where a convolution costs a quarter.
+    The output is cropped to `size` (height, width). The convolution runs at half the resolution, at a quarter of the cost.
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int]) -> None:
@@ -103,19 +106,18 @@ class Shuffle(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Strided 4x4 convolutions down the pyramid, `blocks` residual blocks after each, and one hidden dense layer."""
+    """Strided 4x4 convolutions down the sizes of `pyramid`, each with `blocks` residual blocks, and one hidden dense layer."""
 
     def __init__(self, shape: Shape, outputs: int, width: int = 32, blocks: int = 0) -> None:
         super().__init__()
-        channels, height, side = shape
-        sizes = pyramid(height, side)
+        sizes, channels = pyramid(*shape[1:]), shape[0]
         layers: list[nn.Module] = []
         for level, (h, w) in enumerate(sizes[:-1]):
-            if h % 2 or w % 2:  # one more row or column, for ceil(side / 2) outputs
+            if h % 2 or w % 2:  # pad an odd side, so that the output has ceil(side / 2) rows or columns
                 layers.append(nn.ZeroPad2d((0, w % 2, 0, h % 2)))
             layers.append(nn.Conv2d(channels, width * min(2**level, 4), 4, stride=2, padding=1))
             channels = width * min(2**level, 4)
-            layers += [*(Residual(channels) for _ in range(blocks)), nn.SiLU()]
+            layers += [*(ResidualBlock(channels) for _ in range(blocks)), nn.SiLU()]
         hidden = 16 * width
         layers += [nn.Flatten(), nn.Linear(channels * math.prod(sizes[-1]), hidden), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, outputs))
@@ -125,7 +127,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The encoder's mirror: one hidden dense layer, then transposed convolutions up the pyramid."""
+    """The mirror of `ConvEncoder`: one hidden dense layer, then transposed convolutions up the sizes of `pyramid`."""
 
     def __init__(self, shape: Shape, latents: int, width: int = 32, blocks: int = 0) -> None:
         super().__init__()
@@ -141,11 +143,11 @@ class ConvDecoder(nn.Module):
         ]
         for level in reversed(range(1, levels)):
             outputs = width * min(2 ** (level - 1), 4)
-            layers += [*(Residual(channels) for _ in range(blocks)), nn.SiLU()]
-            layers += [Enlarge(channels, outputs, sizes[level])]
+            layers += [*(ResidualBlock(channels) for _ in range(blocks)), nn.SiLU()]
+            layers += [TransposedConv(channels, outputs, sizes[level])]
             channels = outputs
-        layers += [*(Residual(channels) for _ in range(blocks)), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, Shuffle(channels, shape[0], sizes[0]))
+        layers += [*(ResidualBlock(channels) for _ in range(blocks)), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, SubpixelConv(channels, shape[0], sizes[0]))
 
     def forward(self, z: Float[Tensor, "n latents"]) -> Float[Tensor, "n c h w"]:
         return self.layers(z)

@@ -12,21 +12,21 @@ from core.model.priors import Prior
 
 
 class Elbo(NamedTuple):
-    """The evidence lower bound's two terms, per image, in nats: log p(x) >= log_likelihood - kl."""
+    """The two terms of the evidence lower bound (ELBO), per image, in nats: log p(x) >= log_likelihood - kl."""
 
     log_likelihood: Float[Tensor, " n"]
     kl: Float[Tensor, " n"]
 
     @property
     def value(self) -> Float[Tensor, " n"]:
-        """The bound itself."""
+        """The bound, log_likelihood - kl."""
         return self.log_likelihood - self.kl
 
 
 class VAE(nn.Module):
-    """A prior p(z), an encoder q(z|x) = N(mean, variance) and a decoder whose output a likelihood turns into p(x|z).
+    """A variational autoencoder: prior p(z), encoder for q(z|x) = N(mean, variance), decoder and likelihood for p(x|z).
 
-    Images at this door are float32 in [0, 1], shaped (N, C, H, W); latents are (N, latents).
+    Images are float32 in [0, 1], shaped (N, C, H, W). Latents are float32, shaped (N, latents).
 
     >>> import torch
     >>> from core import Architecture
@@ -46,24 +46,24 @@ class VAE(nn.Module):
         self.likelihood = likelihood
 
     def posterior(self, x: Float[Tensor, "n c h w"]) -> Normal:
-        """q(z|x): a normal with batch shape (N, latents). Its mean is the encoding of x."""
+        """Return q(z|x): a normal with batch shape (N, latents). Its mean is the encoding of x."""
         return posterior(self.encoder, x)
 
     def decode(self, z: Float[Tensor, "n latents"]) -> Distribution:
-        """p(x|z): a distribution over images with `.mean` (N, C, H, W), `.log_prob(x)` (N,) in nats, and `.sample()`."""
+        """Return p(x|z): a distribution over images with `.mean` (N, C, H, W), `.log_prob(x)` (N,) in nats, and `.sample()`."""
         return self.likelihood(to_float32(self.decoder(z)))
 
     def elbo(
         self,
         x: Float[Tensor, "n c h w"],
         noise: Float[Tensor, "n latents"] | None = None,
-        seen: Float[Tensor, "n c h w"] | None = None,
+        encoder_input: Float[Tensor, "n c h w"] | None = None,
     ) -> Elbo:
-        """The evidence lower bound of each image, from one reparameterized draw z = mean + sigma * noise.
+        """Return the evidence lower bound of each image, from one reparameterized draw z = mean + sigma * noise.
 
-        `noise` is standard normal; without it a fresh draw is made from torch's global generator. `seen` is what the encoder
-        gets to see instead of x: a bound of log p(x) for any such image (Im et al., 2015, arXiv 1511.06406).
+        `noise` is standard normal; without it, z is drawn from torch's global generator. `encoder_input` replaces x as the
+        input of the encoder; the result is a bound of log p(x) for any such input (Im et al., 2015, arXiv 1511.06406).
         """
-        posterior = self.posterior(x if seen is None else seen)
+        posterior = self.posterior(x if encoder_input is None else encoder_input)
         z = posterior.rsample() if noise is None else posterior.mean + posterior.stddev * noise
         return Elbo(log_likelihood=self.decode(z).log_prob(x), kl=self.prior.kl(posterior, z))

@@ -8,8 +8,8 @@ import torch
 
 from core.model.distributions import ContinuousBernoulli
 from core.model.likelihoods import (
-    FINEST,
     LIKELIHOODS,
+    MIN_SCALE,
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
     DiscretizedLogisticLikelihood,
@@ -49,7 +49,7 @@ def test_the_gaussian_density_stays_bounded_when_its_scale_collapses() -> None:
     assert peak == pytest.approx(math.log(512) - 0.5 * math.log(2 * math.pi), abs=1e-4)
 
 
-@pytest.mark.parametrize("scale", [FINEST, 0.1, 2.0])
+@pytest.mark.parametrize("scale", [MIN_SCALE, 0.1, 2.0])
 def test_gaussian_density_of_a_given_scale_integrates_to_one(scale: float) -> None:
     x = torch.linspace(-15, 16, 200_001)
     density = FixedGaussianLikelihood(scale)(torch.zeros(len(x), 1, 1, 1)).log_prob(x.reshape(-1, 1, 1, 1)).double().exp()

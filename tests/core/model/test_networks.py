@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.model.architecture import NETWORKS
-from core.model.networks import Enlarge, Residual, Shuffle, pyramid
+from core.model.networks import ResidualBlock, SubpixelConv, TransposedConv, pyramid
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -41,15 +41,15 @@ def test_the_pyramid_halves_rounding_up_until_seven() -> None:
 
 def test_a_new_residual_block_is_almost_the_identity() -> None:
     """Its last convolution starts at zero, up to a bias."""
-    block, h = Residual(4), torch.randn(2, 4, 5, 5)
+    block, h = ResidualBlock(4), torch.randn(2, 4, 5, 5)
     change = block(h) - h
     assert block.second.bias is not None
     torch.testing.assert_close(change, block.second.bias.view(1, -1, 1, 1).expand_as(change), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("layer", [Enlarge, Shuffle])
+@pytest.mark.parametrize("layer", [TransposedConv, SubpixelConv])
 @pytest.mark.parametrize("size", [(10, 14), (9, 14), (10, 13), (9, 13)])
-def test_enlarging_layers_double_and_cut(layer: type[Enlarge] | type[Shuffle], size: tuple[int, int]) -> None:
+def test_enlarging_layers_double_and_cut(layer: type[TransposedConv] | type[SubpixelConv], size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     enlarge = layer(2, 3, (10, 14))
     h = torch.randn(1, 2, 5, 7)
