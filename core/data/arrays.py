@@ -17,7 +17,7 @@ import numpy.lib.format as npy
 import torch
 from torch import Tensor
 
-from core.data.splits import Data, Split, check_same_shape, join, part
+from core.data.splits import Data, Split, align_splits, concatenate, select_split
 from core.data.storage import ImagesOnDisk
 
 
@@ -39,15 +39,15 @@ def idx_files(folder: Path) -> list[Path]:
 
 def load_idx(folder: Path, split: Split) -> Data:
     """The data set in a folder of IDX files: train-images-idx3-ubyte and t10k-…, gzipped or not, with labels-idx1 beside."""
-    return join(idx_parts(folder)) if split == "all" else _idx(folder, split)
+    return concatenate(idx_splits(folder)) if split == "all" else _idx(folder, split)
 
 
-def idx_parts(folder: Path, stay: bool = False) -> list[Data]:
-    """Training and test set of a folder of IDX files; with `stay`, images that are not packed stay on disk."""
-    return check_same_shape(folder, _idx(folder, "train", stay), _idx(folder, "test", stay))
+def idx_splits(folder: Path, on_disk: bool = False) -> list[Data]:
+    """Training and test set of a folder of IDX files; with `on_disk`, images that are not packed stay on disk."""
+    return align_splits(folder, _idx(folder, "train", on_disk), _idx(folder, "test", on_disk))
 
 
-def _idx(folder: Path, split: Split, stay: bool = False) -> Data:
+def _idx(folder: Path, split: Split, on_disk: bool = False) -> Data:
     found = [p for p in idx_files(folder) if bool(re.search("t10k|test", p.name)) == (split == "test")]
     # The same file twice, packed and unpacked, is one.
     found = list({p.name.removesuffix(".gz"): p for p in found}.values())
@@ -56,7 +56,7 @@ def _idx(folder: Path, split: Split, stay: bool = False) -> Data:
             f"{folder} must hold one IDX file of {split} images (train- or t10k-images-idx3-ubyte, .gz or not); "
             f"found {len(found)}: {', '.join(p.name for p in found) or 'none'}."
         )
-    array = read_idx(found[0], stay)
+    array = read_idx(found[0], on_disk)
     if array.ndim != 3 or len(array) == 0:
         raise ValueError(f"{found[0]} must hold images, (N, height, width); got {array.shape}.")
     images = _images(array, lambda array: array[:, None])
@@ -71,8 +71,8 @@ def _idx(folder: Path, split: Split, stay: bool = False) -> Data:
     return Data(images, {"label": labels.astype(str)})
 
 
-def read_idx(path: Path, stay: bool = False) -> np.ndarray:
-    """The array of bytes in an IDX file, gzipped or not (format: yann.lecun.com/exdb/mnist). With `stay`, a file that is not
+def read_idx(path: Path, on_disk: bool = False) -> np.ndarray:
+    """The array of bytes in an IDX file, gzipped or not (format: yann.lecun.com/exdb/mnist). With `on_disk`, a file that is not
     packed is mapped, not read.
 
     Raises ValueError when the header is not that of unsigned bytes or the length does not match it.
@@ -80,7 +80,7 @@ def read_idx(path: Path, stay: bool = False) -> np.ndarray:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     try:
-        raw = _gunzip(path) if packed else np.fromfile(path, np.uint8, 4 + 4 * 255 if stay else -1)
+        raw = _gunzip(path) if packed else np.fromfile(path, np.uint8, 4 + 4 * 255 if on_disk else -1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is a damaged gzip file: {error}.") from error
     start = raw[:4].tobytes()
@@ -91,7 +91,7 @@ def read_idx(path: Path, stay: bool = False) -> np.ndarray:
     size = (len(raw) if packed else path.stat().st_size) - head
     if size != math.prod(shape):
         raise ValueError(f"{path} is cut short or too long: its header promises {shape}, it holds {size:,} bytes.")
-    return np.memmap(path, np.uint8, "r", head, shape) if stay and size and not packed else raw[head:].reshape(shape)
+    return np.memmap(path, np.uint8, "r", head, shape) if on_disk and size and not packed else raw[head:].reshape(shape)
 
 
 def _gunzip(path: Path) -> np.ndarray:
@@ -113,25 +113,25 @@ def load_npz(path: Path, split: Split) -> Data:
     the official split: what belongs together (a font's letters, a person's pictures) can so be kept on one side of it.
     """
     if split == "all":
-        return join(npz_parts(path))
+        return concatenate(npz_splits(path))
     parts, splits = _npz(path)
     if len(parts) > 1:
         return parts[split == "test"]
-    return part(parts[0], split) if splits is None else parts[0].take(torch.from_numpy(np.flatnonzero(splits == split)))
+    return select_split(parts[0], split) if splits is None else parts[0].take(torch.from_numpy(np.flatnonzero(splits == split)))
 
 
-def npz_parts(path: Path, stay: bool = False) -> list[Data]:
-    """All of an .npz file in its own order, `x_train` and `x_test` apart; with `stay`, images that are not packed stay on
+def npz_splits(path: Path, on_disk: bool = False) -> list[Data]:
+    """All of an .npz file in its own order, `x_train` and `x_test` apart; with `on_disk`, images that are not packed stay on
     disk."""
-    parts, _ = _npz(path, stay)
-    return check_same_shape(path, *parts) if len(parts) > 1 else parts
+    parts, _ = _npz(path, on_disk)
+    return align_splits(path, *parts) if len(parts) > 1 else parts
 
 
-def _npz(path: Path, stay: bool = False) -> tuple[list[Data], np.ndarray | None]:
+def _npz(path: Path, on_disk: bool = False) -> tuple[list[Data], np.ndarray | None]:
     """The parts of an .npz file and, if there is one and the file says it, each image's place in the official split."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: _member(path, file, name, stay) for name in file.files}
+            arrays = {name: _member(path, file, name, on_disk) for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not an .npz file that can be read without pickle: {error}.") from error
     if "images" not in arrays and "x_train" not in arrays:
@@ -146,9 +146,9 @@ def _npz(path: Path, stay: bool = False) -> tuple[list[Data], np.ndarray | None]
     return parts, _official(path, arrays["split"], len(parts[0].images)) if official else None
 
 
-def _member(path: Path, file: Any, name: str, stay: bool) -> np.ndarray:
-    """An array of an .npz file; with `stay`, bytes of images are mapped where they lie, if they are not packed."""
-    entry = file.zip.NameToInfo.get(f"{name}.npy") if stay and name in ("images", "x_train", "x_test") else None
+def _member(path: Path, file: Any, name: str, on_disk: bool) -> np.ndarray:
+    """An array of an .npz file; with `on_disk`, bytes of images are mapped where they lie, if they are not packed."""
+    entry = file.zip.NameToInfo.get(f"{name}.npy") if on_disk and name in ("images", "x_train", "x_test") else None
     if entry is None or entry.compress_type != zipfile.ZIP_STORED:
         return file[name]
     with file.zip.open(entry) as member:

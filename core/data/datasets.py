@@ -8,13 +8,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from core.data.arrays import idx_files, idx_parts, load_idx, load_npz, npz_parts
-from core.data.dsprites import DSprites, held_out
+from core.data.arrays import idx_files, idx_splits, load_idx, load_npz, npz_splits
+from core.data.dsprites import DSprites, dsprites_split
 from core.data.preprocessing import Fit, Preprocessing
 from core.data.reading import Options, Reading, read
-from core.data.sources import Source, unpack, walk
-from core.data.splits import Data, Split, part
-from core.data.tables import Hub, Parquet
+from core.data.sources import Source, open_folder, open_zip
+from core.data.splits import Data, Split, select_split
+from core.data.tables import HubSource, ParquetSource
 
 CHOICES = (
     "digits, dsprites, an .npz file, a folder of IDX files, or pictures: a folder, a zip file, a parquet file with a column of "
@@ -72,7 +72,7 @@ def load_data(
     return _part(source, _read(source, pictures, Options(size=size, fit=fit), preprocessing), split)
 
 
-def array_parts(source: str | Path, preprocessing: Preprocessing) -> list[Data]:
+def array_splits(source: str | Path, preprocessing: Preprocessing) -> list[Data]:
     """All of a data set whose images are arrays of a bundle's shape, in its own order, one part after another.
 
     What does not have to be read as a whole stays on disk. Raises ValueError as `load_data` does.
@@ -80,7 +80,7 @@ def array_parts(source: str | Path, preprocessing: Preprocessing) -> list[Data]:
     path = Path(source)
     if not path.exists():
         return [_arrays(source, "all", preprocessing)]
-    parts = idx_parts(path, stay=True) if path.is_dir() else npz_parts(path, stay=True)
+    parts = idx_splits(path, on_disk=True) if path.is_dir() else npz_splits(path, on_disk=True)
     preprocessing.check(parts[0].images[:1])
     return parts
 
@@ -89,13 +89,13 @@ def find_pictures(source: str | Path) -> Source | None:
     """The source of pictures of this name; None where it is one of arrays. Raises ValueError where it is nothing at all."""
     path = Path(source)
     if str(source).startswith("hf:"):
-        return Hub(str(source).removeprefix("hf:"))
+        return HubSource(str(source).removeprefix("hf:"))
     if path.is_dir():
-        return None if idx_files(path) else walk(path)
+        return None if idx_files(path) else open_folder(path)
     if path.is_file() and path.suffix.lower() == ".zip":
-        return unpack(path)
+        return open_zip(path)
     if path.is_file() and path.suffix.lower() == ".parquet":
-        return Parquet(path)
+        return ParquetSource(path)
     if (path.is_file() and path.suffix.lower() == ".npz") or (str(source) in ("digits", "dsprites") and not path.exists()):
         return None
     raise ValueError(f"DATA must be {CHOICES}; found none at {str(source)!r}.")
@@ -118,7 +118,7 @@ def _part(source: str | Path, reading: Reading, split: Split) -> Data:
     """A part of what was read: the official one, if there is one."""
     whole = Data(reading.images, reading.labels, reading.names)
     if split == "all" or not reading.splits.astype(bool).any():
-        return part(whole, split)
+        return select_split(whole, split)
     rows = np.flatnonzero(reading.splits == split)
     if not len(rows):
         raise ValueError(f"{source} must hold pictures for {split}; none can be read. " + "; ".join(reading.summary.lines()))
@@ -133,7 +133,7 @@ def _arrays(source: str | Path, split: Split, preprocessing: Preprocessing | Non
     elif path.is_file():
         data = load_npz(path, split)
     else:
-        data = part(_digits(), split) if str(source) == "digits" else _dsprites(split)
+        data = select_split(_digits(), split) if str(source) == "digits" else _dsprites(split)
     if preprocessing is not None:
         preprocessing.check(data.images[:1])
     return data
@@ -150,6 +150,6 @@ def _digits() -> Data:
 
 def _dsprites(split: Split) -> Data:
     """Drawn as they are needed, but for the 10,000 of the test split."""
-    train, test = held_out()
+    train, test = dsprites_split()
     sprites = DSprites(None if split == "all" else train if split == "train" else test)
     return Data(sprites[:] if split == "test" else sprites, sprites.labels())

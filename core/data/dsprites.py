@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
-SIDE, WINDOW = 64, 33
+SIDE, SPRITE_SIDE = 64, 33
 """Pixels on a side of the images, and of the window in which a sprite turns."""
 
 FACTORS: dict[str, np.ndarray] = {
@@ -27,7 +27,7 @@ positions from left to right and from top to bottom."""
 
 SIZES = tuple(len(values) for values in FACTORS.values())
 COUNT = math.prod(SIZES)
-HELD_OUT = 10_000
+TEST_IMAGES = 10_000
 """Images of the test split, a random subset that is always the same."""
 
 
@@ -37,7 +37,7 @@ def sprites() -> Bool[Tensor, "3 6 40 33 33"]:
     The scale-1 square is 22 pixels wide, the ellipse 31 by 15.5, the heart 27 by 27. Shapes turn about a point that is not
     a pixel's centre, nor on a diagonal: about one that is, small squares 2.3 degrees apart fall on the same pixels.
     """
-    row, column = torch.meshgrid(*[torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2] * 2, indexing="ij")
+    row, column = torch.meshgrid(*[torch.arange(SPRITE_SIDE, dtype=torch.float64) - SPRITE_SIDE // 2] * 2, indexing="ij")
     right, up = column - 0.25, 0.35 - row
     scale = torch.from_numpy(FACTORS["scale"]).reshape(-1, 1, 1, 1)
     # Whole turns first, so that the last orientation is the first to the bit.
@@ -63,15 +63,15 @@ class DSprites:
     (737280, torch.Size([2, 1, 64, 64]), [2, 5, 3, 19, 0])
     """
 
-    def __init__(self, positions: Int[Tensor, " n"] | None = None) -> None:
-        self.positions = torch.arange(COUNT) if positions is None else positions
+    def __init__(self, indices: Int[Tensor, " n"] | None = None) -> None:
+        self.indices = torch.arange(COUNT) if indices is None else indices
         # A sprite in the middle of a sheet: each image is the part of it that a window of 64x64 shows.
-        room = SIDE - WINDOW
-        sheets = torch.nn.functional.pad(sprites().to(torch.uint8) * 255, [room] * 4)
-        self._windows = sheets.unfold(-2, SIDE, 1).unfold(-2, SIDE, 1)
+        room = SIDE - SPRITE_SIDE
+        canvases = torch.nn.functional.pad(sprites().to(torch.uint8) * 255, [room] * 4)
+        self._crops = canvases.unfold(-2, SIDE, 1).unfold(-2, SIDE, 1)
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.indices)
 
     @property
     def shape(self) -> torch.Size:
@@ -80,23 +80,23 @@ class DSprites:
 
     def __getitem__(self, index: Tensor | slice | int) -> UInt8[Tensor, "*n 1 64 64"]:
         """Draw the images at these indices."""
-        shape, scale, orientation, x, y = torch.unravel_index(self.positions[index], SIZES)
-        return self._windows[shape, scale, orientation, SIZES[4] - 1 - y, SIZES[3] - 1 - x].unsqueeze(-3)
+        shape, scale, orientation, x, y = torch.unravel_index(self.indices[index], SIZES)
+        return self._crops[shape, scale, orientation, SIZES[4] - 1 - y, SIZES[3] - 1 - x].unsqueeze(-3)
 
     def factors(self, index: Tensor | slice = slice(None)) -> Int[Tensor, "n 5"]:
         """The factors of these images, as indices into the values of `FACTORS`."""
-        return torch.stack(torch.unravel_index(self.positions[index], SIZES), dim=1)
+        return torch.stack(torch.unravel_index(self.indices[index], SIZES), dim=1)
 
     def labels(self) -> dict[str, np.ndarray]:
         """The factors' values, by name, for every image."""
         return {name: values[column] for (name, values), column in zip(FACTORS.items(), self.factors().T.numpy(), strict=True)}
 
 
-def held_out() -> tuple[Int[Tensor, " train"], Int[Tensor, " test"]]:
+def dsprites_split() -> tuple[Int[Tensor, " train"], Int[Tensor, " test"]]:
     """Positions (training, test) of the fixed split: 10,000 of all images, drawn once and for all, are the test set.
 
     It splits the combinations, not the values of a factor: a test image has neighbours in the training set, and one in
     twenty, at the first or last orientation, nearly always its very picture.
     """
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
-    return order[HELD_OUT:], order[:HELD_OUT]
+    return order[TEST_IMAGES:], order[:TEST_IMAGES]

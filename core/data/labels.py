@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-TAKEN = ("image", "mean", "log_variance", "x", "y", "file", "log_likelihood")
+RESERVED_NAMES = ("image", "mean", "log_variance", "x", "y", "file", "log_likelihood")
 """Names that a gallery has its own columns under."""
 
 
-class Columns:
-    """Columns of labels that grow by a row at a time; rows need not have the same ones."""
+class LabelColumns:
+    """LabelColumns of labels that grow by a row at a time; rows need not have the same ones."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -31,10 +31,10 @@ class Columns:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Each column as an array: integers or floats if all its entries are numbers, else strings. An entry that is missing is
-        NaN or "". Columns that say nothing are left out; one with a name that a gallery needs itself gets another."""
+        NaN or "". LabelColumns that say nothing are left out; one with a name that a gallery needs itself gets another."""
         telling = {name: column for name, column in self._columns.items() if any(value not in (None, "") for value in column)}
         arrays = {name: _array(column) for name, column in telling.items()}
-        return {f"{name} (given)" if name in TAKEN else name: array for name, array in arrays.items()}
+        return {f"{name} (given)" if name in RESERVED_NAMES else name: array for name, array in arrays.items()}
 
 
 def _array(values: list[Any]) -> np.ndarray:
@@ -78,7 +78,7 @@ class LabelTable:
         self.columns, self.origin = columns, origin
         self.unlabelled = 0
         self._rows: dict[str, int] = {}
-        self._form = FORMS["path"]
+        self._form = NAME_FORMS["path"]
         self._found: set[int] = set()
         self._names: list[str] = []
 
@@ -101,7 +101,7 @@ class LabelTable:
         """Find the column, and the form of a name, that fits most of these; ValueError if none does, or two rows share one."""
         names = list(names)
         best, key = 0, ""
-        for form in FORMS.values():
+        for form in NAME_FORMS.values():
             wanted = {form(name) for name in names}
             for column, values in self.columns.items():
                 fits = len(wanted.intersection(map(str, values)))
@@ -129,12 +129,12 @@ class LabelTable:
         return {column: self.columns[column][row] for column in self._names}
 
     @property
-    def nameless(self) -> int:
+    def unmatched_rows(self) -> int:
         """Rows that no picture has been found for."""
         return len(self._rows) - len(self._found)
 
 
-FORMS = {
+NAME_FORMS = {
     "path": lambda name: name,
     "file name": lambda name: PurePosixPath(name).name,
     "stem": lambda name: PurePosixPath(name).stem,

@@ -19,7 +19,7 @@ FORMATS = "PNG JPEG WEBP GIF BMP DIB TIFF PPM ICO ICNS AVIF JPEG2000 PCX QOI SGI
 """What is opened. Pillow knows more, some of it by starting other programs (EPS), some without a mark by which to know
 them from noise (TGA)."""
 
-KINDS = "PNG, JPEG, WebP, GIF, BMP, TIFF…"
+COMMON_FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF…"
 """Those that a person knows, for messages."""
 
 SUFFIXES = (
@@ -32,7 +32,7 @@ EXTENSIONS = frozenset(SUFFIXES.split())
 ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held."""
 
-Paper = tuple[int, int, int]
+Colour = tuple[int, int, int]
 """The colour (red, green, blue) under a transparent picture."""
 
 Reason = Literal[
@@ -50,37 +50,37 @@ class PictureError(ValueError):
 
 
 @cache
-def formats() -> list[str]:
+def supported_formats() -> list[str]:
     """Those of `FORMATS` that this Pillow was built with."""
     Image.init()
     return [name for name in FORMATS.split() if name in Image.OPEN]
 
 
-def read_image(source: Path | str | bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
+def read_image(source: Path | str | bytes, min_size: tuple[int, int] | None = None) -> Image.Image:
     """Open a picture of any kind Pillow knows, upright (EXIF), its first frame.
 
-    With `at_least` (width, height) a large picture may come out smaller, but with at least twice as many pixels each way,
+    With `min_size` (width, height) a large picture may come out smaller, but with at least twice as many pixels each way,
     which is much faster. Raises PictureError, a ValueError, when it cannot be read as a picture or is larger than 50 million
     pixels.
     """
-    return open_image(source, at_least)[0]
+    return open_image(source, min_size)[0]
 
 
-def open_image(source: Path | str | bytes, at_least: tuple[int, int] | None = None) -> tuple[Image.Image, tuple[int, int]]:
+def open_image(source: Path | str | bytes, min_size: tuple[int, int] | None = None) -> tuple[Image.Image, tuple[int, int]]:
     """As `read_image`, with the width and height that the picture has when it is upright and not made smaller."""
     name = "this file" if isinstance(source, bytes) else str(source)
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats())
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=supported_formats())
         size = image.size
         if size[0] * size[1] > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{size[0]}x{size[1]}")
-        if at_least is not None and image.format in ("JPEG", "MPO"):
-            image.draft(None, (2 * max(at_least), 2 * max(at_least)))  # the decoder's own shrinking, by powers of two
+        if min_size is not None and image.format in ("JPEG", "MPO"):
+            image.draft(None, (2 * max(min_size), 2 * max(min_size)))  # the decoder's own shrinking, by powers of two
         image.load()
         if image.getexif().get(ORIENTATION, 1) != 1:
             size = (size[1], size[0]) if image.getexif()[ORIENTATION] in (5, 6, 7, 8) else size
             image = ImageOps.exif_transpose(image)
-        return shrink(image, at_least), size
+        return shrink(image, min_size), size
     except (FileNotFoundError, IsADirectoryError) as error:
         raise PictureError("unreadable", f"no image file at {name}.") from error
     except PermissionError as error:
@@ -90,16 +90,16 @@ def open_image(source: Path | str | bytes, at_least: tuple[int, int] | None = No
             "too large", f"images may have up to {MAX_PIXELS:,} pixels; {name} has more: {error}. Make it smaller first."
         ) from error
     except UnidentifiedImageError as error:
-        raise PictureError("not an image", f"{name} is not an image that can be read ({KINDS}).") from error
+        raise PictureError("not an image", f"{name} is not an image that can be read ({COMMON_FORMATS}).") from error
     except Exception as error:  # a damaged file can raise nearly anything in a decoder
-        raise PictureError("broken", f"{name} is not an image that can be read ({KINDS}): {error}.") from error
+        raise PictureError("broken", f"{name} is not an image that can be read ({COMMON_FORMATS}): {error}.") from error
 
 
-def shrink(image: Image.Image, at_least: tuple[int, int] | None) -> Image.Image:
-    """A picture far larger than `at_least`, by a whole factor smaller, still at least twice as large each way."""
-    if at_least is None or image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
+def shrink(image: Image.Image, min_size: tuple[int, int] | None) -> Image.Image:
+    """A picture far larger than `min_size`, by a whole factor smaller, still at least twice as large each way."""
+    if min_size is None or image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info:
         return image
-    factor = min(image.width // (2 * at_least[0]), image.height // (2 * at_least[1]))
+    factor = min(image.width // (2 * min_size[0]), image.height // (2 * min_size[1]))
     return image.reduce(factor) if factor > 1 else image
 
 
@@ -109,23 +109,23 @@ def flatten(image: Image.Image, paper: Sequence[int] | None = None) -> Image.Ima
     16-bit and float pictures are scaled by their own range; transparent ones go on the paper, or, if none is given, on
     white, or on black if they are light.
     """
-    image = opaque(image, paper)
+    image = to_8bit(image, paper)
     if image.mode == "L" or is_colour(image):
         return image
     return image.getchannel(0)
 
 
-def opaque(image: Image.Image, paper: Sequence[int] | None = None, at_least: tuple[int, int] | None = None) -> Image.Image:
+def to_8bit(image: Image.Image, paper: Sequence[int] | None = None, min_size: tuple[int, int] | None = None) -> Image.Image:
     """As `flatten`, but a grey picture in mode RGB stays there. A very large one may be shrunk, as by `read_image`."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _scaled(image)
+        return _rescale_to_8bit(image)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image.info.pop("transparency", None)
-        image = shrink(image, at_least)
-        colour = tuple(paper) if paper is not None else _contrasting(image)
+        image = shrink(image, min_size)
+        colour = tuple(paper) if paper is not None else _default_matte(image)
         return Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")
     if image.mode == "1":
         return image.convert("L")
@@ -143,7 +143,7 @@ def is_colour(image: Image.Image) -> bool:
     return not red.tobytes() == green.tobytes() == blue.tobytes()
 
 
-def _scaled(image: Image.Image) -> Image.Image:
+def _rescale_to_8bit(image: Image.Image) -> Image.Image:
     """A 16-bit picture by its full range, a 32-bit one by the range of its finite values, as 8 bits."""
     values = np.asarray(image, dtype=np.float64)
     if image.mode.startswith("I;16"):
@@ -155,7 +155,7 @@ def _scaled(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8))
 
 
-def _contrasting(image: Image.Image) -> Paper:
+def _default_matte(image: Image.Image) -> Colour:
     """White, or black under a picture (RGBA) whose opaque part is light."""
     solid = np.asarray(image.getchannel("A")) > 127
     light = solid.any() and np.asarray(image.convert("L"))[solid].mean() > 127

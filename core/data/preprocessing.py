@@ -14,7 +14,7 @@ from torch import Tensor
 from core.data.binarization import Binarization, binarize
 from core.data.dsprites import DSprites
 from core.data.framing import border, frame_content, is_plain, level_background, placement
-from core.data.pictures import Paper, flatten, opaque, shrink
+from core.data.pictures import Colour, flatten, shrink, to_8bit
 from core.data.storage import ImagesOnDisk
 
 Images = UInt8[Tensor, "_ _ _ _"] | DSprites | ImagesOnDisk
@@ -82,7 +82,7 @@ class Preprocessing:
     centre: Sequence[float] = (0.5, 0.5)
     usual: Sequence[Sequence[float]] | None = None
     binarization: Binarization = "none"
-    paper: Paper | None = None
+    paper: Colour | None = None
 
     def __post_init__(self) -> None:
         if self.fit not in get_args(Fit):
@@ -131,7 +131,7 @@ class Preprocessing:
         return self.channels, self.height, self.width
 
     @property
-    def plain(self) -> "Preprocessing":
+    def resize_only(self) -> "Preprocessing":
         """The same shape, for pictures that are to be fitted and otherwise left as they are."""
         return Preprocessing(*self.shape, fit=self.fit, paper=self.paper)
 
@@ -151,7 +151,7 @@ class Preprocessing:
             )
         return images
 
-    def view(self, images: Images, seed: int = 0) -> Images:
+    def evaluation_images(self, images: Images, seed: int = 0) -> Images:
         """The images as this model is scored on them: a fixed black-and-white sample of each for a binarized model."""
         self.check(images[:1])
         return images if self.binarization == "none" else binarize(images[:], seed)
@@ -178,21 +178,21 @@ class Preprocessing:
             if plain and self.background in ((0,), (255,)):
                 pixels = level_background(pixels, float(np.median(border(pixels))), self.background[0])
                 steps.append("background levelled")
-            fitted = self._fit(pixels)
-            if plain and trim and not self._is_usual(fitted):
+            fitted = self._fit_pixels(pixels)
+            if plain and trim and not self._has_usual_placement(fitted):
                 pixels, more = frame_content(pixels, (self.width, self.height), self.extent, self.centre)
-                fitted, steps = self._fit(pixels), steps + more
+                fitted, steps = self._fit_pixels(pixels), steps + more
             pixels = fitted
             steps.append(f"{self.fit} to {self.width}x{self.height}")
-        return Prepared(self.view(torch.tensor(pixels.transpose(2, 0, 1))[None])[0], tuple(steps))
+        return Prepared(self.evaluation_images(torch.tensor(pixels.transpose(2, 0, 1))[None])[0], tuple(steps))
 
-    def fit_in(self, picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
+    def fit_picture(self, picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
         """The pixels of a picture of a data set: fitted to size and colour and otherwise left as they are."""
         size = self.width, self.height
-        picture = opaque(shrink(picture, size), self.paper, size)
+        picture = to_8bit(shrink(picture, size), self.paper, size)
         mode = "L" if self.channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
-        return np.atleast_3d(np.asarray(picture if picture.size == size else self._resized(picture)))
+        return np.atleast_3d(np.asarray(picture if picture.size == size else self._resize(picture)))
 
     def _is_negative(self, pixels: np.ndarray) -> bool:
         """Whether the picture's plain rim is nearer to the opposite of the training background than to it."""
@@ -201,7 +201,7 @@ class Preprocessing:
         rim = float(np.median(border(pixels)))
         return abs(rim - self.background[0]) > abs(255 - rim - self.background[0])
 
-    def _is_usual(self, fitted: np.ndarray) -> bool:
+    def _has_usual_placement(self, fitted: np.ndarray) -> bool:
         """Whether its content lies within what training images show, to a pixel."""
         assert self.background is not None
         found = placement(fitted, np.array(self.background))
@@ -210,11 +210,11 @@ class Preprocessing:
         slack = 1 / min(self.width, self.height)
         return all(low - slack <= share <= high + slack for share, (low, high) in zip(found, self.usual, strict=True))
 
-    def _fit(self, pixels: np.ndarray) -> UInt8[np.ndarray, "h w c"]:
+    def _fit_pixels(self, pixels: np.ndarray) -> UInt8[np.ndarray, "h w c"]:
         """Pixels padded, cropped or stretched to the model's size."""
-        return np.atleast_3d(np.asarray(self._resized(Image.fromarray(pixels.squeeze(2) if self.channels == 1 else pixels))))
+        return np.atleast_3d(np.asarray(self._resize(Image.fromarray(pixels.squeeze(2) if self.channels == 1 else pixels))))
 
-    def _resized(self, picture: Image.Image) -> Image.Image:
+    def _resize(self, picture: Image.Image) -> Image.Image:
         """The same of a picture."""
         size = self.width, self.height
         if self.fit == "stretch":

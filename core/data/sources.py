@@ -12,21 +12,21 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from core.data.pictures import EXTENSIONS, MAX_BYTES, PictureError, Reason
 
-Fault = tuple[str, Reason]
+LeftOut = tuple[str, Reason]
 """The name of a file that is left out, and why."""
 
 BOMB = 2**20, 200
 """A packed file is refused if it unpacks to more than so many bytes and to more than so many times its size."""
 
 
-class Packed(NamedTuple):
+class ZipMember(NamedTuple):
     """A file inside a zip file."""
 
     archive: str
     member: str
 
 
-Content = str | bytes | Packed
+Content = str | bytes | ZipMember
 """The bytes of a file, or where they are: a path, or a place in a zip file."""
 
 
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 class Source(Protocol):
     """Entries in a fixed order, as often as they are asked for, and the files that were left out without a look."""
 
-    faults: list[Fault]
+    left_out: list[LeftOut]
 
     def __len__(self) -> int:
         """How many entries there are, as far as is known."""
@@ -57,13 +57,13 @@ class Source(Protocol):
         ...
 
 
-def fetch(content: Content, name: str) -> bytes:
+def read_content(content: Content, name: str) -> bytes:
     """The bytes of an entry. Raises PictureError when there are none to have, or too many."""
     try:
         if isinstance(content, bytes):
             data = content
-        elif isinstance(content, Packed):
-            data = archive(content.archive, os.getpid(), os.stat(content.archive).st_mtime_ns).read(content.member)
+        elif isinstance(content, ZipMember):
+            data = open_archive(content.archive, os.getpid(), os.stat(content.archive).st_mtime_ns).read(content.member)
         else:
             data = _read(content, name)
     except (OSError, RuntimeError, NotImplementedError) as error:  # the latter two: encrypted, or packed in an unknown way
@@ -92,13 +92,13 @@ def _read(path: str, name: str) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def archive(path: str, process: int, changed: int) -> zipfile.ZipFile:
+def open_archive(path: str, process: int, changed: int) -> zipfile.ZipFile:
     """An open zip file, one for each process, which must not share a place in it, and one for each time it was changed."""
     return zipfile.ZipFile(path)
 
 
 @dataclass
-class Files:
+class FileSource:
     """Named files; the first folder of a name, after an official `train` or `test`, is its label, if any file has one."""
 
     names: list[str]
@@ -106,7 +106,7 @@ class Files:
     archive: str | None = None
     top: str = ""
     """The folder in the zip file that all names are in."""
-    faults: list[Fault] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     official: bool = False
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ class Files:
         if {"train", "test"} <= tops:
             self.official = True
             outside = [name for name in self.names if not name.startswith(("train/", "test/"))]
-            self.faults = [*self.faults, *((name, "no split") for name in outside)]
+            self.left_out = [*self.left_out, *((name, "no split") for name in outside)]
             self.names = [name for part in ("train/", "test/") for name in self.names if name.startswith(part)]
         self.labelled = any(self._split_and_label(name)[1] for name in self.names)
 
@@ -131,7 +131,7 @@ class Files:
 
     def _entry(self, name: str) -> Entry:
         split, label = self._split_and_label(name)
-        content = Packed(self.archive, self.top + name) if self.archive else f"{self.folder}/{name}"
+        content = ZipMember(self.archive, self.top + name) if self.archive else f"{self.folder}/{name}"
         return Entry(name, content, split, {"label": label} if self.labelled else {})
 
     def _split_and_label(self, name: str) -> tuple[str, str]:
@@ -141,10 +141,10 @@ class Files:
         return split, label if slash else ""
 
 
-def walk(folder: Path) -> Files:
+def open_folder(folder: Path) -> FileSource:
     """All files of a folder, of its subfolders and of folders that links lead to, each folder once, hidden ones left out."""
     names: list[str] = []
-    faults: list[Fault] = []
+    left_out: list[LeftOut] = []
     # A link to a folder above would take in everything that lies there.
     above = {_identity(parent) for parent in folder.resolve().parents}
     seen: set[tuple[int, int]] = set()
@@ -160,19 +160,19 @@ def walk(folder: Path) -> Files:
                 continue
             identity = _identity(folder / here)
             if identity in seen or identity in above:
-                faults.append((here.rstrip("/"), "link loop"))
+                left_out.append((here.rstrip("/"), "link loop"))
                 continue
             seen.add(identity)
             found: list[str] = []
             try:
                 entries = sorted(os.scandir(folder / here), key=lambda entry: entry.name)
             except OSError:
-                faults.append((here.rstrip("/"), "unreadable"))
+                left_out.append((here.rstrip("/"), "unreadable"))
                 continue
             for entry in entries:
                 name = here + entry.name
                 if is_hidden(entry.name):
-                    faults.append((name, "hidden"))
+                    left_out.append((name, "hidden"))
                 elif entry.is_symlink() and os.path.isdir(entry.path):
                     links.append(name + "/")
                 else:
@@ -182,7 +182,7 @@ def walk(folder: Path) -> Files:
     enter("")
     while links:
         enter(links.pop(0))
-    return Files(names, str(folder), faults=faults)
+    return FileSource(names, str(folder), left_out=left_out)
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -190,7 +190,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def unpack(path: Path) -> Files:
+def open_zip(path: Path) -> FileSource:
     """The files in a zip file, which are read where they are. A single folder around all of them does not count."""
     try:
         with zipfile.ZipFile(path) as opened:
@@ -198,27 +198,27 @@ def unpack(path: Path) -> Files:
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise ValueError(f"{path} is not a zip file that can be read: {error}.") from error
     names: list[str] = []
-    faults: list[Fault] = []
+    left_out: list[LeftOut] = []
     for member in members:
         parts = PurePosixPath(member.filename.replace("\\", "/")).parts
         largest, ratio = BOMB
         if member.is_dir():
             continue
         if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in (parts or ("",))[0]:
-            faults.append((member.filename, "unsafe name"))
+            left_out.append((member.filename, "unsafe name"))
         elif any(map(is_hidden, parts)):
-            faults.append((member.filename, "hidden"))
+            left_out.append((member.filename, "hidden"))
         elif member.file_size > MAX_BYTES or member.file_size > max(largest, ratio * member.compress_size):
-            faults.append((member.filename, "too large"))
+            left_out.append((member.filename, "too large"))
         elif stat.S_ISLNK(member.external_attr >> 16):
-            faults.append((member.filename, "unreadable"))
+            left_out.append((member.filename, "unreadable"))
         else:
             names.append(member.filename)
     tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
     names = sorted((name.removeprefix(top) for name in names), key=lambda name: name.split("/"))
-    faults = [(name.removeprefix(top), reason) for name, reason in faults]
-    return Files(names, archive=str(path), top=top, faults=faults)
+    left_out = [(name.removeprefix(top), reason) for name, reason in left_out]
+    return FileSource(names, archive=str(path), top=top, left_out=left_out)
 
 
 def is_hidden(name: str) -> bool:

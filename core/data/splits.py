@@ -13,24 +13,24 @@ from core.data.storage import ImagesOnDisk
 
 Split = Literal["train", "test", "all"]
 
-Kind = TypeVar("Kind", bound=Images)
+ImagesType = TypeVar("ImagesType", bound=Images)
 
 
 @dataclass(frozen=True)
-class Data(Generic[Kind]):
+class Data(Generic[ImagesType]):
     """Images (N, C, H, W) with labels: one array of N strings, integers or floats for each name; and, where each comes from a
     file or a row of its own, what that is called, an array of N strings.
 
     The images are a tensor, or, where that would not fit into memory, something that is indexed as one.
     """
 
-    images: Kind
+    images: ImagesType
     labels: dict[str, np.ndarray]
     names: np.ndarray | None = None
 
     def take(self, index: Tensor) -> "Data":
         """The images, with labels and names, at these positions; what is on disk stays there."""
-        images = self.images.at(index) if isinstance(self.images, ImagesOnDisk) else self.images[index]
+        images = self.images.select(index) if isinstance(self.images, ImagesOnDisk) else self.images[index]
         rows = index.numpy()
         labels = {name: values[rows] for name, values in self.labels.items()}
         return Data(images, labels, None if self.names is None else self.names[rows])
@@ -39,7 +39,7 @@ class Data(Generic[Kind]):
 def split_indices(n: int) -> tuple[Tensor, Tensor]:
     """Indices (training, test) of the fixed split of n images: a tenth for test, but 1,000, or a third, of a small set.
 
-    >>> [tuple(map(len, hold_out(n))) for n in (30, 1_797, 60_000)]
+    >>> [tuple(map(len, split_indices(n))) for n in (30, 1_797, 60_000)]
     [(20, 10), (1198, 599), (54000, 6000)]
     """
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
@@ -47,7 +47,7 @@ def split_indices(n: int) -> tuple[Tensor, Tensor]:
     return order[test:], order[:test]
 
 
-def part(data: Data, split: Split) -> Data:
+def select_split(data: Data, split: Split) -> Data:
     """One part of a data set that has no official test split."""
     if split == "all":
         return data
@@ -55,7 +55,7 @@ def part(data: Data, split: Split) -> Data:
     return data.take(train if split == "train" else test)
 
 
-def check_same_shape(source: Path, train: Data, test: Data) -> list[Data]:
+def align_splits(source: Path, train: Data, test: Data) -> list[Data]:
     """Both splits, with the labels that both have. Raises ValueError when their images differ in shape."""
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = " and ".join(str(tuple(part.images.shape[1:])) for part in (train, test))
@@ -64,7 +64,7 @@ def check_same_shape(source: Path, train: Data, test: Data) -> list[Data]:
     return [Data(part.images, {name: part.labels[name] for name in both}) for part in (train, test)]
 
 
-def join(parts: list[Data]) -> Data:
+def concatenate(parts: list[Data]) -> Data:
     """All images of parts that are alike, in memory."""
     labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels}
     return Data(torch.cat([part.images for part in parts]), labels) if len(parts) > 1 else parts[0]

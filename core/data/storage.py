@@ -18,35 +18,35 @@ class ImagesOnDisk:
     """8-bit images (N, C, H, W) in a file on disk, indexed as a tensor: with a tensor of positions, a slice or a number.
 
     Nothing is held in memory: a batch is read when it is asked for, in any order, and what the system keeps of the file it
-    gives back when others need the room. `mapped` maps the file: pages that were read count as this process's memory for as
+    gives back when others need the room. `open_map` maps the file: pages that were read count as this process's memory for as
     long as they are mapped, so that it is mapped anew each time.
     """
 
-    def __init__(self, mapped: Callable[[], np.ndarray], positions: Int[Tensor, " n"] | None = None) -> None:
-        self._mapped = mapped
-        self._whole = mapped().shape
-        self.positions = torch.arange(self._whole[0]) if positions is None else positions
+    def __init__(self, open_map: Callable[[], np.ndarray], indices: Int[Tensor, " n"] | None = None) -> None:
+        self._open_map = open_map
+        self._full_shape = open_map().shape
+        self.indices = torch.arange(self._full_shape[0]) if indices is None else indices
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.indices)
 
     @property
     def shape(self) -> torch.Size:
         """(N, C, H, W)."""
-        return torch.Size((len(self), *self._whole[1:]))
+        return torch.Size((len(self), *self._full_shape[1:]))
 
     @property
     def nbytes(self) -> int:
         """Of these images."""
-        return len(self) * int(np.prod(self._whole[1:]))
+        return len(self) * int(np.prod(self._full_shape[1:]))
 
     def __getitem__(self, index: Tensor | slice | int) -> UInt8[Tensor, "*n _ _ _"]:
         """Read the images at these indices."""
-        return torch.from_numpy(np.array(self._mapped()[self.positions[index].numpy()], order="C"))
+        return torch.from_numpy(np.array(self._open_map()[self.indices[index].numpy()], order="C"))
 
-    def at(self, index: Tensor) -> "ImagesOnDisk":
+    def select(self, index: Tensor) -> "ImagesOnDisk":
         """The images at these indices, still on disk."""
-        return ImagesOnDisk(self._mapped, self.positions[index])
+        return ImagesOnDisk(self._open_map, self.indices[index])
 
 
 class ImageBuffer:

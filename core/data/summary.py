@@ -5,7 +5,7 @@ from typing import get_args
 
 from core.data.pictures import Reason
 
-NAMED = 1000
+MAX_NAMES = 1000
 """Names kept of the files left out for one reason; all are counted."""
 
 
@@ -16,22 +16,22 @@ class Summary:
     read: int = 0
     counts: dict[Reason, int] = field(default_factory=dict)
     names: dict[Reason, list[str]] = field(default_factory=dict)
-    turned_grey: int = 0
+    converted_to_grey: int = 0
     """Pictures in colour among those read as grey."""
     unlabelled: int = 0
     """Pictures of which the table of labels says nothing."""
-    nameless: int = 0
+    unmatched_rows: int = 0
     """Rows of the table of labels that no picture goes with."""
 
     @property
     def left_out(self) -> int:
-        """Files that are no picture of the data set."""
+        """FileSource that are no picture of the data set."""
         return sum(self.counts.values())
 
     def leave_out(self, name: str, reason: Reason) -> None:
         """Count a file."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
-        if self.counts[reason] <= NAMED:
+        if self.counts[reason] <= MAX_NAMES:
             self.names.setdefault(reason, []).append(name)
 
     def lines(self) -> list[str]:
@@ -47,8 +47,10 @@ class Summary:
             if count := self.counts.get(reason, 0):
                 more = f" and {count - 3:,} more" if count > 3 else ""
                 lines.append(f"  {count:,} {reason}: {', '.join(self.names[reason][:3])}{more}")
-        if self.turned_grey:
-            lines.append(f"  {self.turned_grey:,} in colour were turned grey like the rest; --channels 3 keeps colour")
-        if self.unlabelled or self.nameless:
-            lines.append(f"  labels: {self.unlabelled:,} pictures without a row, {self.nameless:,} rows without a picture")
+        if self.converted_to_grey:
+            lines.append(f"  {self.converted_to_grey:,} in colour were turned grey like the rest; --channels 3 keeps colour")
+        if self.unlabelled or self.unmatched_rows:
+            lines.append(
+                f"  labels: {self.unlabelled:,} pictures without a row, {self.unmatched_rows:,} rows without a picture"
+            )
         return lines

@@ -8,18 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.data.sources import Entry, Fault
+from core.data.sources import Entry, LeftOut
 
 BLOCK = 256
 """Rows that are read at once."""
 
 
 @dataclass
-class Parquet:
+class ParquetSource:
     """The rows of a parquet file with a column of image files; other columns of texts or numbers are labels."""
 
     path: Path
-    faults: list[Fault] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         import pyarrow as pa
@@ -49,7 +49,7 @@ class Parquet:
         row = 0
         for batch in self._file.iter_batches(BLOCK, columns=[self.image, *self.labels]):
             for values in batch.to_pylist():
-                entry = table_entry(values, self.image, self.classes, row)
+                entry = row_entry(values, self.image, self.classes, row)
                 # A path in a file from elsewhere is not followed.
                 yield entry if isinstance(entry.content, bytes) else entry._replace(content=b"")
                 row += 1
@@ -67,7 +67,7 @@ def _holds_images(kind: Any) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def table_entry(values: dict[str, Any], image: str, classes: dict[str, list[str]], row: int) -> Entry:
+def row_entry(values: dict[str, Any], image: str, classes: dict[str, list[str]], row: int) -> Entry:
     """The entry that a row stands for: its picture is bytes, or a struct of bytes and a path."""
     content, name = values.pop(image), f"row {row}"
     if isinstance(content, dict):
@@ -80,7 +80,7 @@ def table_entry(values: dict[str, Any], image: str, classes: dict[str, list[str]
     return Entry(name, b"" if content is None else content, split, values)
 
 
-class Hub:
+class HubSource:
     """A data set of the Hugging Face hub, `owner/name`, `owner/name:configuration`, or a folder that `datasets` knows how to
     read; streamed, so that no more of it is fetched than is read. Its splits `train` and `test` are kept."""
 
@@ -89,7 +89,7 @@ class Hub:
             import datasets
         except ImportError as error:
             raise ValueError("hf: needs the datasets library: pip install 'latentscape[hub]'.") from error
-        self.faults: list[Fault] = []
+        self.left_out: list[LeftOut] = []
         repository, _, configuration = name.partition(":")
         try:
             parts = datasets.load_dataset(repository, configuration or None, streaming=True)
@@ -121,7 +121,7 @@ class Hub:
         for part, data in self._parts.items():
             for values in data:
                 kept = {self.image: values[self.image], **{column: values[column] for column in self.labels}}
-                entry = table_entry(kept, self.image, self.classes, row)
+                entry = row_entry(kept, self.image, self.classes, row)
                 if isinstance(entry.content, str) and not os.path.exists(entry.content):
                     entry = entry._replace(content=_remote(entry.content))
                 yield entry._replace(split=part)

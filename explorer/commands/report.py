@@ -1,4 +1,4 @@
-"""What `latentscape evaluate` scores and prints."""
+"""Images, scores and table of `latentscape evaluate`."""
 
 from dataclasses import asdict
 
@@ -13,23 +13,28 @@ from core.distributed import ProcessGroup
 from core.evaluation.disentanglement import as_factors
 
 
-def scored(model: core.Bundle, data: str | None, split: str, limit: int | None) -> core.Data:
-    """The first `limit` images of a data set, as the model takes them, or of its gallery; ValueError if it has none."""
+def load_images(model: core.Bundle, data: str | None, split: str, limit: int | None) -> core.Data:
+    """The first `limit` images of a data set, or of the gallery if `data` is None, in the view that the model is scored on.
+
+    Raises ValueError if `data` is None and the model has no gallery.
+    """
     if data is not None:
         images = core.load_data(data, split, model.preprocessing)  # pyright: ignore[reportArgumentType]
     elif model.gallery is None:
-        raise ValueError(f"{model.name} has no gallery to score; pass --data.")
+        raise ValueError(f"{model.name} has no gallery to score. Name a data set with --data.")
     else:
         labels = {name: values for name, values in model.gallery.labels.items() if name != "log_likelihood"}
         images = core.Data(model.gallery.images, labels)
     first = images.images if limit is None else images.images[:limit]
-    return core.Data(model.preprocessing.view(first), {name: values[:limit] for name, values in images.labels.items()})
+    return core.Data(
+        model.preprocessing.evaluation_images(first), {name: values[:limit] for name, values in images.labels.items()}
+    )
 
 
 def score(
     model: core.Bundle, data: core.Data, seed: int, batch_size: int, device: torch.device, samples: int, group: ProcessGroup
 ) -> core.Evaluation:
-    """Evaluate with a progress bar, and with whatever factors and labels the images have."""
+    """Evaluate a model with a progress bar. Factors and labels are used if the images have them."""
     names, factors = as_factors(data.labels)
     with Progress(console=Console(stderr=True, quiet=not group.is_main), transient=True) as bar:
         task = bar.add_task("scoring", total=len(data.images) * (2 if samples else 1) / group.count)
@@ -48,11 +53,11 @@ def score(
         )
 
 
-def table(figures: core.Evaluation, latents: int, what: str) -> Table:
-    """One row for each figure of a model of so many latents; `what` was scored."""
-    made = Table("figure", "value", box=None, title=f"{figures.images:,} {what}, each once", title_justify="left")
+def table(figures: core.Evaluation, latents: int, source: str) -> Table:
+    """Table with one row per score. `latents` is the model's number of latents; `source` names the scored images."""
+    result = Table("figure", "value", box=None, title=f"{figures.images:,} {source}, each scored once", title_justify="left")
     for name, value in scores(asdict(figures), latents):
-        made.add_row(name, value)
-    made.add_row("KL of each latent", "  ".join(f"{kl:.2f}" for kl in figures.kl_per_latent) + " nats")
-    made.add_row("likelihood", figures.likelihood)
-    return made
+        result.add_row(name, value)
+    result.add_row("KL of each latent", "  ".join(f"{kl:.2f}" for kl in figures.kl_per_latent) + " nats")
+    result.add_row("likelihood", figures.likelihood)
+    return result

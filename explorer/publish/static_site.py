@@ -134,14 +134,14 @@ def encoding(bundle: core.Bundle, source: Path, keep: Callable[[str, bytes | Pat
         images = bundle.gallery.images[:EXAMPLES]
     else:
         images = torch.randint(256, (EXAMPLES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    images = preprocessing.view(images)[:]
+    images = preprocessing.evaluation_images(images)[:]
     example = core.encode(bundle.vae, images[:1])
     calibration = None if bundle.detector is None else keep("calibration", little_endian(bundle.detector.calibration, "<f8"))
     threshold = None
     if preprocessing.binarization != "none":
         # A level is white where it is above a fixed draw: the lowest white one of 0…255 says which.
         ladder = torch.arange(256, dtype=torch.uint8)[:, None, None, None].expand(-1, *shape)
-        white = torch.stack([preprocessing.view(level[None])[0] for level in ladder]) > 0
+        white = torch.stack([preprocessing.evaluation_images(level[None])[0] for level in ladder]) > 0
         lowest = torch.where(white.any(0), white.int().argmax(0), 256).permute(1, 2, 0)
         threshold = keep("threshold", little_endian(lowest - 0.5, "<f4"))
     return {

@@ -1,6 +1,6 @@
-"""Choosing for the user: network, latents, likelihood, batch and duration, from what the data and the machine are like.
+"""Automatic settings: network, latents, likelihood, batch size and duration, from statistics of the data and the machine.
 
-Every function here is pure, from a `DatasetStats` (and a `Machine`) to a `Choice`: a value and the reason for it, in words.
+The functions are pure. They map a `DatasetStats` (and a `Machine`) to a `Choice`: a value with its reason as text.
 """
 
 import math
@@ -14,19 +14,19 @@ from core.data.preprocessing import Images, Preprocessing
 from core.data.storage import ImagesOnDisk
 from core.data.survey import Survey
 
-SAMPLE = 1000
-"""Images that a description is drawn from."""
+MAX_SAMPLE = 1000
+"""Largest number of images that the statistics are computed from."""
 
-WANTED = 1_200_000
-"""Images to be seen in training, all epochs together."""
+TARGET_IMAGES_SEEN = 1_200_000
+"""Number of images to train on, summed over all epochs."""
 
-MINUTES = 20.0
-"""Longest training that is chosen: with reading, scoring and the map before and after it, half an hour."""
+MAX_MINUTES = 20.0
+"""Longest chosen training, in minutes. With reading, scoring and the map, a run then takes about half an hour."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A value, and why it was chosen."""
+    """A chosen value and the reason for it."""
 
     value: Any
     reason: str
@@ -34,121 +34,126 @@ class Choice:
 
 @dataclass(frozen=True)
 class DatasetStats:
-    """What decides: how many training images there are, their shape, the share of their pixels that are black or white, and
-    how many principal components hold 80 % of their variance."""
+    """Statistics of a training set, which the choices depend on."""
 
     images: int
+    """Number of training images."""
     shape: tuple[int, int, int]
-    extreme: float
+    """Channels, height and width."""
+    black_or_white: float
+    """Fraction of the pixel values that are 0 or 255."""
     components: int
+    """Number of principal components that explain 80 % of the variance."""
 
     @classmethod
     def of(cls, images: Images) -> "DatasetStats":
-        """Of training images, an even sample of them."""
-        sample = images[:: max(1, len(images) // SAMPLE)][:SAMPLE]
-        extreme = ((sample == 0) | (sample == 255)).float().mean().item()
-        side = min(32, *sample.shape[2:])  # finer detail changes the count little and the work a lot
+        """Compute the statistics from evenly spaced training images."""
+        sample = images[:: max(1, len(images) // MAX_SAMPLE)][:MAX_SAMPLE]
+        black_or_white = ((sample == 0) | (sample == 255)).float().mean().item()
+        side = min(32, *sample.shape[2:])  # a higher resolution takes much longer and hardly changes the number of components
         flat = torch.nn.functional.adaptive_avg_pool2d(sample.float(), side).flatten(1)
         flat = flat - flat.mean(0)
         gram = flat @ flat.T if len(flat) < flat.shape[1] else flat.T @ flat
         variance = torch.linalg.eigvalsh(gram.double()).flip(0).clamp_min(0)
-        held = variance.cumsum(0) / variance.sum() if variance.any() else torch.ones(1)
-        return cls(len(images), tuple(images.shape[1:]), extreme, int((held < 0.8).sum()) + 1)  # pyright: ignore[reportArgumentType]
+        explained = variance.cumsum(0) / variance.sum() if variance.any() else torch.ones(1)
+        return cls(len(images), tuple(images.shape[1:]), black_or_white, int((explained < 0.8).sum()) + 1)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where training runs: "cpu", "cuda" or "mps", on so many cores."""
+    """The machine that trains: device type ("cpu", "cuda" or "mps") and number of CPU cores."""
 
     device: str
     cores: int
 
     @classmethod
-    def here(cls, device: torch.device) -> "Machine":
-        """This one."""
+    def current(cls, device: torch.device) -> "Machine":
+        """This machine, with the given device."""
         return cls(device.type, os.cpu_count() or 1)
 
     def __str__(self) -> str:
         return f"{self.cores} cores" if self.device == "cpu" else self.device
 
 
-def largest_side(machine: Machine) -> int:
-    """The largest side of images that is chosen: what is learned in half an hour."""
+def max_side(machine: Machine) -> int:
+    """The largest image side, in pixels, that is chosen: training at this size is useful within half an hour."""
     return 64 if machine.device == "cpu" else 128
 
 
-def shape(preprocessing: Preprocessing, survey: Survey) -> list[Choice]:
-    """The size and channels that were chosen from a survey, with their reasons."""
-    looked, largest = len(survey.seen), max(preprocessing.height, preprocessing.width)
-    if survey.shared == (preprocessing.width, preprocessing.height):
+def image_shape(preprocessing: Preprocessing, survey: Survey) -> list[Choice]:
+    """The size and the channels that were chosen from a survey of the pictures, with their reasons."""
+    looked, largest = len(survey.pictures), max(preprocessing.height, preprocessing.width)
+    if survey.common_size == (preprocessing.width, preprocessing.height):
         why = "the size of all pictures"
-    elif survey.shared:
-        why = f"all pictures are {survey.shared[0]}x{survey.shared[1]}; larger than {largest} takes long to learn here"
-    elif survey.shorter_side > largest:
-        why = f"their shorter sides are {survey.shorter_side} in the middle; larger than {largest} takes long to learn here"
+    elif survey.common_size:
+        why = f"all pictures are {survey.common_size[0]}x{survey.common_size[1]}; training above {largest} is slow here"
+    elif survey.median_side > largest:
+        why = f"the median shorter side is {survey.median_side}; training above {largest} is slow here"
     else:
-        why = f"the middle of their shorter sides, which differ; {preprocessing.fit} fits them"
-    colour = f"{survey.colour:,} of {looked:,} pictures looked at have colour"
+        why = f"the median shorter side of the pictures; fitted with {preprocessing.fit}"
+    colour = f"{survey.colour_count:,} of {looked:,} inspected pictures have colour"
     return [
         Choice(f"{preprocessing.width}x{preprocessing.height}", why),
         Choice("colour" if preprocessing.channels == 3 else "grey", colour),
     ]
 
 
-def place(images: Images) -> Choice:
-    """Where the images are kept."""
+def storage(images: Images) -> Choice:
+    """Where the images are stored: in memory or on disk."""
     size = f"{math.prod(images.shape) / 2**20:,.0f} MiB"
     if isinstance(images, ImagesOnDisk):
-        return Choice("on disk", f"{size}, more than they may take of the memory; --memory allows more")
+        return Choice("on disk", f"{size}, more than the memory limit; --memory sets the limit")
     return Choice("in memory", size)
 
 
 def network(data: DatasetStats, machine: Machine) -> Choice:
-    """By size: convolutions pay where there are neighbourhoods to see, depth where there is a GPU to pay for it."""
+    """mlp for images below 12 pixels, resnet for large data sets on a GPU, conv otherwise."""
     if max(data.shape[1:]) < 12:
-        return Choice("mlp", f"{data.shape[2]}x{data.shape[1]} pixels have few neighbourhoods for convolutions")
+        return Choice("mlp", f"{data.shape[2]}x{data.shape[1]} pixels are too few for convolutions")
     if machine.device == "cuda" and data.images >= 20_000:
-        return Choice("resnet", f"a GPU and {data.images:,} images can train a deeper one")
-    return Choice("conv", f"pictures of {data.shape[2]}x{data.shape[1]}")
+        return Choice("resnet", f"a GPU and {data.images:,} images suffice for a deep network")
+    return Choice("conv", f"images of {data.shape[2]}x{data.shape[1]} pixels")
 
 
 def latents(data: DatasetStats) -> Choice:
-    """A power of two between 2 and 64: enough for the directions in which the images differ, and no more than a small set
-    can tell apart."""
-    enough = 2 ** math.ceil(math.log2(max(data.components, 1)))
-    few = 2 ** int(math.log2(max(data.images / 4, 2)))
-    reason = f"{data.components} principal components hold 80 % of the variance"
-    if few < min(enough, 64):
-        return Choice(max(2, few), f"{data.images:,} images cannot tell more apart")
-    # Small marks that tell pictures apart weigh little in the variance; a latent that is not needed switches itself off.
-    least = 32 if math.prod(data.shape) > 4096 else 8
-    if enough < least <= few:
-        return Choice(least, f"{reason}; small marks need some more")
-    return Choice(min(max(enough, 8), 64, few), reason if enough <= 64 else f"{reason}; more than 64 are hard to walk through")
+    """A power of two from 2 to 64: at least the number of principal components, at most a quarter of the number of images."""
+    needed = 2 ** math.ceil(math.log2(max(data.components, 1)))
+    limit = 2 ** int(math.log2(max(data.images / 4, 2)))
+    reason = f"{data.components} principal components explain 80 % of the variance"
+    if limit < min(needed, 64):
+        return Choice(max(2, limit), f"{data.images:,} images are too few for more")
+    # Small details contribute little to the variance but need latents too. Training switches off unneeded latents.
+    minimum = 32 if math.prod(data.shape) > 4096 else 8
+    if needed < minimum <= limit:
+        return Choice(minimum, f"{reason}; small details need some more")
+    return Choice(min(max(needed, 8), 64, limit), reason if needed <= 64 else f"{reason}; more than 64 are hard to explore")
 
 
 def likelihood(data: DatasetStats) -> Choice:
-    """Bernoulli for black and white; a Gaussian of learned scale for grey and colour, which keeps more of each image than the
-    customary reading of grey levels as probabilities does, and is a density of the levels themselves."""
-    if data.extreme > 0.99:
+    """Bernoulli for black and white images; a Gaussian of learned scale for grey and colour.
+
+    The Gaussian is a density of the pixel values and reconstructs more detail than a Bernoulli of grey levels."""
+    if data.black_or_white > 0.99:
         return Choice("bernoulli", "pixels are black or white")
     levels = "grey levels" if data.shape[0] == 1 else "colours"
-    return Choice("gaussian", f"{levels} are amounts; the scale of the error is learned")
+    return Choice("gaussian", f"{levels} are continuous; the scale of the error is learned")
 
 
 def batch_size(data: DatasetStats, machine: Machine) -> Choice:
-    """A power of two: at least eight steps an epoch, at most what the device does at one go; less where a step costs little
-    beside the work on its images, and the more steps there are the more is learned in the time."""
+    """A power of two that gives at least eight steps per epoch, up to a limit of the device.
+
+    The limit is lower for large images on a CPU: their steps have little overhead, and more steps learn more in the same time.
+    """
     if machine.device == "cpu":
-        most = 128 if max(data.shape[1:]) < 12 else 64 if math.prod(data.shape) <= 4096 else 32
+        limit = 128 if max(data.shape[1:]) < 12 else 64 if math.prod(data.shape) <= 4096 else 32
     else:
-        most = 512 if machine.device == "cuda" and data.images >= 100_000 else 128
-    size = max(4, min(most, 2 ** int(math.log2(max(data.images / 8, 4)))))
-    return Choice(size, f"{math.ceil(data.images / size):,} steps an epoch")
+        limit = 512 if machine.device == "cuda" and data.images >= 100_000 else 128
+    size = max(4, min(limit, 2 ** int(math.log2(max(data.images / 8, 4)))))
+    return Choice(size, f"{math.ceil(data.images / size):,} steps per epoch")
 
 
 def choose(data: DatasetStats, machine: Machine) -> dict[str, Choice]:
-    """All of them but the duration, by the names of their options."""
+    """The choices of all settings but the duration, by option name."""
     return {
         "network": network(data, machine),
         "latents": latents(data),
@@ -158,36 +163,36 @@ def choose(data: DatasetStats, machine: Machine) -> dict[str, Choice]:
 
 
 def epochs(data: DatasetStats) -> float:
-    """20 epochs of a large set; more of a small one, to about 1.2 million images seen; never more than 1,000."""
-    return float(max(20, min(1000, WANTED // max(data.images, 1))))
+    """Epochs for about `TARGET_IMAGES_SEEN` images in all; at least 20, at most 1,000."""
+    return float(max(20, min(1000, TARGET_IMAGES_SEEN // max(data.images, 1))))
 
 
 def duration(data: DatasetStats, machine: Machine, rate: float) -> tuple[str, Choice]:
-    """Epochs if they end in time at so many images a second, else minutes: the name of the setting, and its value."""
+    """Return "epochs" with the wanted number of epochs if `rate` images per second allow it, else "minutes" with the limit."""
     wanted = epochs(data)
     minutes = wanted * data.images / max(rate, 1e-9) / 60
     speed = f"about {rate:,.0f} images/s on {machine}"
-    if minutes <= MINUTES:
-        seen = f"{wanted * data.images:,.0f} images seen"
+    if minutes <= MAX_MINUTES:
+        seen = f"{wanted * data.images:,.0f} images in all"
         return "epochs", Choice(wanted, f"{seen}, about {math.ceil(minutes)} minutes; {speed}")
-    return "minutes", Choice(MINUTES, f"{wanted:.0f} epochs would take {minutes:,.0f}; {speed}")
+    return "minutes", Choice(MAX_MINUTES, f"{wanted:.0f} epochs would take {minutes:,.0f} minutes; {speed}")
 
 
-def given_duration(data: DatasetStats, machine: Machine, rate: float, length: dict[str, float]) -> Choice:
-    """The epochs or minutes that are not to be chosen, and what they come to at so many images a second."""
+def specified_duration(data: DatasetStats, machine: Machine, rate: float, length: dict[str, float]) -> Choice:
+    """The epochs or minutes that the user has set, converted to the other unit at `rate` images per second."""
     ((unit, value),) = length.items()
     if unit == "minutes":
-        means = f"about {60 * value * rate / data.images:,.1f} passes over {data.images:,} images"
+        converted = f"about {60 * value * rate / data.images:,.1f} passes over {data.images:,} images"
     else:
-        means = f"about {value * data.images / max(rate, 1e-9) / 60:,.1f} minutes"
-    return Choice(f"{value:g} {unit}", f"{means}; about {rate:,.0f} images/s on {machine}")
+        converted = f"about {value * data.images / max(rate, 1e-9) / 60:,.1f} minutes"
+    return Choice(f"{value:g} {unit}", f"{converted}; about {rate:,.0f} images/s on {machine}")
 
 
-def line(name: str, choice: Choice) -> str:
-    """What is printed.
+def format_choice(name: str, choice: Choice) -> str:
+    """The printed line of a choice.
 
-    >>> line("latents", Choice(16, "11 principal components hold 80 % of the variance"))
-    '  latents      16 (11 principal components hold 80 % of the variance)'
+    >>> format_choice("latents", Choice(16, "11 principal components explain 80 % of the variance"))
+    '  latents      16 (11 principal components explain 80 % of the variance)'
     """
     value = f"{choice.value:g}" if isinstance(choice.value, float) else choice.value
     return f"  {name:12} {value} ({choice.reason})"

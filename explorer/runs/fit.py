@@ -34,7 +34,7 @@ ARCHITECTURE_OPTIONS = ("network", "network_width", "likelihood", "prior", "late
 
 
 def choose_device(device: str) -> torch.device:
-    """Return the named device; "auto" is CUDA if available, else Apple's MPS, else the CPU. Raises ValueError if unavailable."""
+    """The named device; "auto" is CUDA if available, else Apple's MPS, else the CPU. Raises ValueError if unavailable."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -56,7 +56,7 @@ def read_data(
         data = core.open_data(source, options, advance=lambda files: bar.advance(task, files))
     for line in data.reading.summary.lines() if data.reading else []:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    # The data set's pictures define how later ones are fitted. For arrays, later pictures are padded, so nothing is lost.
+    # Arrays were not fitted to a size. Later pictures are padded then, which loses none of their content.
     preprocessing = core.Preprocessing.measure(data.train.images, options.fit if data.reading else "pad")
     preprocessing = replace(preprocessing, paper=options.paper, binarization=binarization)
     test = replace(data.test, labels=rename(data.test.labels, label_names)) if label_names else data.test
@@ -237,9 +237,7 @@ def choose_settings(
     return architecture, core.Settings(**settings), choices
 
 
-def print_choices(
-    choices: dict[str, auto_config.Choice], reading: Reading | None, options: Options, console: Console
-) -> None:
+def print_choices(choices: dict[str, auto_config.Choice], reading: Reading | None, options: Options, console: Console) -> None:
     """Print one line for each choice, with its reason."""
     lines = {name.replace("_", " "): choice for name, choice in choices.items()}
     if reading:
@@ -254,8 +252,8 @@ def print_choices(
 def calibrate(bundle: core.Bundle, data: core.Data, console: Console) -> core.Bundle:
     """Return the bundle with an anomaly detector and a label classifier, fitted to the data that the bundle was trained on.
 
-    Both are fitted to the training images, and calibrated and scored on the held-out images. The classifier is trained on at
-    most a quarter of the number of images that the VAE was trained on, to limit its time. Raises ValueError for too few images.
+    Both are fitted to the training images, and calibrated and scored on the held-out images. To limit its time, the
+    classifier sees at most a quarter as many images as the VAE did, repetitions counted. Raises ValueError for too few images.
     """
     record = bundle.config["training"]
     settings = {"validation": core.Settings.validation, "seed": 0, **record["settings"]}
@@ -267,7 +265,7 @@ def calibrate(bundle: core.Bundle, data: core.Data, console: Console) -> core.Bu
         console.print("Training the label classifier…")
     seen = min(MAX_SEEN, int(sum(stage["epochs"] * stage["images"] for stage in stages(record))) // 4)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("learning", total=1.0)
+        task = bar.add_task("training", total=1.0)
         return bundle.with_classifier(data, held_out, seen, lambda share: bar.advance(task, share))
 
 

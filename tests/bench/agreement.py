@@ -119,7 +119,7 @@ def main() -> None:
     bundle = core.load("fashion-mnist-binarized")
     training = core.load_data(arguments.data, "train").images
     test = core.load_data(arguments.data, "test").images
-    images = bundle.preprocessing.view(test)
+    images = bundle.preprocessing.evaluation_images(test)
     assert isinstance(training, Tensor)
     assert isinstance(images, Tensor)
     result = {

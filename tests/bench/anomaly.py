@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     bundle = core.load(arguments.bundle)
-    test = bundle.preprocessing.view(core.load_data(arguments.data, "test", bundle.preprocessing).images)[: arguments.limit]
+    test = bundle.preprocessing.evaluation_images(core.load_data(arguments.data, "test", bundle.preprocessing).images)[: arguments.limit]
     verdict, elbo = bundle.anomaly(test), core.encode(bundle.vae, test).elbo
     rows = {
         name: (auroc(-elbo, -core.encode(bundle.vae, images).elbo), auroc(verdict.score, bundle.anomaly(images).score))

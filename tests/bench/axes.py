@@ -15,7 +15,7 @@ import torch
 from measure import show
 
 import core
-from core.data.dsprites import FACTORS, DSprites, held_out
+from core.data.dsprites import FACTORS, DSprites, dsprites_split
 
 STEPS = 20
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("bundle", nargs="?", default="dsprites")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    images = DSprites(held_out()[1])
+    images = DSprites(dsprites_split()[1])
     means = core.encode(core.load(arguments.bundle).vae, images).mean.numpy()
     factors = images.factors().numpy()
     columns = {name: FACTORS[name][factors[:, i]] for i, name in enumerate(FACTORS) if name not in ("shape", "orientation")}

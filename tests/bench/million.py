@@ -33,7 +33,7 @@ from torch.nn import functional
 
 import core
 from core.bundle.encodings import BATCH
-from core.data.datasets import array_parts
+from core.data.datasets import array_splits
 from core.data.preprocessing import to_bytes, to_unit
 
 SAMPLE, BLOCK = 60_000, 10_000
@@ -135,7 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = build(arguments.data, bundle, arguments.images, folder, arguments.idx)
-        sample = array_parts(source, bundle.preprocessing)[0].images[:SAMPLE]
+        sample = array_splits(source, bundle.preprocessing)[0].images[:SAMPLE]
         out = arguments.keep or folder / "million.parquet"
         scores = "--scores" if arguments.scores else "--no-scores"
         before = bare(bundle, sample)

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 
 from core.data.reading import Options, read
-from core.data.sources import walk
+from core.data.sources import open_folder
 
 SIDE, ROUNDS, WORKERS = 64, 3, 2
 
@@ -67,7 +67,7 @@ def loader(folder: Path) -> torch.Tensor:
 
 def ours(folder: Path, memory: int | None = None) -> torch.Tensor:
     """`core.data.reading`."""
-    images = read(walk(folder), Options(size=SIDE, workers=WORKERS, memory=memory)).images
+    images = read(open_folder(folder), Options(size=SIDE, workers=WORKERS, memory=memory)).images
     return images if isinstance(images, torch.Tensor) else images[:1]
 
 

@@ -36,9 +36,9 @@ def test_a_pixel_is_white_as_often_as_it_is_bright() -> None:
 
 def test_the_view_of_a_model_follows_its_preprocessing() -> None:
     images = IMAGES[:3]
-    assert torch.equal(Preprocessing(1, 8, 8).view(images)[:], images)
+    assert torch.equal(Preprocessing(1, 8, 8).evaluation_images(images)[:], images)
     for protocol in ("static", "dynamic"):
-        assert torch.equal(Preprocessing(1, 8, 8, binarization=protocol).view(images)[:], binarize(images))
+        assert torch.equal(Preprocessing(1, 8, 8, binarization=protocol).evaluation_images(images)[:], binarize(images))
 
 
 @pytest.mark.parametrize(("protocol", "samples_of_an_image"), [("none", 1), ("static", 1), ("dynamic", 6)])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from core import Data, Preprocessing, load_data
 from core.data.arrays import read_idx
-from core.data.datasets import array_parts
+from core.data.datasets import array_splits
 from core.data.splits import split_indices
 from core.data.storage import ImagesOnDisk
 
@@ -298,7 +298,7 @@ def assert_same(parts: list[Data], whole: Data) -> None:
 @pytest.mark.parametrize("packed", [True, False])
 def test_idx_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(idx_folder: Writer, packed: bool) -> None:
     folder = idx_folder(packed)
-    parts = array_parts(folder, Preprocessing(1, 9, 11))
+    parts = array_splits(folder, Preprocessing(1, 9, 11))
     assert_same(parts, load_data(folder, "all"))
     assert all(isinstance(part.images, ImagesOnDisk) is not packed for part in parts)
 
@@ -319,7 +319,7 @@ def test_npz_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(
     tmp_path: Path, save: Callable[..., None], arrays: dict[str, np.ndarray], shape: tuple[int, int, int]
 ) -> None:
     save(tmp_path / "set.npz", **arrays)
-    parts = array_parts(tmp_path / "set.npz", Preprocessing(*shape))
+    parts = array_splits(tmp_path / "set.npz", Preprocessing(*shape))
     assert_same(parts, load_data(tmp_path / "set.npz", "all"))
     for part in parts:
         assert isinstance(part.images, ImagesOnDisk) is (save is np.savez)
@@ -329,7 +329,7 @@ def test_npz_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(
 @pytest.mark.parametrize("images", [noise(30, 8, 9) > 99, np.asfortranarray(noise(30, 8, 9))])
 def test_arrays_that_are_not_bytes_row_by_row_are_read(tmp_path: Path, images: np.ndarray) -> None:
     np.savez(tmp_path / "set.npz", images=images)
-    assert_same(array_parts(tmp_path / "set.npz", Preprocessing(1, 8, 9)), load_data(tmp_path / "set.npz", "all"))
+    assert_same(array_splits(tmp_path / "set.npz", Preprocessing(1, 8, 9)), load_data(tmp_path / "set.npz", "all"))
 
 
 def test_what_is_wrong_with_files_that_stay_on_disk_is_named(tmp_path: Path, idx_folder: Writer) -> None:
@@ -340,18 +340,18 @@ def test_what_is_wrong_with_files_that_stay_on_disk_is_named(tmp_path: Path, idx
     for content in (whole[: len(whole) // 2], whole[:500] + b"\x55" * 300 + whole[800:]):
         (tmp_path / "bad.npz").write_bytes(content)
         with pytest.raises(ValueError, match=r"bad\.npz is not an \.npz file that can be read"):
-            array_parts(tmp_path / "bad.npz", bundle)
+            array_splits(tmp_path / "bad.npz", bundle)
     with pytest.raises(ValueError, match=r"\(N, 1, 9, 8\), for this model; got \(1, 1, 8, 9\)"):
-        array_parts(tmp_path / "set.npz", Preprocessing(1, 9, 8))
+        array_splits(tmp_path / "set.npz", Preprocessing(1, 9, 8))
     np.savez(tmp_path / "floats.npz", images=noise(4, 8, 9) / 255)
     with pytest.raises(ValueError, match=r"got float64, \(4, 8, 9\)"):
-        array_parts(tmp_path / "floats.npz", bundle)
+        array_splits(tmp_path / "floats.npz", bundle)
     folder = idx_folder(packed=False)
     file = folder / "t10k-images-idx3-ubyte"
     for content, message in ((file.read_bytes()[:-1], "cut short or too long"), (b"", "starts with nothing")):
         file.write_bytes(content)
         with pytest.raises(ValueError, match=message):
-            array_parts(folder, Preprocessing(1, 9, 11))
+            array_splits(folder, Preprocessing(1, 9, 11))
 
 
 # --- Folders --------------------------------------------------------------------------------------------------------------

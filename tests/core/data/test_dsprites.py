@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import Architecture, Preprocessing, Settings, encode, load_data, train
-from core.data.dsprites import COUNT, FACTORS, SIZES, DSprites, held_out, sprites
+from core.data.dsprites import COUNT, FACTORS, SIZES, DSprites, dsprites_split, sprites
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +98,17 @@ def test_an_index_may_be_a_tensor_a_slice_or_a_number(images: DSprites) -> None:
 
 
 def test_the_split_is_disjoint_complete_and_always_the_same() -> None:
-    training, test = held_out()
+    training, test = dsprites_split()
     assert len(test) == 10_000
     assert torch.equal(torch.cat([training, test]).sort().values, torch.arange(COUNT))
-    assert torch.equal(test, held_out()[1])
+    assert torch.equal(test, dsprites_split()[1])
 
 
 def test_as_a_data_set_it_has_its_factors_as_labels(images: DSprites) -> None:
     training, test, whole = (load_data("dsprites", split) for split in ("train", "test", "all"))
     assert (len(training.images), len(test.images), len(whole.images)) == (727_280, 10_000, 737_280)
     assert isinstance(test.images, torch.Tensor)
-    for data, positions in ((training, held_out()[0]), (test, held_out()[1]), (whole, torch.arange(COUNT))):
+    for data, positions in ((training, dsprites_split()[0]), (test, dsprites_split()[1]), (whole, torch.arange(COUNT))):
         assert list(data.labels) == ["shape", "scale", "orientation", "posX", "posY"]
         assert torch.equal(data.images[20:30], images[positions[20:30]])
         for i, factors in zip(range(20, 30), images.factors(positions[20:30]).tolist(), strict=True):

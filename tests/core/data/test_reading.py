@@ -20,7 +20,7 @@ from torture import PAPER, Torture
 from core import Preprocessing, load_data, open_data
 from core.data.labels import rename
 from core.data.reading import Options, read
-from core.data.sources import Files, unpack, walk
+from core.data.sources import FileSource, open_folder, open_zip
 from core.data.storage import ImageBuffer, ImagesOnDisk
 
 CHOSEN = Options(size=16, channels=3, fit="stretch", paper=PAPER)
@@ -49,7 +49,7 @@ def tortured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Torture]:
     return folder, torture.build(folder)
 
 
-def check(source: Files, truth: Torture, workers: int) -> None:
+def check(source: FileSource, truth: Torture, workers: int) -> None:
     """Every picture looks as it must, has its label, and every other file is named under its reason."""
     reading = read(source, Options(**{**vars(CHOSEN), "workers": workers}))
     assert {reason: set(names) for reason, names in reading.summary.names.items()} == truth.left_out
@@ -67,7 +67,7 @@ def check(source: Files, truth: Torture, workers: int) -> None:
 def test_the_torture_folder_is_read_as_specified(tortured: tuple[Path, Torture], workers: int) -> None:
     folder, truth = tortured
     assert truth.count == torture.FILES == 300
-    check(walk(folder), truth, workers)
+    check(open_folder(folder), truth, workers)
 
 
 def test_the_torture_folder_in_a_zip_file_is_read_the_same(tortured: tuple[Path, Torture], tmp_path: Path) -> None:
@@ -82,15 +82,16 @@ def test_the_torture_folder_in_a_zip_file_is_read_the_same(tortured: tuple[Path,
                 for reason, names in truth.left_out.items():
                     if name in names or (reason == "hidden" and name.split("/")[0] in names):
                         packed.left_out.setdefault(reason, set()).add(name)
-    check(unpack(tmp_path / "all.zip"), packed, 1)
+    check(open_zip(tmp_path / "all.zip"), packed, 1)
 
 
 def test_reading_the_torture_folder_takes_little_memory(tortured: tuple[Path, Torture]) -> None:
     """Two pictures of 25 million pixels, 75 MB each, one of 81 million, and bombs: the peak, in a process of its own."""
     program = (
-        "import resource, sys; from core.data.sources import walk; from core.data.reading import Options, read\n"
+        "import sys; from pathlib import Path; from core.data.reading import Options, read\n"
+        "from core.data.sources import open_folder\n"
         "def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) / 1024\n"
-        "before = peak(); read(walk(__import__('pathlib').Path(sys.argv[1])), Options(workers=1)); print(peak() - before)"
+        "before = peak(); read(open_folder(Path(sys.argv[1])), Options(workers=1)); print(peak() - before)"
     )
     if sys.platform != "linux":
         pytest.skip("the peak is read from /proc")
@@ -113,7 +114,7 @@ def test_a_zip_file_plays_no_tricks(tmp_path: Path) -> None:
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
     before = set(tmp_path.rglob("*"))
-    reading = read(unpack(path))
+    reading = read(open_zip(path))
     assert reading.labels["label"].tolist() == ["cats", "dogs"]
     assert reading.summary.counts == {"unsafe name": 5, "too large": 1, "unreadable": 1}
     assert set(tmp_path.rglob("*")) == before
@@ -127,7 +128,7 @@ def test_damage_in_a_zip_file_is_told_file_by_file(tmp_path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[raw.index(b"IDAT") + 20] ^= 255
     path.write_bytes(raw)
-    summary = read(unpack(path)).summary
+    summary = read(open_zip(path)).summary
     assert (summary.read, summary.names) == (4, {"broken": ["0.png"]})
     path.write_bytes(raw[:-30])
     with pytest.raises(ValueError, match=r"damaged.zip is not a zip file that can be read"):
@@ -145,13 +146,13 @@ def test_labels_are_joined_on_the_names_of_files(tmp_path: Path) -> None:
     lines = [",".join(table), *(",".join(map(str, row)) for row in zip(*table.values(), strict=True))]
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     for file in ("labels.parquet", "labels.csv"):
-        reading = read(walk(folder), Options(labels=tmp_path / file))
+        reading = read(open_folder(folder), Options(labels=tmp_path / file))
         assert reading.labels["label"].tolist() == list("aaabbb")
         assert reading.labels["kind"].tolist() == ["u", "w", "y", "", "x", "z"]
         np.testing.assert_equal(reading.labels["weight"], [0, 2, 4, np.nan, 3, 5])
         assert "x" not in reading.labels  # a gallery has its own
         assert reading.labels["x (given)"].dtype.kind == "f"
-        assert (reading.summary.unlabelled, reading.summary.nameless) == (1, 1)
+        assert (reading.summary.unlabelled, reading.summary.unmatched_rows) == (1, 1)
         assert "labels: 1 pictures without a row, 1 rows without a picture" in reading.summary.lines()[-1]
 
 
@@ -159,7 +160,7 @@ def test_labels_are_joined_on_the_names_of_files(tmp_path: Path) -> None:
 def test_a_table_may_call_a_picture_by_path_name_or_stem(tmp_path: Path, name: str) -> None:
     folder = fill(tmp_path / "pictures", {"a/1.png": png(1), "a/2.png": png(2)})
     (tmp_path / "labels.csv").write_text(f"kind,id\nfirst,{name}\nsecond,{name.replace('1', '2')}\n")
-    assert read(walk(folder), Options(labels=tmp_path / "labels.csv")).labels["kind"].tolist() == ["first", "second"]
+    assert read(open_folder(folder), Options(labels=tmp_path / "labels.csv")).labels["kind"].tolist() == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_unusable_tables_are_named(tmp_path: Path, content: bytes, message: str)
     folder = fill(tmp_path / "pictures", {"0.png": png(0)})
     (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        read(walk(folder), Options(labels=tmp_path / "labels.csv"))
+        read(open_folder(folder), Options(labels=tmp_path / "labels.csv"))
 
 
 @pytest.mark.parametrize("struct", [True, False])
@@ -234,7 +235,7 @@ def test_a_data_set_of_the_hub_is_streamed(tmp_path: Path) -> None:
 def test_workers_and_disk_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path / "cache"))
     files = {f"{'ab'[i % 2]}/{i:03d}.png": b"broken" if i % 7 == 3 else png(i % 150, (30, 20)) for i in range(300)}
-    source = walk(fill(tmp_path / "pictures", files))
+    source = open_folder(fill(tmp_path / "pictures", files))
     one, other = read(source, Options(workers=1)), read(source, Options(workers=2, memory=0))
     assert isinstance(other.images, ImagesOnDisk)
     assert torch.equal(one.images[:], other.images[:])
@@ -255,10 +256,10 @@ def test_a_picture_of_the_training_split_is_not_tested_on(tmp_path: Path) -> Non
 
 def test_the_rare_picture_in_colour_is_told_of(tmp_path: Path) -> None:
     fill(tmp_path, {f"{i}.png": png(i, grey=i != 2) for i in range(4)})
-    assert read(walk(tmp_path)).preprocessing.channels == 3
-    reading = read(walk(tmp_path), Options(channels=1))
+    assert read(open_folder(tmp_path)).preprocessing.channels == 3
+    reading = read(open_folder(tmp_path), Options(channels=1))
     assert reading.images.shape[1] == 1
-    assert reading.summary.turned_grey == 1
+    assert reading.summary.converted_to_grey == 1
     assert "--channels 3 keeps colour" in reading.summary.lines()[-1]
 
 
@@ -301,8 +302,8 @@ def test_a_sheet_holds_what_was_added_wherever_it_lies(
     for at in (slice(None), slice(3, 20, 4), index, 5, slice(0, 0)):
         assert torch.equal(images[at], whole[at])
     if isinstance(images, ImagesOnDisk):
-        assert torch.equal(images.at(index)[:3], whole[index][:3])
-        assert images.at(index).shape == (4, 3, 4, 5)
+        assert torch.equal(images.select(index)[:3], whole[index][:3])
+        assert images.select(index).shape == (4, 3, 4, 5)
 
 
 def test_training_from_disk_is_training_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

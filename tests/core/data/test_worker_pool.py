@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from core.data.worker_pool import BUFFER, mapped
+from core.data.worker_pool import SLOT_BYTES, parallel_map
 
 
 def squares(n: int) -> tuple[int, np.ndarray, list[np.ndarray]]:
@@ -17,7 +17,7 @@ def squares(n: int) -> tuple[int, np.ndarray, list[np.ndarray]]:
 def test_results_come_in_order_with_their_arrays(workers: int) -> None:
     """Also when there are many more than are under way at a time, whose places are used again."""
     processes = set()
-    for i, (job, (process, square, rest)) in enumerate(mapped(squares, ((str(n), n) for n in range(200)), workers)):
+    for i, (job, (process, square, rest)) in enumerate(parallel_map(squares, ((str(n), n) for n in range(200)), workers)):
         processes.add(process)
         assert job == str(i)
         assert square.shape == (i % 7, 3)
@@ -29,12 +29,12 @@ def test_results_come_in_order_with_their_arrays(workers: int) -> None:
 
 def two(n: int) -> list[np.ndarray]:
     """One array that fits into a place, and then one that does not."""
-    return [np.full(BUFFER // 2, n, np.uint8), np.full(BUFFER // 2 + 1, n + 1, np.uint8)]
+    return [np.full(SLOT_BYTES // 2, n, np.uint8), np.full(SLOT_BYTES // 2 + 1, n + 1, np.uint8)]
 
 
 def test_arrays_too_large_for_their_place_come_all_the_same() -> None:
-    for n, (small, large) in mapped(two, ((n, n) for n in range(9)), 2):
-        assert (len(small), len(large)) == (BUFFER // 2, BUFFER // 2 + 1)
+    for n, (small, large) in parallel_map(two, ((n, n) for n in range(9)), 2):
+        assert (len(small), len(large)) == (SLOT_BYTES // 2, SLOT_BYTES // 2 + 1)
         assert (small == n).all()
         assert (large == n + 1).all()
 
@@ -47,6 +47,6 @@ def fail(n: int) -> int:
 
 def test_what_a_worker_raises_is_raised_here() -> None:
     with pytest.raises(KeyError, match="five"):
-        list(mapped(fail, ((n, n) for n in range(20)), 2))
+        list(parallel_map(fail, ((n, n) for n in range(20)), 2))
     with pytest.raises(ValueError, match="was ended from outside"):
-        list(mapped(os._exit, ((n, 1) for n in range(20)), 2))
+        list(parallel_map(os._exit, ((n, 1) for n in range(20)), 2))
