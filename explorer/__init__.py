@@ -1,1 +1,1 @@
-"""Latentscape's app and command line: everything a person touches."""
+"""Latentscape's command line, web app and publishing."""

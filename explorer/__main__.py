@@ -1,4 +1,4 @@
-"""`python -m explorer` is `latentscape`."""
+"""`python -m explorer` runs the `latentscape` command line."""
 
 from explorer.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line: `latentscape` and its commands, each with an example."""
+"""The `latentscape` command line: registers the commands and turns user errors into one line."""
 
 import sys
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train variational autoencoders and walk through their latent spaces. Without a command: explore.",
+    help="Train variational autoencoders and explore their latent spaces. Without a command, explore is run.",
 )
 COMMANDS = {
     "explore": (explore.explore, "fashion-mnist runs/shoes --port 8000"),
@@ -31,14 +31,14 @@ COMMANDS = {
     "publish": (share.publish, "runs/shoes ada/shoes"),
     "pull": (share.pull, "ada/shoes --out shoes"),
 }
-"""The function of each command, and the arguments of an example for its --help."""
+"""The function of each command, and the arguments of the example that its --help shows."""
 
 for name, (function, example) in COMMANDS.items():
     app.command(name, epilog=f"Example:  latentscape {name} {example}".rstrip())(function)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. What a user can put right ends in one line and status 2."""
+    """Run the command line. An error that the user can correct prints one line and exits with status 2."""
     args = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
@@ -56,6 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """One line on standard error, and status 2."""
+    """Print one line on standard error and exit with status 2."""
     print("latentscape: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(2)

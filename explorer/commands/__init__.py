@@ -1,1 +1,1 @@
-"""The commands of `latentscape`: one function each. Heavy imports wait until a command needs them."""
+"""The commands of `latentscape`, one function each. A command imports heavy packages only when it runs."""

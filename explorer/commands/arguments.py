@@ -1,8 +1,8 @@
-"""Arguments and options that several commands have in common."""
+"""Arguments and options shared by several commands."""
 
 from typing import Annotated
 
 import typer
 
-Bundle = Annotated[str, typer.Argument(help="A pretrained name, a folder, or hf:owner/name.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Bundle = Annotated[str, typer.Argument(help="Name of a pretrained model, folder of a bundle, or hf:owner/name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,4 +1,4 @@
-"""The commands on bundles: `list` them, `project` one on a new map, `calibrate` its verdict, `evaluate` it."""
+"""The commands that work on bundles: `list`, `evaluate`, `project` and `calibrate`."""
 
 import json
 from dataclasses import asdict
@@ -22,7 +22,7 @@ def list_models(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    name = Column("name", no_wrap=True)  # what people type is never cut short
+    name = Column("name", no_wrap=True)  # a name has to be readable in full, because users type it
     table = Table(name, "images", "latents", "network", "likelihood", "test ELBO (nats)", box=None)
     for config in configs:
         a = config["architecture"]
@@ -33,17 +33,21 @@ def list_models(as_json: Json = False) -> None:
 
 def evaluate(
     bundle: Bundle,
-    data: Annotated[str | None, typer.Option(help="What to score; the bundle's own gallery if not given.")] = None,
-    split: Annotated[str, typer.Option(help="train, test or all; of --data.")] = "test",
-    samples: Annotated[int, typer.Option(help="Importance samples per image, for log p(x); 0 for the ELBO alone.", min=0)] = 0,
-    limit: Annotated[int | None, typer.Option(help="Score the first so many images alone.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Fixes the draws of z.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Images per step; changes the speed alone.", min=1)] = 512,
+    data: Annotated[
+        str | None, typer.Option(help="Data set to score, as for train; the gallery of the bundle if not given.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of --data to score: train, test or all.")] = "test",
+    samples: Annotated[
+        int, typer.Option(help="Importance samples per image to estimate log p(x); 0 computes only the ELBO.", min=0)
+    ] = 0,
+    limit: Annotated[int | None, typer.Option(help="Score only the first LIMIT images; all if not given.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the draws of z.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Images per batch; changes only the speed.", min=1)] = 512,
     device: Device = "auto",
-    save: Annotated[bool, typer.Option("--save", help="Record the figures in the bundle and its card.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Save the scores in the bundle and its model card.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Score a model on images: ELBO and its terms, in nats per image, over all of them, each once."""
+    """Score a model on images: the mean ELBO and its terms, in nats per image. Each image is scored once."""
     from rich.console import Console
 
     import core
@@ -53,7 +57,7 @@ def evaluate(
     from explorer.runs.fit import choose_device
 
     group, model = ProcessGroup(launched_accelerator()), core.load(bundle)
-    images = report.scored(model, data, split, limit)
+    images = report.load_images(model, data, split, limit)
     figures = report.score(model, images, seed, batch_size, choose_device(device), samples, group)
     if not group.is_main:
         return
@@ -62,21 +66,21 @@ def evaluate(
     if as_json:
         print(json.dumps({"model": model.name, "split": split if data else "gallery", **asdict(figures)}))
     else:
-        what = f"{split} images of {data}" if data else "images of its gallery, on which it was not trained"
-        Console().print(report.table(figures, model.vae.prior.latents, what))
+        source = f"{split} images of {data}" if data else "images of its gallery, which were not used for training"
+        Console().print(report.table(figures, model.vae.prior.latents, source))
 
 
 def project(
     bundle: Bundle,
-    method: Annotated[str, typer.Option(help="umap, pca, or latents with --pair.")] = "umap",
-    pair: Annotated[str, typer.Option(help="Two latents, for --method latents.")] = "0,1",
-    seed: Annotated[int, typer.Option(help="Fixes UMAP's result.")] = 0,
+    method: Annotated[str, typer.Option(help="Method: umap, pca, or latents (two latents as the axes, see --pair).")] = "umap",
+    pair: Annotated[str, typer.Option(help="The two latents of --method latents, counted from 0.")] = "0,1",
+    seed: Annotated[int, typer.Option(help="Random seed of UMAP.")] = 0,
     min_dist: Annotated[
-        float, typer.Option(help="UMAP: 0 keeps neighbours strictly together, 1 spreads groups out.", min=0, max=1)
+        float, typer.Option(help="UMAP's min_dist: 0 packs neighbours closely, 1 spreads groups out.", min=0, max=1)
     ] = 0.1,
-    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to save to; the bundle itself is overwritten if not given.")] = None,
 ) -> None:
-    """Draw a bundle's map anew."""
+    """Compute a new map for a bundle."""
     import core
     from core.bundle.folders import locate
 
@@ -96,11 +100,10 @@ def project(
 
 def calibrate(
     bundle: Bundle,
-    data: Annotated[str, typer.Option(help="The data set it was trained on; its training split is read.")],
-    out: Annotated[Path | None, typer.Option(help="Where to save; in place if not given.")] = None,
+    data: Annotated[str, typer.Option(help="Data set that the bundle was trained on; its training split is read.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to save to; the bundle itself is overwritten if not given.")] = None,
 ) -> None:
-    """Learn from a bundle's training data what a normal image is, for the anomaly verdict, and what its labels look like, for
-    the quality of samples."""
+    """Fit a bundle's anomaly detector and label classifier to its training data."""
     from rich.console import Console
 
     import core
@@ -108,7 +111,7 @@ def calibrate(
     from explorer.runs import fit
 
     model, target = core.load(bundle), out or locate(bundle)
-    calibrated = fit.calibrated(model, core.load_data(data, "train", model.preprocessing), Console(stderr=True))
+    calibrated = fit.calibrate(model, core.load_data(data, "train", model.preprocessing), Console(stderr=True))
     calibrated.save(target)
     assert calibrated.detector is not None
     print(f"Calibrated on {len(calibrated.detector.calibration):,} held-out images; saved in {target}.")

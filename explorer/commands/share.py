@@ -1,4 +1,4 @@
-"""The commands that give a bundle away: `export` as a folder, `publish` and `pull` by way of the hub."""
+"""The commands that share a bundle: `export` writes a folder, `publish` and `pull` use the Hugging Face hub."""
 
 import tempfile
 from pathlib import Path
@@ -11,49 +11,58 @@ from explorer.commands.arguments import Bundle
 
 def export(
     bundle: Bundle,
-    folder: Annotated[Path, typer.Argument(help="Folder to write; it may exist if it is empty.")],
-    space: Annotated[bool, typer.Option("--space", help="A complete Gradio Space: app, code, bundle.")] = False,
-    static: Annotated[bool, typer.Option("--static", help="A page for any web server: the browser computes.")] = False,
+    folder: Annotated[Path, typer.Argument(help="New or empty folder to write to.")],
+    space: Annotated[bool, typer.Option("--space", help="Write a Gradio Space: app, code and bundle.")] = False,
+    static: Annotated[
+        bool, typer.Option("--static", help="Write a static site for any web server; the browser does all computation.")
+    ] = False,
     runtime: Annotated[
         str | None,
-        typer.Option(envvar="LATENTSCAPE_RUNTIME", help="Folder with onnxruntime-web, copied in by --static."),
+        typer.Option(envvar="LATENTSCAPE_RUNTIME", help="Folder with onnxruntime-web, which --static copies into the site."),
     ] = None,
 ) -> None:
-    """Write a bundle as something that others can open."""
+    """Write a bundle as a Gradio Space or as a static site."""
     if space == static:
-        raise ValueError("say what to write: --space, or --static, one of the two.")
+        raise ValueError("export writes either a Space or a static site; got both or neither. Give --space or --static.")
     if space:
         from explorer.publish.space import write
 
         write(bundle, folder)
-        print(f"A Space in {folder}. Try it:  python {folder / 'app.py'}")
+        print(f"Wrote a Space to {folder}. Try it:  python {folder / 'app.py'}")
         return
     from explorer.publish import static_site
 
     parts = static_site.export(bundle, folder, runtime)
     listing = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sorted(parts.items(), key=lambda part: -part[1]))
     print(f"{folder}: {sum(parts.values()) / 1e6:.1f} MB ({listing}).")
-    print(f"Look at it:  python -m http.server --directory {folder}")
+    print(f"Open it:  python -m http.server --directory {folder}")
 
 
 def publish(
     bundle: Bundle,
-    repository: Annotated[str, typer.Argument(help="owner/name on the hub; made if it is not there.")],
-    space: Annotated[bool, typer.Option("--space", help="As a Gradio Space with the explorer, rather than a model.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="Make the new repository private.")] = False,
-    licence: Annotated[str | None, typer.Option("--license", help="For the card, in the hub's terms: mit, cc-by-4.0…")] = None,
+    repository: Annotated[str, typer.Argument(help="owner/name on the hub; created if it does not exist.")],
+    space: Annotated[
+        bool, typer.Option("--space", help="Publish a Gradio Space with the explorer instead of a model repository.")
+    ] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private if it is created.")] = False,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence on the model card, as an identifier of the hub: mit, cc-by-4.0…")
+    ] = None,
 ) -> None:
-    """Put a bundle on the hub, as a model or as a Space. Needs a token: `hf auth login`, or HF_TOKEN."""
+    """Publish a bundle on the Hugging Face hub, as a model or as a Space.
+
+    This needs an access token: run `hf auth login` or set HF_TOKEN.
+    """
     import core
     from core.bundle import hub
     from core.bundle.folders import locate
 
     hub.check_repository(repository)
     folder = locate(bundle)
-    core.load(folder)  # what would be refused on the way back is refused here
+    core.load(folder)  # refuse now what `pull` would refuse later
     if not space:
         address = hub.publish(folder, repository, private, licence)
-        print(f"{address}\nAnybody who may see it opens it with:  latentscape explore {hub.PREFIX}{repository}")
+        print(f"{address}\nEveryone with access can open it:  latentscape explore {hub.PREFIX}{repository}")
         return
     from explorer.publish.space import write
 
@@ -63,20 +72,22 @@ def publish(
 
 
 def pull(
-    repository: Annotated[str, typer.Argument(help="owner/name on the hub; owner/name@revision for another than the newest.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to copy it to; it stays in the hub's cache if not given.")] = None,
+    repository: Annotated[str, typer.Argument(help="owner/name on the hub; owner/name@revision for an older version.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to copy the bundle to; it stays only in the hub's cache if not given.")
+    ] = None,
 ) -> None:
-    """Fetch a bundle from the hub, and check all of it."""
+    """Download a bundle from the Hugging Face hub and verify its files."""
     import core
     from core.bundle import hub
     from core.bundle.folders import check_target, replacing
 
     if out is not None:
-        check_target(out)  # before anything is fetched
+        check_target(out)  # before the download
     folder = hub.fetch(hub.PREFIX + repository.removeprefix(hub.PREFIX))
     name = core.load(folder).name
     if out is not None:
         with replacing(out.absolute()) as partial:
             hub.copy(folder, partial)
         folder = out
-    print(f"{name} in {folder}. Walk through it:  latentscape explore {folder}")
+    print(f"{name} in {folder}. Explore it:  latentscape explore {folder}")

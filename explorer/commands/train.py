@@ -1,4 +1,4 @@
-"""`latentscape train`, and the `recipes` it knows."""
+"""`latentscape train` and `latentscape recipes`."""
 
 import shlex
 from typing import Annotated, Any
@@ -12,20 +12,27 @@ from explorer.runs.options import TrainingOptions, takes_training_options
 def train(
     context: typer.Context,
     *,
-    recipe: Annotated[str | None, typer.Option(help="Settings known to work: see `latentscape recipes`.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the data, say what would be chosen, and stop.")] = False,
-    **said: Any,
+    recipe: Annotated[
+        str | None, typer.Option(help="Name of a recipe, which sets options; `latentscape recipes` lists them.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the data, print the settings that would be used, and exit.")
+    ] = False,
+    **arguments: Any,
 ) -> None:
-    """Train a VAE and save it as a bundle. Ctrl-C ends early and keeps the best weights; --resume goes on, also after a crash.
+    """Train a VAE and save it as a bundle.
 
-    Several processes or machines share the work: accelerate launch -m explorer train …
+    Settings that are not given are chosen from the data and printed with the reason. Ctrl-C ends training early and saves the
+    best weights so far. --resume continues the run, also after a crash.
+
+    To train with several processes or machines: accelerate launch -m explorer train …
     """
     from core.distributed import ProcessGroup, launched_accelerator, launched_precision
     from explorer.runs.fit import fit, report_choices
 
-    group, asked = ProcessGroup(launched_accelerator()), launched_precision()
-    half = {"precision": asked} if asked else {}
-    options = TrainingOptions(**{**said, **recipe_options(context, recipe), **half})
+    group, launched = ProcessGroup(launched_accelerator()), launched_precision()
+    precision = {"precision": launched} if launched else {}
+    options = TrainingOptions(**{**arguments, **recipe_options(context, recipe), **precision})
     if dry_run:
         report_choices(options, group)
         return
@@ -36,21 +43,21 @@ def train(
     print(
         f"Test ELBO {figures['elbo']:.2f} nats (log-likelihood {figures['log_likelihood']:.2f}, KL {figures['kl']:.2f}), "
         f"{figures['active_units']} of {bundle.architecture.latents} latents active.\n"
-        f"Saved in {out}. Walk through it:  latentscape explore {out}"
+        f"Saved in {out}. Explore it:  latentscape explore {out}"
     )
     if bundle.map is not None:
-        here, file = shlex.quote(str(out)), shlex.quote(f"{out}.parquet")
-        joined = f" --labels {shlex.quote(str(labels))}" if labels is not None else ""
-        joined += f" --label-names {shlex.quote(options.label_names)}" if options.label_names is not None else ""
+        folder, file = shlex.quote(str(out)), shlex.quote(f"{out}.parquet")
+        label_options = f" --labels {shlex.quote(str(labels))}" if labels is not None else ""
+        label_options += f" --label-names {shlex.quote(options.label_names)}" if options.label_names is not None else ""
         data = shlex.quote(options.data)
         print(
-            f"All of its images on the map:  latentscape encode {here} --data {data}{joined} --out {file} && "
-            f"latentscape explore {here} --encodings {file}"
+            f"To show all images on the map:  latentscape encode {folder} --data {data}{label_options} --out {file} && "
+            f"latentscape explore {folder} --encodings {file}"
         )
 
 
 def recipe_options(context: typer.Context, name: str | None) -> dict[str, Any]:
-    """The options of the recipe of this name, but for those that the command line gives itself."""
+    """The options of a recipe, without those that the command line sets. No options if `name` is None."""
     if name is None:
         return {}
     from explorer.runs.fit import choose_device
@@ -58,19 +65,19 @@ def recipe_options(context: typer.Context, name: str | None) -> dict[str, Any]:
     from explorer.runs.throughput import has_bfloat16
 
     sources = {key: context.get_parameter_source(key) for key in context.params}
-    given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-    if given & {"epochs", "minutes"}:  # the length is one choice, in whichever unit
-        given |= {"epochs", "minutes"}
-    options = {key: value for key, value in find(name).options.items() if key not in given}
+    on_command_line = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    if on_command_line & {"epochs", "minutes"}:  # two units of the same setting
+        on_command_line |= {"epochs", "minutes"}
+    options = {key: value for key, value in find(name).options.items() if key not in on_command_line}
     if options.get("precision") == "bfloat16" and not has_bfloat16(choose_device(context.params["device"])):
-        typer.echo("The recipe's bfloat16 would be slow here: this processor has no such arithmetic. Using float32.", err=True)
+        typer.echo("This processor does not support bfloat16, so the recipe's bfloat16 would be slow. Using float32.", err=True)
         del options["precision"]
     return options
 
 
 def recipes() -> None:
-    """List settings that are known to work, with what they took and gave."""
+    """List the recipes: training settings with their duration and their result."""
     from explorer.runs.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
-        print(f"{name}\n  {recipe.about}\n  {recipe.command(name)}\n  {recipe.took}: {recipe.score}\n")
+        print(f"{name}\n  {recipe.description}\n  {recipe.command(name)}\n  {recipe.duration}: {recipe.result}\n")

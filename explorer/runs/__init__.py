@@ -1,1 +1,1 @@
-"""Training runs: what is chosen for the user before one, seen of it meanwhile, and left behind after it."""
+"""Training runs: choose settings, train, show progress, and save the bundle."""

@@ -1,4 +1,4 @@
-"""The log of a training run: what is seen of it while it runs, and the JSON lines that are left beside its bundle."""
+"""Progress of a training run: a progress bar or log lines on the console, and a JSON Lines file next to the bundle."""
 
 import json
 import math
@@ -18,15 +18,14 @@ from explorer.runs.preview import Preview
 
 
 class Log:
-    """A file with one JSON object per report: the fields of `core.Progress`, null for what is not yet known; the KL of each
-    latent only where it is new.
+    """A JSON Lines file with one object per report: the fields of `core.Progress`.
 
-    A run that goes on with another drops what that one had reported beyond the checkpoint. A file that cannot be written never
-    ends a run.
+    Values that are not known yet are null. `kl_per_latent` is empty if it has not changed. A resumed run first removes the
+    reports after its checkpoint. If the file cannot be written, the run continues.
     """
 
     def __init__(self, path: Path, resume: bool = False) -> None:
-        self.path, self.resume, self.begun = path, resume, False
+        self.path, self.resume, self.started = path, resume, False
         self.kl_per_latent: tuple[float, ...] = ()
 
     def add(self, report: core.Progress) -> None:
@@ -37,41 +36,41 @@ class Log:
         values["kl_per_latent"] = [round(kl, 4) for kl in report.kl_per_latent] if is_new else []
         self.kl_per_latent = report.kl_per_latent
         try:
-            if not self.begun:
-                self._begin(report.epoch)
+            if not self.started:
+                self._start(report.epoch)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values, allow_nan=False) + "\n")
         except OSError:
             return
 
-    def _begin(self, epoch: float) -> None:
-        """Leave in the file what was reported before this epoch; nothing, for a new run."""
+    def _start(self, epoch: float) -> None:
+        """Remove the reports from this epoch on; all of them for a new run."""
         kept: list[str] = []
         if self.resume and self.path.exists():
             for text in self.path.read_text(encoding="utf-8").splitlines():
                 try:
                     earlier = json.loads(text)["epoch"] < epoch
-                except (ValueError, KeyError, TypeError):  # a line that a kill cut short
+                except (ValueError, KeyError, TypeError):  # an incomplete line of a process that was killed
                     continue
                 if earlier:
                     kept.append(text)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(text + "\n" for text in kept), encoding="utf-8")
-        self.begun = True
+        self.started = True
 
 
-def follow(
+def show_progress(
     progress: Run,
     console: Console,
     objective: str = "elbo",
     log: Log | None = None,
-    go_on: str = "",
+    resume_command: str = "",
     preview: Preview | None = None,
 ) -> core.Progress | None:
-    """Show a run's progress until it ends, or until Ctrl-C or a polite kill ends it early; returns the last report.
+    """Run training to its end, or until SIGINT (Ctrl-C) or SIGTERM, and show its progress. Returns the last report.
 
-    On a terminal that is a bar; in a log it is a line at every twentieth of the run. `go_on` is the command that goes on with
-    a run that was stopped.
+    A terminal shows a progress bar; other outputs get a line every 5 % of the run. `resume_command` is printed when the run is
+    stopped early.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     last = None
@@ -84,28 +83,28 @@ def follow(
                 if log:
                     log.add(report)
                 if preview:
-                    preview.look()
+                    preview.update()
                 if report.note:
                     console.print(report.note, soft_wrap=True, markup=False)
-                bar.update(task, completed=report.fraction, description=line(report, objective))
+                bar.update(task, completed=report.fraction, description=format_report(report, objective))
                 if not console.is_terminal and int(20 * report.fraction) > printed:
                     printed = int(20 * report.fraction)
-                    console.print(f"{report.fraction:4.0%}  {line(report, objective)}", soft_wrap=True)
+                    console.print(f"{report.fraction:4.0%}  {format_report(report, objective)}", soft_wrap=True)
         except KeyboardInterrupt:
             progress.close()
-            console.print("Stopped early; the best weights so far are kept.")
-            if go_on:
-                console.print(f"The run is saved. Go on with it:  {go_on}", soft_wrap=True, markup=False, highlight=False)
+            console.print("Stopped early with the best weights so far.")
+            if resume_command:
+                console.print(f"To continue the run:  {resume_command}", soft_wrap=True, markup=False, highlight=False)
     return last
 
 
-def line(report: core.Progress, objective: str = "elbo") -> str:
-    """One report in one line. Of another objective than the ELBO, the KL is as that objective weighs it."""
+def format_report(report: core.Progress, objective: str = "elbo") -> str:
+    """A report as one line. The KL includes the weight of the objective."""
     name = "ELBO" if objective == "elbo" else objective
     scored = not np.isnan(report.validation_elbo)
     validation = f"validation ELBO {report.validation_elbo:.2f}  active {report.active_latents}  " if scored else ""
-    if np.isnan(report.elbo):  # nothing was left to train, so that there is nothing else to tell
-        return f"epoch {report.epoch:.1f}  had come to its end when it was saved  {validation}".rstrip()
+    if np.isnan(report.elbo):  # a resumed run that had no steps left
+        return f"epoch {report.epoch:.1f}  was already complete at its checkpoint  {validation}".rstrip()
     left = time.strftime("%H:%M:%S", time.gmtime(report.seconds_left))
     return (
         f"epoch {report.epoch:.1f}  {name} {report.elbo:.2f}  log-lik. {report.log_likelihood:.2f}  KL {report.kl:.2f}  "

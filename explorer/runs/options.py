@@ -1,4 +1,4 @@
-"""The options of a training run: one object for the command line, the Train tab and Python."""
+"""The options of a training run, shared by the command line, the Train tab and Python."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -8,79 +8,86 @@ from typing import Annotated, Any, TypeVar
 
 from typer import Argument, Option
 
-Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps…")]
+Device = Annotated[str, Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps…")]
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """What a person may say of a run of `latentscape train`. What is None is chosen: see `auto_config`.
+    """The options of `latentscape train`. An option that is None is chosen from the data: see `auto_config`.
 
-    An annotation is the option's help on the command line, and its bounds there. Defaults that `core.Settings` has too are the
-    same: importing core for them would cost every command seconds.
+    The annotations hold the help texts and bounds of the command line. Defaults repeat those of `core.Settings`, because
+    importing core here would add seconds to every command. A test checks that they are equal.
     """
 
-    data: Annotated[str, Argument(help="Pictures (folder, .zip, .parquet, hf:owner/name), .npz, IDX, digits, dsprites.")]
-    out: Annotated[Path, Option(help="Folder for the bundle.")]
-    network: Annotated[str | None, Option(help="mlp, conv or resnet; chosen if not given.")] = None
+    data: Annotated[
+        str,
+        Argument(
+            help="Data set: pictures (a folder, .zip, .parquet or hf:owner/name), arrays (.npz or a folder of IDX files), "
+            "or the built-in digits or dsprites."
+        ),
+    ]
+    out: Annotated[Path, Option(help="Folder to save the bundle to.")]
+    network: Annotated[str | None, Option(help="Network: mlp, conv or resnet; chosen if not given.")] = None
     network_width: Annotated[
-        int | None, Option(help="Units of an mlp's layers (300 if not given) or channels of convolutions (32).", min=1)
+        int | None, Option(help="Units per layer of an mlp (300 if not given), or channels of conv and resnet (32).", min=1)
     ] = None
     likelihood: Annotated[
         str | None,
         Option(
-            help="bernoulli, continuous-bernoulli, gaussian (one learned scale), gaussian-fixed, gaussian-optimal, "
-            "discretized-logistic or logistic-mixture (8-bit pixels, in bits); chosen if not given."
+            help="Likelihood: bernoulli, continuous-bernoulli, gaussian (one learned scale), gaussian-fixed, gaussian-optimal, "
+            "discretized-logistic or logistic-mixture (both over 256 levels); chosen if not given."
         ),
     ] = None
-    prior: Annotated[str | None, Option(help="normal, vamp or flow; normal, or that of --start, if not given.")] = None
-    latents: Annotated[int | None, Option(help="Dimensions of the latent space; chosen if not given.", min=1)] = None
-    objective: Annotated[str, Option(help="elbo, beta, free-bits, beta-tc or iwae.")] = "elbo"
-    strength: Annotated[float, Option(help="Of the objective: beta's weight, or free nats.")] = 1.0
-    samples: Annotated[int, Option(help="Draws of z per image and step, for iwae.", min=1)] = 1
+    prior: Annotated[str | None, Option(help="Prior: normal, vamp or flow; normal or that of --start if not given.")] = None
+    latents: Annotated[int | None, Option(help="Number of latent dimensions; chosen if not given.", min=1)] = None
+    objective: Annotated[str, Option(help="Training objective: elbo, beta, free-bits, beta-tc or iwae.")] = "elbo"
+    strength: Annotated[
+        float, Option(help="Weight of the KL (beta) or total correlation (beta-tc); free nats per latent (free-bits).")
+    ] = 1.0
+    samples: Annotated[int, Option(help="Draws of z per image and step; more than 1 only with iwae.", min=1)] = 1
     kl_warm_up: Annotated[
-        float, Option(help="Share of the run over which the KL gets its weight. 0 for axes that mean something.", min=0, max=1)
+        float, Option(help="Fraction of training in which the KL weight rises to 1; 0 for interpretable latents.", min=0, max=1)
     ] = 0.1
-    binarization: Annotated[str, Option(help="none, static or dynamic: train on black and white.")] = "none"
-    epochs: Annotated[float | None, Option(help="Passes over the data; chosen if not given.")] = None
-    minutes: Annotated[float | None, Option(help="Length of training, instead of --epochs.")] = None
-    batch_size: Annotated[int | None, Option(help="Images per step; chosen if not given.")] = None
-    learning_rate: Annotated[float, Option(help="Largest step size.")] = 2e-3
-    corruption: Annotated[float, Option(help="Share of pixels the encoder sees only as coin flips.", min=0, max=1)] = 0.0
-    precision: Annotated[str, Option(help="float32, or bfloat16: faster where the processor has it.")] = "float32"
-    seed: Annotated[int, Option(help="Fixes weights, order, noise and map.")] = 0
-    size: Annotated[int | None, Option(help="Side in pixels; chosen if not given.", min=8, max=256)] = None
-    channels: Annotated[int | None, Option(help="1 for grey, 3 for colour; chosen if not given.")] = None
-    fit: Annotated[str, Option(help="How pictures are fitted: crop, pad or stretch.")] = "crop"
-    background: Annotated[str, Option(help="Colour under transparent pictures: auto, a name or #rrggbb.")] = "auto"
-    labels: Annotated[Path | None, Option(help="A CSV or parquet file of labels, joined on the pictures' names.")] = None
+    binarization: Annotated[str, Option(help="Binarize pixels: none, static (once) or dynamic (at each use).")] = "none"
+    epochs: Annotated[float | None, Option(help="Length of training in passes over the data; chosen if not given.")] = None
+    minutes: Annotated[float | None, Option(help="Length of training in minutes, instead of --epochs.")] = None
+    batch_size: Annotated[int | None, Option(help="Images per training step; chosen if not given.")] = None
+    learning_rate: Annotated[float, Option(help="Highest learning rate of the schedule.")] = 2e-3
+    corruption: Annotated[float, Option(help="Fraction of the encoder's input pixels to randomize.", min=0, max=1)] = 0.0
+    precision: Annotated[str, Option(help="float32, or bfloat16, which is faster on hardware that supports it.")] = "float32"
+    seed: Annotated[int, Option(help="Random seed of the initial weights, the order of images, the noise and the map.")] = 0
+    size: Annotated[int | None, Option(help="Width and height in pixels; chosen if not given.", min=8, max=256)] = None
+    channels: Annotated[int | None, Option(help="1 for grey images, 3 for colour; chosen if not given.")] = None
+    fit: Annotated[str, Option(help="How to fit pictures to the size: crop, pad or stretch.")] = "crop"
+    background: Annotated[str, Option(help="Background colour of transparent pictures: auto, a name or #rrggbb.")] = "auto"
+    labels: Annotated[Path | None, Option(help="CSV or parquet file with labels, joined on the pictures' file names.")] = None
     memory: Annotated[
-        float | None, Option(help="GiB that images may take before they go to disk; a quarter of all, at most 8.")
+        float | None,
+        Option(help="GiB of memory for images; larger sets go to disk. If not given, a quarter of RAM, at most 8."),
     ] = None
-    name: Annotated[str | None, Option(help="What to call the model; the folder's name if not given.")] = None
+    name: Annotated[str | None, Option(help="Name of the model; the name of the folder if not given.")] = None
     label_names: Annotated[str | None, Option(help="Names of the classes 0, 1, 2…, separated by commas.")] = None
-    start: Annotated[str | None, Option(help="A bundle to go on from; its architecture is kept.")] = None
-    gallery: Annotated[int, Option(help="Most test images to keep in the bundle; 0 for none.", min=0)] = 10_000
-    calibrate: Annotated[
-        bool, Option(help="Learn what is normal, and the labels' looks, at the end; a mere first stage needs neither.")
-    ] = True
-    notes: Annotated[str, Option(help="A paragraph for the model card.")] = ""
+    start: Annotated[str | None, Option(help="Bundle whose weights and architecture to start from.")] = None
+    gallery: Annotated[int, Option(help="Maximum number of test images saved in the bundle; 0 for none.", min=0)] = 10_000
+    calibrate: Annotated[bool, Option(help="Fit the anomaly detector and the label classifier after training.")] = True
+    notes: Annotated[str, Option(help="Text to add to the model card.")] = ""
     device: Device = "auto"
-    resume: Annotated[bool, Option("--resume", help="Go on with the run that was saved beside --out.")] = False
-    replace: Annotated[bool, Option("--replace", help="Let the bundle take the place of one at --out.")] = False
-    checkpoint_every: Annotated[float, Option(help="Seconds between two times that the run saves itself.", min=0)] = 60.0
+    resume: Annotated[bool, Option("--resume", help="Continue the unfinished run of --out from its checkpoint.")] = False
+    replace: Annotated[bool, Option("--replace", help="Replace a bundle that already exists at --out.")] = False
+    checkpoint_every: Annotated[float, Option(help="Minimum time between two checkpoints, in seconds.", min=0)] = 60.0
 
     @property
     def title(self) -> str:
-        """What the model is called."""
+        """Name of the model."""
         return self.name or self.out.absolute().name
 
-    def given(self, names: Iterable[str]) -> dict[str, Any]:
-        """The options of these names that are not None; names that are no options are passed over."""
+    def specified(self, names: Iterable[str]) -> dict[str, Any]:
+        """The options with these names whose value is not None. Names that are not options are ignored."""
         return {name: value for name in names if (value := getattr(self, name, None)) is not None}
 
     def arguments(self) -> list[str]:
-        """What follows `latentscape train` on a command line that says the same.
+        """The command-line arguments of `latentscape train` that give these options.
 
         >>> TrainingOptions(data="photos", out=Path("runs/photos"), minutes=5.0, calibrate=False).arguments()
         ['photos', '--out', 'runs/photos', '--minutes', '5', '--no-calibrate']
@@ -98,7 +105,7 @@ class TrainingOptions:
 
 
 def takes_training_options(command: Command) -> Command:
-    """Add all training options to a command that takes its context, its own keyword-only options, and keywords."""
+    """Decorator: give a command (context, *, own options, **keywords) all training options as command-line options."""
     context, *own = (each for each in signature(command).parameters.values() if each.kind is not Parameter.VAR_KEYWORD)
     options = signature(TrainingOptions).parameters.values()
     command.__signature__ = Signature([context, *options, *own])  # pyright: ignore[reportFunctionMemberAccess]

@@ -1,4 +1,4 @@
-"""The preview of a run: one picture of what the weights draw while they are trained."""
+"""Preview of a training run: a PNG file with reconstructions and samples, updated while the run goes on."""
 
 import os
 import time
@@ -11,25 +11,25 @@ from core.bundle.contact_sheets import contact_sheet
 from core.data.preprocessing import Images, to_bytes, to_unit
 
 COLUMNS = 8
-PATIENCE = 3.0
-"""Seconds between two previews, at least."""
-SHARE = 20
-"""Drawing one may take at most every so-and-so-manieth of the time."""
+MIN_INTERVAL = 3.0
+"""Shortest time between two previews, in seconds."""
+INTERVAL_RATIO = 20
+"""The time between two previews is at least this many times the time to draw one."""
 
 
 class Preview:
-    """A PNG file that is drawn anew while a run goes on: held-out images, each one's reconstruction below it, and below these
-    as many draws from the prior, always the same ones. It shows the weights of the moment, not yet averaged.
+    """A PNG file of held-out images, their reconstructions, and samples from the prior, one row each.
 
-    A file that cannot be written never ends a run.
+    The samples use the same seed every time. The weights are the current ones, not their average. If the file cannot be
+    written, the run continues.
     """
 
     def __init__(self, path: Path, vae: core.VAE, held_out: Images) -> None:
         self.path, self.vae, self.images = path, vae, held_out[:COLUMNS]
         self._due = 0.0
 
-    def look(self) -> None:
-        """Draw it, if it is time to."""
+    def update(self) -> None:
+        """Draw and write the preview if it is due."""
         began = time.monotonic()
         if began < self._due:
             return
@@ -40,13 +40,13 @@ class Preview:
         except OSError:
             part.unlink(missing_ok=True)
         ended = time.monotonic()
-        self._due = ended + max(PATIENCE, SHARE * (ended - began))
+        self._due = ended + max(MIN_INTERVAL, INTERVAL_RATIO * (ended - began))
 
     @torch.no_grad()
     def draw(self) -> bytes:
-        """The picture, as a PNG file."""
+        """Draw the preview and return it as PNG bytes."""
         vae, device = self.vae, next(self.vae.parameters()).device
         mean = vae.posterior(to_unit(self.images.to(device))).mean
-        drawn = vae.prior.sample(len(self.images), torch.Generator().manual_seed(0)).to(device)
-        decoded = to_bytes(vae.decode(torch.cat([mean, drawn])).mean).cpu()
+        samples = vae.prior.sample(len(self.images), torch.Generator().manual_seed(0)).to(device)
+        decoded = to_bytes(vae.decode(torch.cat([mean, samples])).mean).cpu()
         return contact_sheet(torch.cat([self.images, decoded]), len(self.images))

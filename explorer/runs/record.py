@@ -1,4 +1,4 @@
-"""What a run leaves behind: its record in the bundle, the files beside it, and how to go on with it."""
+"""The training record in the bundle, the files next to the bundle, and the command that resumes a run."""
 
 import os
 import platform
@@ -17,42 +17,45 @@ from core.data.reading import Reading
 from core.training.checkpoint import read as read_checkpoint
 
 
-def command(resume: bool = False) -> str:
-    """What was typed, or what to type to go on."""
-    typed = [word for word in sys.argv[1:] if word != "--resume"]
-    return shlex.join(["latentscape", *typed, *(["--resume"] if resume else [])])
+def command_line(resume: bool = False) -> str:
+    """The command line of this process, or with `resume` the one that continues its run."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return shlex.join(["latentscape", *words, *(["--resume"] if resume else [])])
 
 
-def sibling_file(out: Path, kind: str) -> Path:
-    """The file of a run that lies beside its bundle."""
-    return out.with_name(f"{out.name}.{kind}")
+def sibling_file(out: Path, suffix: str) -> Path:
+    """The path of a run's file next to its bundle, such as runs/photos.log.jsonl."""
+    return out.with_name(f"{out.name}.{suffix}")
 
 
-def begun_with(saved: Path, out: Path) -> dict[str, Any]:
-    """What the run was begun with that is to go on: nothing, where it died before its first checkpoint."""
-    if saved.exists():
-        begun = read_checkpoint(saved)[1]
-        return {**begun, "settings": {key: value for key, value in begun["settings"].items() if value is not None}}
+def run_of_checkpoint(checkpoint: Path, out: Path) -> dict[str, Any]:
+    """The architecture, settings and objective of the run that wrote this checkpoint; empty if there is no checkpoint yet.
+
+    Raises ValueError if the run has finished.
+    """
+    if checkpoint.exists():
+        run = read_checkpoint(checkpoint)[1]
+        return {**run, "settings": {key: value for key, value in run["settings"].items() if value is not None}}
     if is_bundle(out):
-        raise ValueError(f"the run of {out} has finished; there is nothing to go on with. --start {out} trains it further.")
+        raise ValueError(f"the run of {out} has finished, so it cannot be resumed. Train its model further with --start {out}.")
     return {}
 
 
-def record(
+def training_record(
     last: core.Progress | None,
     images: int,
     held_out: int,
     device: torch.device,
     group: core.ProcessGroup,
     reading: Reading | None,
-    before: core.Bundle | None,
+    start: core.Bundle | None,
 ) -> dict[str, Any]:
-    """What the bundle records of how the run went, on what and where."""
+    """The bundle's record of the run: command, data, length, result and machine, as plain JSON."""
     processes = f"{group.count} processes, " if group.count > 1 else ""
     return {
-        "command": command(),
+        "command": command_line(),
         "pictures": {"read": reading.summary.read, "left_out": reading.summary.counts} if reading else None,
-        "started_from": before.config["training"] if before else None,
+        "started_from": start.config["training"] if start else None,
         "images": images,
         "held_out": held_out,
         "epochs": last.epoch if last else 0.0,
@@ -63,11 +66,11 @@ def record(
 
 
 def save(bundle: core.Bundle, out: Path, checkpoint: Path) -> None:
-    """Write the bundle; OSError that says what is safe and what to do where that fails."""
+    """Write the bundle. Raises OSError, with the command that tries again, if it cannot be written."""
     try:
         bundle.save(out)
     except (OSError, SafetensorError) as error:
         raise OSError(
-            f"the bundle {out} could not be written ({error}); what was there before is as it was, and the trained weights are "
-            f"in {checkpoint}. Make room and go on:  {command(resume=True)}"
+            f"the bundle {out} cannot be written ({error}). Its earlier files are unchanged, and the trained weights are in "
+            f"{checkpoint}. Free disk space and resume:  {command_line(resume=True)}"
         ) from error

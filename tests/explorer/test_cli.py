@@ -118,7 +118,7 @@ def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path
     again = ("train", tmp_path / "set.npz", "--out", tmp_path / "a", *options, "--name", "other", "--seed", 6)
     status, _, err = call(*again)
     assert status == 2
-    assert "is a bundle already, and is left alone" in err
+    assert "is already a bundle and is not changed" in err
     assert core.load(tmp_path / "a").name == "n"
     assert call(*again, "--replace")[0] == 0
     assert core.load(tmp_path / "a").name == "other"

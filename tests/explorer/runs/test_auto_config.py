@@ -16,8 +16,8 @@ from core.data.reading import Options
 from core.model.likelihoods import LIKELIHOODS
 from explorer.cli import main
 from explorer.runs import throughput
-from explorer.runs.auto_config import MINUTES, DatasetStats, Machine, choose, duration, epochs, given_duration
-from explorer.runs.fit import read, tell
+from explorer.runs.auto_config import MAX_MINUTES, DatasetStats, Machine, choose, duration, epochs, specified_duration
+from explorer.runs.fit import print_choices, read_data
 
 COUNTS = [3, 10, 100, 1_000, 20_000, 1_000_000]
 MACHINES = [Machine("cpu", 2), Machine("cuda", 8)]
@@ -49,7 +49,7 @@ def test_training_is_chosen_to_end_in_time() -> None:
         for rate in (1.0, 100.0, 1e4, 1e6):
             unit, choice = duration(data, MACHINES[0], rate)
             minutes = choice.value if unit == "minutes" else choice.value * n / rate / 60
-            assert 0 < minutes <= MINUTES
+            assert 0 < minutes <= MAX_MINUTES
             seen.append(minutes * 60 * rate)
         assert all(fewer <= more * (1 + 1e-9) for fewer, more in pairwise(seen))
 
@@ -118,9 +118,9 @@ def test_ten_pictures_become_a_model_with_every_choice_told(tmp_path: Path, caps
 
 def test_a_given_duration_is_told_in_the_other_unit() -> None:
     data, machine = DatasetStats(600, (1, 28, 28), 0.0, 10), Machine("cpu", 2)
-    minutes = given_duration(data, machine, 100.0, {"minutes": 3.0})
+    minutes = specified_duration(data, machine, 100.0, {"minutes": 3.0})
     assert (minutes.value, minutes.reason) == ("3 minutes", "about 30.0 passes over 600 images; about 100 images/s on 2 cores")
-    assert given_duration(data, machine, 100.0, {"epochs": 20.0}).reason.startswith("about 2.0 minutes; ")
+    assert specified_duration(data, machine, 100.0, {"epochs": 20.0}).reason.startswith("about 2.0 minutes; ")
 
 
 def test_what_is_given_is_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +143,6 @@ def test_images_on_disk_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path / "cache"))
     screen, options = io.StringIO(), Options(memory=0)
     console = Console(file=screen, width=200)
-    train, _, _, reading = read(str(fill(tmp_path / "pictures", 6)), options, None, "none", console)
-    tell({}, train.images, reading, options, console)
-    assert "images       on disk (0 MiB, more than they may take of the memory" in screen.getvalue()
+    _, _, _, reading = read_data(str(fill(tmp_path / "pictures", 6)), options, None, "none", console)
+    print_choices({}, reading, options, console)
+    assert "images       on disk (0 MiB, more than the memory limit" in screen.getvalue()

@@ -16,8 +16,8 @@ import core
 from core import VAE, Architecture, Data, Elbo, Settings, evaluate, train
 from core.training.loop import split
 from explorer.cli import main
-from explorer.runs.fit import choose_device, fit, paper
-from explorer.runs.log import follow
+from explorer.runs.fit import background_colour, choose_device, fit
+from explorer.runs.log import show_progress
 from explorer.runs.options import TrainingOptions
 from explorer.runs.recipes import RECIPES
 
@@ -29,16 +29,17 @@ def test_devices() -> None:
         choose_device("quantum")
 
 
-def test_paper_has_a_name_or_a_number() -> None:
-    assert (paper("auto"), paper("white"), paper("#0a141e")) == (None, (255, 255, 255), (10, 20, 30))
+def test_a_background_colour_has_a_name_or_a_number() -> None:
+    colours = [background_colour(name) for name in ("auto", "white", "#0a141e")]
+    assert colours == [None, (255, 255, 255), (10, 20, 30)]
     with pytest.raises(ValueError, match="--background must be auto, a colour such as white, or #rrggbb; got 'cake'"):
-        paper("cake")
+        background_colour("cake")
 
 
 def test_following_a_run_shows_it_and_returns_the_last_report(digits: Data) -> None:
     screen = io.StringIO()
     vae = Architecture(1, 8, 8, 2, "mlp").build()
-    last = follow(train(vae, digits.images, Settings(epochs=1.0)), Console(file=screen, width=200))
+    last = show_progress(train(vae, digits.images, Settings(epochs=1.0)), Console(file=screen, width=200))
     assert last is not None
     assert last.fraction == 1
     assert all(word in screen.getvalue() for word in ("epoch 1.0", "ELBO -", "log-lik. -", "KL ", "active", "images/s", "left"))
@@ -58,9 +59,9 @@ def test_ctrl_c_keeps_what_was_learned(digits: Data) -> None:
     screen = io.StringIO()
     torch.manual_seed(0)
     vae = Architecture(1, 8, 8, 2, "mlp").build()
-    last = follow(train(vae, digits.images, Settings(epochs=20.0), interrupted), Console(file=screen, width=200))
+    last = show_progress(train(vae, digits.images, Settings(epochs=20.0), interrupted), Console(file=screen, width=200))
     assert steps == 50
-    assert "Stopped early; the best weights so far are kept." in screen.getvalue()
+    assert "Stopped early with the best weights so far." in screen.getvalue()
     assert not vae.training
     assert last is not None
     held_out = digits.images[split(len(digits.images), 2000, 0)[1]]

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 import core
 from core.data.reading import Options
 from explorer.cli import app
-from explorer.runs.fit import given
+from explorer.runs.fit import specified_options
 from explorer.runs.options import TrainingOptions
 
 SAID: list[dict[str, Any]] = [
@@ -36,7 +36,7 @@ def test_what_it_says_as_arguments_is_what_the_command_line_reads(said: dict[str
 
 def test_defaults_that_core_has_too_are_the_same() -> None:
     options = TrainingOptions(data="digits", out=Path("runs/digits"))
-    model, settings = given(options, {})
+    model, settings = specified_options(options, {})
     assert model == {}
     assert core.Settings(epochs=1.0, **settings) == core.Settings(epochs=1.0)
     assert options.fit == Options.fit

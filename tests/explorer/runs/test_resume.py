@@ -42,8 +42,8 @@ def test_a_run_that_is_interrupted_killed_and_resumed_leaves_the_bundle_of_one_l
         _, said = process.communicate()
         if number == signal.SIGINT:
             assert process.returncode == 0
-            assert "Stopped early; the best weights so far are kept." in said
-            assert f"Go on with it:  latentscape train digits --out {out}" in said
+            assert "Stopped early with the best weights so far." in said
+            assert f"To continue the run:  latentscape train digits --out {out}" in said
             assert "--resume" in said
             assert (out / "config.json").exists()
             assert train(out) == 2
@@ -61,7 +61,7 @@ def test_a_run_that_is_interrupted_killed_and_resumed_leaves_the_bundle_of_one_l
     assert not (tmp_path / "out.checkpoint").exists()
     capsys.readouterr()
     assert train(out, "--resume") == 2
-    assert "has finished; there is nothing to go on with" in capsys.readouterr().err
+    assert "has finished, so it cannot be resumed" in capsys.readouterr().err
 
 
 def test_a_run_killed_after_its_last_step_is_scored_and_tells_no_figures_that_it_has_not(tmp_path: Path) -> None:
@@ -75,6 +75,6 @@ def test_a_run_killed_after_its_last_step_is_scored_and_tells_no_figures_that_it
     process.wait()
     assert not out.exists()
     ended = subprocess.run([*command, "--resume"], capture_output=True, text=True, env=environment, check=True)
-    assert "epoch 20.0  had come to its end when it was saved  validation ELBO" in ended.stderr
+    assert "epoch 20.0  was already complete at its checkpoint  validation ELBO" in ended.stderr
     assert "nan" not in ended.stderr
     assert (out / "config.json").exists()
