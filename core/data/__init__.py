@@ -1,1 +1,1 @@
-"""Data sets: pictures and arrays read into 8-bit images with labels, split once and for all."""
+"""Data sets: read pictures and arrays as 8-bit images with labels, with a fixed train/test split."""

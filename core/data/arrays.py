@@ -1,4 +1,4 @@
-"""Arrays: data sets whose images are arrays already, IDX files (MNIST's format) and .npz files."""
+"""Data sets stored as arrays: IDX files (MNIST's format) and .npz files."""
 
 import gzip
 import json
@@ -21,35 +21,39 @@ from core.data.splits import Data, Split, align_splits, concatenate, select_spli
 from core.data.storage import ImagesOnDisk
 
 
-def _images(array: np.ndarray, arranged: Callable[[np.ndarray], np.ndarray]) -> Tensor | ImagesOnDisk:
-    """The images in an array, once they are arranged as (N, C, H, W): left on disk if the array is."""
+def _images(array: np.ndarray, arrange: Callable[[np.ndarray], np.ndarray]) -> Tensor | ImagesOnDisk:
+    """The images in an array, which `arrange` turns into (N, C, H, W). Those in a memory map stay on disk."""
     if not isinstance(array, np.memmap):
-        return torch.from_numpy(np.ascontiguousarray(arranged(array)))
+        return torch.from_numpy(np.ascontiguousarray(arrange(array)))
     path, offset, shape = str(array.filename), array.offset, array.shape
-    return ImagesOnDisk(lambda: arranged(np.memmap(path, np.uint8, "r", offset, shape)))
+    return ImagesOnDisk(lambda: arrange(np.memmap(path, np.uint8, "r", offset, shape)))
 
 
 # --- IDX -------------------------------------------------------------------------------------------------------------
 
 
 def idx_files(folder: Path) -> list[Path]:
-    """The files of images in MNIST's format in a folder."""
+    """The IDX image files in a folder."""
     return sorted(path for path in folder.iterdir() if re.search(r"images.*idx3", path.name))
 
 
 def load_idx(folder: Path, split: Split) -> Data:
-    """The data set in a folder of IDX files: train-images-idx3-ubyte and t10k-…, gzipped or not, with labels-idx1 beside."""
+    """Load a folder of IDX files: train-images-idx3-ubyte and t10k-images-idx3-ubyte, gzipped or not.
+
+    Labels are read from the files of the same names with labels-idx1, if there are any. Raises ValueError if an image file is
+    missing or damaged.
+    """
     return concatenate(idx_splits(folder)) if split == "all" else _idx(folder, split)
 
 
 def idx_splits(folder: Path, on_disk: bool = False) -> list[Data]:
-    """Training and test set of a folder of IDX files; with `on_disk`, images that are not packed stay on disk."""
+    """Training and test set of a folder of IDX files. With `on_disk`, images in uncompressed files stay on disk."""
     return align_splits(folder, _idx(folder, "train", on_disk), _idx(folder, "test", on_disk))
 
 
 def _idx(folder: Path, split: Split, on_disk: bool = False) -> Data:
     found = [p for p in idx_files(folder) if bool(re.search("t10k|test", p.name)) == (split == "test")]
-    # The same file twice, packed and unpacked, is one.
+    # A file that is there both gzipped and not counts once.
     found = list({p.name.removesuffix(".gz"): p for p in found}.values())
     if len(found) != 1:
         raise ValueError(
@@ -61,41 +65,41 @@ def _idx(folder: Path, split: Split, on_disk: bool = False) -> Data:
         raise ValueError(f"{found[0]} must hold images, (N, height, width); got {array.shape}.")
     images = _images(array, lambda array: array[:, None])
     labels_file = found[0].with_name(found[0].name.replace("images", "labels").replace("idx3", "idx1"))
-    twins = [labels_file, labels_file.with_suffix(""), labels_file.with_name(labels_file.name + ".gz")]
-    labels_file = next((p for p in twins if p.is_file()), None)
+    candidates = [labels_file, labels_file.with_suffix(""), labels_file.with_name(labels_file.name + ".gz")]
+    labels_file = next((p for p in candidates if p.is_file()), None)
     if labels_file is None:
         return Data(images, {})
     labels = read_idx(labels_file)
     if len(labels) != len(images):
-        raise ValueError(f"{labels_file} has {len(labels)} labels for {len(images)} images; they must be as many.")
+        raise ValueError(f"{labels_file} has {len(labels)} labels for {len(images)} images; the numbers must be equal.")
     return Data(images, {"label": labels.astype(str)})
 
 
 def read_idx(path: Path, on_disk: bool = False) -> np.ndarray:
-    """The array of bytes in an IDX file, gzipped or not (format: yann.lecun.com/exdb/mnist). With `on_disk`, a file that is not
-    packed is mapped, not read.
+    """Read an IDX file of unsigned bytes, gzipped or not (format: yann.lecun.com/exdb/mnist).
 
-    Raises ValueError when the header is not that of unsigned bytes or the length does not match it.
+    With `on_disk`, an uncompressed file is memory-mapped, not read. Raises ValueError if the header is invalid or the file's
+    length does not match it.
     """
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        gzipped = file.read(2) == b"\x1f\x8b"
     try:
-        raw = _gunzip(path) if packed else np.fromfile(path, np.uint8, 4 + 4 * 255 if on_disk else -1)
+        raw = _gunzip(path) if gzipped else np.fromfile(path, np.uint8, 4 + 4 * 255 if on_disk else -1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is a damaged gzip file: {error}.") from error
-    start = raw[:4].tobytes()
-    if len(start) < 4 or start[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * start[3]:
-        raise ValueError(f"{path} is not an IDX file of unsigned bytes: it starts with {start.hex(' ') or 'nothing'}.")
-    head = 4 + 4 * start[3]
-    shape = tuple(int(n) for n in raw[4:head].view(">u4"))
-    size = (len(raw) if packed else path.stat().st_size) - head
+    magic = raw[:4].tobytes()
+    if len(magic) < 4 or magic[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * magic[3]:
+        raise ValueError(f"{path} is not an IDX file of unsigned bytes: it starts with {magic.hex(' ') or 'nothing'}.")
+    header = 4 + 4 * magic[3]
+    shape = tuple(int(n) for n in raw[4:header].view(">u4"))
+    size = (len(raw) if gzipped else path.stat().st_size) - header
     if size != math.prod(shape):
-        raise ValueError(f"{path} is cut short or too long: its header promises {shape}, it holds {size:,} bytes.")
-    return np.memmap(path, np.uint8, "r", head, shape) if on_disk and size and not packed else raw[head:].reshape(shape)
+        raise ValueError(f"{path} is truncated or too long: its header gives the shape {shape}, but it holds {size:,} bytes.")
+    return np.memmap(path, np.uint8, "r", header, shape) if on_disk and size and not gzipped else raw[header:].reshape(shape)
 
 
 def _gunzip(path: Path) -> np.ndarray:
-    """What a gzip file holds, in one array that grows: whole copies of it would fill the memory."""
+    """Decompress a gzip file into one growing array, without a second copy in memory."""
     raw = bytearray()
     with gzip.open(path, "rb") as file:
         while block := file.read(2**22):
@@ -107,10 +111,12 @@ def _gunzip(path: Path) -> np.ndarray:
 
 
 def load_npz(path: Path, split: Split) -> Data:
-    """`images`, or `x_train` and `x_test`; `labels` or `y_…` (with `label_names`), or `factors` with `factor_names`.
+    """Load an .npz file that holds `images`, or `x_train` and `x_test`.
 
-    Beside `images`, `NAME_index` with `NAME_names` is a label of that name, and `split`, "train" or "test" for each image, is
-    the official split: what belongs together (a font's letters, a person's pictures) can so be kept on one side of it.
+    Labels are `labels` or `y_train` and `y_test`, with the names of classes in `label_names`. A file with `images` may also
+    hold `factors` with `factor_names`, and for each label NAME the arrays `NAME_index` and `NAME_names`. Its array `split`,
+    "train" or "test" for each image, is an official split: it can put all images of one font or one person on the same side.
+    Raises ValueError if the file is damaged or an array has the wrong shape or type.
     """
     if split == "all":
         return concatenate(npz_splits(path))
@@ -121,17 +127,19 @@ def load_npz(path: Path, split: Split) -> Data:
 
 
 def npz_splits(path: Path, on_disk: bool = False) -> list[Data]:
-    """All of an .npz file in its own order, `x_train` and `x_test` apart; with `on_disk`, images that are not packed stay on
-    disk."""
+    """All images of an .npz file in file order, as one data set or as `x_train` and `x_test`.
+
+    With `on_disk`, uncompressed images stay on disk.
+    """
     parts, _ = _npz(path, on_disk)
     return align_splits(path, *parts) if len(parts) > 1 else parts
 
 
 def _npz(path: Path, on_disk: bool = False) -> tuple[list[Data], np.ndarray | None]:
-    """The parts of an .npz file and, if there is one and the file says it, each image's place in the official split."""
+    """The data sets in an .npz file and, if it has `images` and `split`, the official split of each image."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: _member(path, file, name, on_disk) for name in file.files}
+            arrays = {name: _read_member(path, file, name, on_disk) for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not an .npz file that can be read without pickle: {error}.") from error
     if "images" not in arrays and "x_train" not in arrays:
@@ -143,42 +151,42 @@ def _npz(path: Path, on_disk: bool = False) -> tuple[list[Data], np.ndarray | No
         if name in arrays
     ]
     official = "images" in arrays and "split" in arrays
-    return parts, _official(path, arrays["split"], len(parts[0].images)) if official else None
+    return parts, _check_split(path, arrays["split"], len(parts[0].images)) if official else None
 
 
-def _member(path: Path, file: Any, name: str, on_disk: bool) -> np.ndarray:
-    """An array of an .npz file; with `on_disk`, bytes of images are mapped where they lie, if they are not packed."""
+def _read_member(path: Path, file: Any, name: str, on_disk: bool) -> np.ndarray:
+    """Read an array of an .npz file. With `on_disk`, uncompressed 8-bit images are memory-mapped."""
     entry = file.zip.NameToInfo.get(f"{name}.npy") if on_disk and name in ("images", "x_train", "x_test") else None
     if entry is None or entry.compress_type != zipfile.ZIP_STORED:
         return file[name]
     with file.zip.open(entry) as member:
-        if npy.read_magic(member) != (1, 0):  # as numpy writes all arrays but those of structures
+        if npy.read_magic(member) != (1, 0):  # numpy writes this version for all but structured arrays
             return file[name]
-        shape, by_columns, dtype = npy.read_array_header_1_0(member)
-        head = member.tell()
-        while member.read(2**22):  # to its end, where zipfile compares the checksum
+        shape, fortran_order, dtype = npy.read_array_header_1_0(member)
+        header = member.tell()
+        while member.read(2**22):  # zipfile verifies the checksum at the end
             pass
-    if by_columns or dtype != np.uint8 or not math.prod(shape):
+    if fortran_order or dtype != np.uint8 or not math.prod(shape):
         return file[name]
     with path.open("rb") as raw:
         raw.seek(entry.header_offset + 26)
         start = entry.header_offset + 30 + sum(struct.unpack("<HH", raw.read(4)))
-    return np.memmap(path, np.uint8, "r", start + head, shape)
+    return np.memmap(path, np.uint8, "r", start + header, shape)
 
 
-def _official(path: Path, splits: np.ndarray, images: int) -> np.ndarray:
-    """Each image's part of the official split."""
-    said = splits.astype(str)
-    if said.shape != (images,) or set(said) != {"train", "test"}:
+def _check_split(path: Path, splits: np.ndarray, images: int) -> np.ndarray:
+    """The official split as strings. Raises ValueError unless it is valid."""
+    splits = splits.astype(str)
+    if splits.shape != (images,) or set(splits) != {"train", "test"}:
         raise ValueError(
-            f'{path}: split must say "train" or "test" for each of the {images} images, and each of some; '
-            f"got {said.shape}, {', '.join(np.unique(said)[:5])}."
+            f'{path}: split must have "train" or "test" for each of the {images} images, and each at least once; '
+            f"got {splits.shape}, {', '.join(np.unique(splits)[:5])}."
         )
-    return said
+    return splits
 
 
 def _channels_first(path: Path, images: np.ndarray) -> np.ndarray:
-    """(N, H, W), (N, H, W, C) or (N, C, H, W) of bytes or booleans → (N, C, H, W) of bytes."""
+    """Convert images (N, H, W), (N, H, W, C) or (N, C, H, W) of uint8 or bool to uint8 (N, C, H, W)."""
     if images.dtype == bool:
         images = images.astype(np.uint8) * 255
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) == 0:
@@ -201,26 +209,28 @@ def _npz_labels(path: Path, arrays: dict[str, np.ndarray], suffix: str) -> dict[
     if column is not None:
         column = column.reshape(len(column), -1)[:, 0]
         names = arrays.get("label_names")
-        labels["label"] = _named(path, "label_names", names, column) if names is not None else column.astype(str)
+        labels["label"] = _look_up(path, "label_names", names, column) if names is not None else column.astype(str)
     factors = arrays.get("factors") if not suffix else None
     if factors is not None:
         names = arrays.get("factor_names", np.array([f"factor {i}" for i in range(factors.shape[1])]))
         values = json.loads(str(arrays["factor_values_json"])) if "factor_values_json" in arrays else {}
         for name, column in zip(names.tolist(), factors.T, strict=True):
-            labels[name] = _named(path, f"the values of {name}", np.array(values[name]), column) if name in values else column
+            labels[name] = _look_up(path, f"the values of {name}", np.array(values[name]), column) if name in values else column
     for key in [] if suffix else [key for key in arrays if key.endswith("_index")]:
         name = key.removesuffix("_index")
         if f"{name}_names" in arrays:
-            labels[name] = _named(path, f"{name}_names", arrays[f"{name}_names"], arrays[key])
+            labels[name] = _look_up(path, f"{name}_names", arrays[f"{name}_names"], arrays[key])
     images = len(arrays[f"x{suffix}" if suffix else "images"])
     for name, column in labels.items():
         if len(column) != images:
-            raise ValueError(f"{path}: {name} has {len(column)} entries for {images} images; they must be as many.")
+            raise ValueError(f"{path}: {name} has {len(column)} entries for {images} images; the numbers must be equal.")
     return labels
 
 
-def _named(path: Path, what: str, names: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """The entry of `names` for each number in a column."""
+def _look_up(path: Path, what: str, names: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """The entry of `names` at each index in a column."""
     if column.dtype.kind not in "iu" or (len(column) and not 0 <= column.min() <= column.max() < len(names)):
-        raise ValueError(f"{path}: {what} must have an entry for each of the whole numbers it names; it has {len(names)}.")
+        raise ValueError(
+            f"{path}: {what} must have an entry for each index used, and indices must be whole numbers; it has {len(names)}."
+        )
     return names[column].astype(str) if names.dtype.kind in "US" else names[column]

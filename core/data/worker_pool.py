@@ -1,4 +1,4 @@
-"""Workers: processes that share the work of a loop, its results still in order."""
+"""Parallel map over worker processes, with results in order and arrays returned through shared memory."""
 
 import mmap
 import multiprocessing
@@ -19,18 +19,18 @@ Result = TypeVar("Result")
 
 
 def available_cores() -> int:
-    """Processor cores that this process may use, at most 16."""
+    """The number of processor cores that this process may use, at most 16."""
     return min(16, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
 
 
 def parallel_map(
     function: Callable[[Task], Result], jobs: Iterable[tuple[Key, Task]], workers: int
 ) -> Iterator[tuple[Key, Result]]:
-    """Each key with the function's result for its task, in order. Only a few jobs per worker are under way at a time, so that
-    an endless stream of them takes no more memory than a short one. The arrays in a result are good until the next one is
-    asked for: copy what is to stay.
+    """Yield each job's key with the function's result for its task, in order.
 
-    One worker is this process. Raises ValueError when a worker dies, as it does when memory runs out.
+    Each worker has only a few jobs pending, so that memory does not grow with the number of jobs. The arrays in a result are
+    valid only until the next result is requested. With one worker, this process does the work itself. Raises ValueError when a
+    worker process dies, for example because memory runs out.
     """
     if workers == 1:
         for key, task in jobs:
@@ -38,19 +38,19 @@ def parallel_map(
         return
     max_pending = 3 * workers
     if sys.platform != "linux":
-        # Threads: a fresh process would first have to read torch, for seconds.
+        # Threads, because a new process would need seconds to import torch.
         yield from map_in_order(ThreadPoolExecutor(workers), function, jobs, max_pending)
         return
-    # Processes that are copies of this one start at once, and have the buffer.
+    # Forked processes start at once and inherit the buffer.
     buffer = SharedBuffer(max_pending + 2)
     fork = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(workers, fork, initializer=attach, initargs=(buffer,))
     try:
         for key, shared in map_in_order(pool, partial(run_task, function), buffer.assign_slots(jobs), max_pending):
-            yield key, buffer.take(shared)
+            yield key, buffer.load(shared)
     except BrokenProcessPool as error:
         raise ValueError(
-            "a process that reads pictures was ended from outside, or by a picture that no decoder survives. If memory ran "
+            "a process that decodes pictures was ended from outside, or crashed on a damaged picture. If memory ran "
             "out, use fewer workers."
         ) from error
 
@@ -58,37 +58,39 @@ def parallel_map(
 def map_in_order(
     pool: Executor, function: Callable[[Task], Result], jobs: Iterable[tuple[Key, Task]], max_pending: int
 ) -> Iterator[tuple[Key, Result]]:
-    """Each key with the function's result for its task, in order, from a pool that ends with them. The jobs are taken here, and
-    only so many before their turn."""
-    waiting: deque[tuple[Key, Future[Result]]] = deque()
+    """Yield each job's key with the function's result for its task, in order; shut the pool down at the end.
+
+    This thread iterates over `jobs`, at most `max_pending` ahead of the results.
+    """
+    pending: deque[tuple[Key, Future[Result]]] = deque()
     try:
         for key, task in jobs:
-            waiting.append((key, pool.submit(function, task)))
-            if len(waiting) > max_pending:
-                key, future = waiting.popleft()
+            pending.append((key, pool.submit(function, task)))
+            if len(pending) > max_pending:
+                key, future = pending.popleft()
                 yield key, future.result()
-        for key, future in waiting:
+        for key, future in pending:
             yield key, future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 SLOT_BYTES = 16 << 20
-"""Bytes of a slot on a buffer. Those that are never written take no memory; arrays that do not fit go through the pipe."""
+"""Bytes in a slot of a shared buffer. Unused pages take no memory. Arrays that do not fit are sent through the pipe."""
 
 
-class SharedArray(NamedTuple):
-    """A result whose arrays lie on a buffer: at which slot, how many bytes each has, and the rest of it, pickled."""
+class SharedResult(NamedTuple):
+    """A result whose arrays are in a slot of the shared buffer: the bytes of each array, and the pickle of the rest."""
 
     slot: int
     sizes: list[int]
-    rest: bytes
+    pickled: bytes
 
 
 class SharedBuffer:
-    """Memory that processes share, with a slot for each result under way: its arrays are shared there, and taken from there.
+    """Shared memory with a slot for the arrays of each pending result.
 
-    Through a pipe they would be copied four times, into new memory each time.
+    A pipe would copy the arrays four times, each time into new memory.
     """
 
     def __init__(self, slots: int) -> None:
@@ -96,44 +98,44 @@ class SharedBuffer:
         self._memory = memoryview(mmap.mmap(-1, slots * SLOT_BYTES))
 
     def assign_slots(self, jobs: Iterable[tuple[Key, Task]]) -> Iterator[tuple[Key, tuple[int, Task]]]:
-        """The jobs, their tasks with the slots for their results, which come round again."""
+        """The jobs, each task with the slot for its result. Slots are used in turn."""
         for i, (key, task) in enumerate(jobs):
             yield key, (i % self.slots, task)
 
-    def to_shared(self, slot: int, result: object) -> SharedArray:
-        """Put a result's arrays down (PEP 574)."""
+    def to_shared(self, slot: int, result: object) -> SharedResult:
+        """Write a result's arrays into a slot and pickle the rest (PEP 574)."""
         sizes: list[int] = []
 
-        def put(array: pickle.PickleBuffer) -> bool:
+        def write(array: pickle.PickleBuffer) -> bool:
             start, raw = slot * SLOT_BYTES + sum(sizes), array.raw()
             if sum(sizes) + len(raw) > SLOT_BYTES:
-                return True  # goes with the rest
+                return True  # pickled with the rest
             self._memory[start : start + len(raw)] = raw
             sizes.append(len(raw))
             return False
 
-        return SharedArray(slot, sizes, pickle.dumps(result, 5, buffer_callback=put))
+        return SharedResult(slot, sizes, pickle.dumps(result, 5, buffer_callback=write))
 
-    def take(self, shared: SharedArray) -> Any:
-        """The result; its arrays stay where they lie."""
-        arrays, at = [], shared.slot * SLOT_BYTES
+    def load(self, shared: SharedResult) -> Any:
+        """The result, whose arrays are views of the shared memory."""
+        arrays, start = [], shared.slot * SLOT_BYTES
         for size in shared.sizes:
-            arrays.append(self._memory[at : at + size])
-            at += size
-        return pickle.loads(shared.rest, buffers=arrays)
+            arrays.append(self._memory[start : start + size])
+            start += size
+        return pickle.loads(shared.pickled, buffers=arrays)
 
 
 worker_buffers: list[SharedBuffer] = []
-"""A process's own buffer, once it is a worker."""
+"""The shared buffer of this process, if it is a worker."""
 
 
 def attach(buffer: SharedBuffer) -> None:
-    """Make this process a worker at a buffer."""
+    """Initialise a worker process with the shared buffer."""
     warnings.simplefilter("ignore")
     worker_buffers[:] = [buffer]
 
 
-def run_task(function: Callable[[Task], object], slot_and_task: tuple[int, Task]) -> SharedArray:
-    """What a worker does: the function's result, shared on its buffer."""
+def run_task(function: Callable[[Task], object], slot_and_task: tuple[int, Task]) -> SharedResult:
+    """Run the function in a worker and return its result through the shared buffer."""
     slot, task = slot_and_task
     return worker_buffers[0].to_shared(slot, function(task))

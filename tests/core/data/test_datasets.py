@@ -119,8 +119,8 @@ def test_labels_beside_may_be_packed_when_images_are_not(idx_folder: Writer) -> 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda raw: raw[:-1], "cut short or too long: its header promises"),
-        (lambda raw: raw + b"x", "cut short or too long: its header promises"),
+        (lambda raw: raw[:-1], "truncated or too long: its header gives"),
+        (lambda raw: raw + b"x", "truncated or too long: its header gives"),
         (lambda raw: b"\x00\x00\x0d" + raw[3:], "not an IDX file of unsigned bytes: it starts with 00 00 0d 03"),
         (lambda raw: raw[:9], "not an IDX file of unsigned bytes"),
         (lambda raw: b"", "not an IDX file of unsigned bytes: it starts with nothing"),
@@ -141,7 +141,7 @@ def test_damaged_idx_files_are_named(idx_folder: Writer, damage: Callable[[bytes
 def test_idx_labels_must_be_as_many_as_images(idx_folder: Writer) -> None:
     folder = idx_folder(packed=False)
     (folder / "t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(4, np.uint8)))
-    with pytest.raises(ValueError, match="4 labels for 5 images; they must be as many"):
+    with pytest.raises(ValueError, match="4 labels for 5 images; the numbers must be equal"):
         load_data(folder, "test")
 
 
@@ -250,7 +250,7 @@ def test_npz_indices_with_names_are_labels_and_its_own_split_is_kept(npz: Writer
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": noise(4, 8, 8), "split": np.array(["train"] * 4)}, 'split must say "train" or "test".*each of some'),
+        ({"images": noise(4, 8, 8), "split": np.array(["train"] * 4)}, 'split must have "train" or "test".*each at least once'),
         ({"images": noise(4, 8, 8), "split": np.array(["train", "test"])}, r"for each of the 4 images.*got \(2,\)"),
         ({"images": noise(4, 8, 8), "a_index": np.full(4, 2), "a_names": np.array(["b"])}, "a_names must have an entry"),
         ({"pictures": noise(4, 8, 8)}, "must hold `images`, or `x_train` .*it holds pictures"),
@@ -348,7 +348,7 @@ def test_what_is_wrong_with_files_that_stay_on_disk_is_named(tmp_path: Path, idx
         array_splits(tmp_path / "floats.npz", bundle)
     folder = idx_folder(packed=False)
     file = folder / "t10k-images-idx3-ubyte"
-    for content, message in ((file.read_bytes()[:-1], "cut short or too long"), (b"", "starts with nothing")):
+    for content, message in ((file.read_bytes()[:-1], "truncated or too long"), (b"", "starts with nothing")):
         file.write_bytes(content)
         with pytest.raises(ValueError, match=message):
             array_splits(folder, Preprocessing(1, 9, 11))
