@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.bundle.bundle import Bundle
 from core.data.datasets import array_splits, find_pictures
-from core.data.labels import LabelTable, rename
+from core.data.labels import LabelTable, name_classes
 from core.data.preprocessing import Preprocessing
 from core.data.reading import read_chunks
 from core.data.sources import Source
@@ -62,7 +62,7 @@ def read_blocks(source: str, preprocessing: Preprocessing, most: int, given: Lab
         else _pictures(pictures, preprocessing, table, summary)
     )
     for images, names, labels in found:
-        yield images, _labelled(names, rename(labels, given.names) if given.names else labels)
+        yield images, _labelled(names, name_classes(labels, given.names) if given.names else labels)
 
 
 def _arrays(source: str, preprocessing: Preprocessing, most: int, summary: Summary) -> Iterator[Found]:

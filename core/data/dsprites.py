@@ -1,8 +1,8 @@
-"""dSprites, drawn by ourselves: 737,280 pictures of one sprite, one for each combination of five factors.
+"""dSprites, redrawn: 737,280 images of a sprite, one for each combination of five factors.
 
-The factors and their order are those of Matthey et al., 2017 (github.com/deepmind/dsprites-dataset), whose first factor, the
-colour, has one value and is left out. The drawing is ours, not their file: figures compare with theirs as those of two data
-sets of one design do.
+The factors and their order follow Matthey et al., 2017 (github.com/deepmind/dsprites-dataset), without their first factor, the
+colour, which has only one value. The images are drawn by this module and differ in single pixels from the original file, so
+scores are close to published ones but not equal.
 """
 
 import math
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
 SIDE, SPRITE_SIDE = 64, 33
-"""Pixels on a side of the images, and of the window in which a sprite turns."""
+"""Side lengths in pixels: of an image, and of the square that contains a sprite at any orientation."""
 
 FACTORS: dict[str, np.ndarray] = {
     "shape": np.array(["square", "ellipse", "heart"]),
@@ -22,25 +22,25 @@ FACTORS: dict[str, np.ndarray] = {
     "posX": np.linspace(0, 1, 32),
     "posY": np.linspace(0, 1, 32),
 }
-"""The values of each factor: orientation in radians, counter-clockwise, both ends being one angle, as in the original;
-positions from left to right and from top to bottom."""
+"""The values of each factor. Orientation is in radians, counter-clockwise; its first and last values are the same angle, as in
+the original. Positions go from left to right and from top to bottom."""
 
 SIZES = tuple(len(values) for values in FACTORS.values())
 COUNT = math.prod(SIZES)
 TEST_IMAGES = 10_000
-"""Images of the test split, a random subset that is always the same."""
+"""Images in the test split, a fixed random subset."""
 
 
 def sprites() -> Bool[Tensor, "3 6 40 33 33"]:
-    """Every shape at every scale and orientation: the pixels whose centres lie inside it.
+    """Every shape at every scale and orientation: the pixels whose centres are inside the shape.
 
-    The scale-1 square is 22 pixels wide, the ellipse 31 by 15.5, the heart 27 by 27. Shapes turn about a point that is not
-    a pixel's centre, nor on a diagonal: about one that is, small squares 2.3 degrees apart fall on the same pixels.
+    At scale 1 the square is 22 pixels wide, the ellipse 31 by 15.5, the heart 27 by 27. The centre of rotation is neither a
+    pixel's centre nor on a diagonal; otherwise small squares 2.3 degrees apart would cover the same pixels.
     """
     row, column = torch.meshgrid(*[torch.arange(SPRITE_SIDE, dtype=torch.float64) - SPRITE_SIDE // 2] * 2, indexing="ij")
     right, up = column - 0.25, 0.35 - row
     scale = torch.from_numpy(FACTORS["scale"]).reshape(-1, 1, 1, 1)
-    # Whole turns first, so that the last orientation is the first to the bit.
+    # The remainder makes the last orientation bitwise equal to the first.
     angle = (torch.arange(SIZES[2]) % (SIZES[2] - 1)).double().mul(2 * math.pi / (SIZES[2] - 1)).reshape(-1, 1, 1)
     u = (right * angle.cos() + up * angle.sin()) / scale
     v = (up * angle.cos() - right * angle.sin()) / scale
@@ -52,11 +52,11 @@ def sprites() -> Bool[Tensor, "3 6 40 33 33"]:
 
 
 class DSprites:
-    """The images of dSprites at the given positions (all of them by default), drawn when they are asked for.
+    """The dSprites images at the given indices (default: all), drawn when they are indexed.
 
-    Indexed as a tensor (N, 1, 64, 64) of bytes, 0 or 255: with a tensor of positions, a slice or a number. The last factor
-    varies fastest. It holds no images, which would be 3 GB, but the 720 sprites: a position moves a sprite by whole pixels,
-    one for each of its 32 values, so all images differ, but for the turn from the first to the last orientation.
+    Indexed like a uint8 tensor (N, 1, 64, 64) with values 0 and 255: with a tensor of indices, a slice or an integer. The last
+    factor varies fastest. Only the 720 sprites are in memory; all images would take 3 GB. Each of the 32 positions moves a
+    sprite by one pixel, so all images differ, except those of the first and last orientation.
 
     >>> images = DSprites()
     >>> len(images), images[torch.tensor([0, 700_000])].shape, images.factors()[700_000].tolist()
@@ -65,9 +65,9 @@ class DSprites:
 
     def __init__(self, indices: Int[Tensor, " n"] | None = None) -> None:
         self.indices = torch.arange(COUNT) if indices is None else indices
-        # A sprite in the middle of a sheet: each image is the part of it that a window of 64x64 shows.
-        room = SIDE - SPRITE_SIDE
-        canvases = torch.nn.functional.pad(sprites().to(torch.uint8) * 255, [room] * 4)
+        # Each image is a 64x64 crop of a canvas with the sprite in its middle.
+        margin = SIDE - SPRITE_SIDE
+        canvases = torch.nn.functional.pad(sprites().to(torch.uint8) * 255, [margin] * 4)
         self._crops = canvases.unfold(-2, SIDE, 1).unfold(-2, SIDE, 1)
 
     def __len__(self) -> int:
@@ -84,19 +84,19 @@ class DSprites:
         return self._crops[shape, scale, orientation, SIZES[4] - 1 - y, SIZES[3] - 1 - x].unsqueeze(-3)
 
     def factors(self, index: Tensor | slice = slice(None)) -> Int[Tensor, "n 5"]:
-        """The factors of these images, as indices into the values of `FACTORS`."""
+        """The factors of the images at these indices, as indices into the values of `FACTORS`."""
         return torch.stack(torch.unravel_index(self.indices[index], SIZES), dim=1)
 
     def labels(self) -> dict[str, np.ndarray]:
-        """The factors' values, by name, for every image."""
+        """The value of each factor, by name, for every image."""
         return {name: values[column] for (name, values), column in zip(FACTORS.items(), self.factors().T.numpy(), strict=True)}
 
 
 def dsprites_split() -> tuple[Int[Tensor, " train"], Int[Tensor, " test"]]:
-    """Positions (training, test) of the fixed split: 10,000 of all images, drawn once and for all, are the test set.
+    """Indices (training, test) of the fixed split: the test set is a fixed random sample of 10,000 images.
 
-    It splits the combinations, not the values of a factor: a test image has neighbours in the training set, and one in
-    twenty, at the first or last orientation, nearly always its very picture.
+    Both splits have all values of every factor, so a test image has near neighbours in the training set. One test image in
+    twenty has the first or last orientation, and nearly always an identical image in the training set.
     """
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))
     return order[TEST_IMAGES:], order[:TEST_IMAGES]

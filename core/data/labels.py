@@ -1,4 +1,4 @@
-"""Labels: columns with an entry for each picture, and tables of them that are joined on the names of files."""
+"""Labels: columns with one value per picture, and label tables joined on file names."""
 
 import os
 from collections.abc import Iterable
@@ -8,32 +8,34 @@ from typing import Any
 import numpy as np
 
 RESERVED_NAMES = ("image", "mean", "log_variance", "x", "y", "file", "log_likelihood")
-"""Names that a gallery has its own columns under."""
+"""Column names that a gallery uses itself."""
 
 
 class LabelColumns:
-    """LabelColumns of labels that grow by a row at a time; rows need not have the same ones."""
+    """Label columns, filled row by row. Rows may have different columns."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._columns: dict[str, list[Any]] = {}
-        # A label is one object, however many pictures have it.
-        self._same: dict[Any, Any] = {}
+        # Equal labels share one object, to save memory.
+        self._interned: dict[Any, Any] = {}
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a row."""
         for name, value in row.items():
-            self._columns.setdefault(name, [None] * self.rows).append(self._same.setdefault(value, value))
+            self._columns.setdefault(name, [None] * self.rows).append(self._interned.setdefault(value, value))
         self.rows += 1
         for column in self._columns.values():
             if len(column) < self.rows:
                 column.append(None)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Each column as an array: integers or floats if all its entries are numbers, else strings. An entry that is missing is
-        NaN or "". LabelColumns that say nothing are left out; one with a name that a gallery needs itself gets another."""
-        telling = {name: column for name, column in self._columns.items() if any(value not in (None, "") for value in column)}
-        arrays = {name: _array(column) for name, column in telling.items()}
+        """Each column as an array: integers or floats if all its values are numbers, else strings.
+
+        A missing value is NaN or "". Empty columns are dropped. A column with a reserved name is renamed to `NAME (given)`.
+        """
+        filled = {name: column for name, column in self._columns.items() if any(value not in (None, "") for value in column)}
+        arrays = {name: _array(column) for name, column in filled.items()}
         return {f"{name} (given)" if name in RESERVED_NAMES else name: array for name, array in arrays.items()}
 
 
@@ -47,7 +49,7 @@ def _array(values: list[Any]) -> np.ndarray:
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """The names in a text, separated by commas; None for none.
+    """The comma-separated names in a text; None if it is empty.
 
     >>> split_names("cat, dog")
     ['cat', 'dog']
@@ -55,10 +57,13 @@ def split_names(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",")] if text else None
 
 
-def rename(labels: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The columns, with these names for the classes 0, 1, 2… of the one called `label`; ValueError where it has others."""
+def name_classes(labels: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The columns, with the classes 0, 1, 2… of column `label` replaced by these names.
+
+    Raises ValueError if there is no such column or it has other classes.
+    """
     if "label" not in labels:
-        raise ValueError("--label-names needs labels, and this data set has none.")
+        raise ValueError("--label-names requires a data set with labels; this one has none.")
     try:
         numbers = np.asarray(labels["label"]).astype(int)
         if numbers.min() < 0:
@@ -69,22 +74,22 @@ def rename(labels: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 class LabelTable:
-    """A table with a row for each picture, found by the picture's name: its path in the source, its file name, or its stem.
+    """A table of labels, with one row per picture: joined on the picture's path in the source, its file name, or its stem.
 
-    Which column has the names, and how they are written there, is whatever fits most of a few names: see `choose_key`.
+    `choose_key` finds the key column and which of the three it holds. `unlabelled` counts the pictures without a row.
     """
 
     def __init__(self, columns: dict[str, list[Any]], origin: str) -> None:
         self.columns, self.origin = columns, origin
         self.unlabelled = 0
         self._rows: dict[str, int] = {}
-        self._form = NAME_FORMS["path"]
-        self._found: set[int] = set()
-        self._names: list[str] = []
+        self._name_format = NAME_FORMATS["path"]
+        self._matched: set[int] = set()
+        self._label_names: list[str] = []
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "LabelTable":
-        """Read a CSV or parquet file. Raises ValueError when it is neither."""
+        """Read a CSV or parquet file. Raises ValueError if it cannot be read as one."""
         import pyarrow as pa
         import pyarrow.csv
         import pyarrow.parquet as pq
@@ -94,49 +99,52 @@ class LabelTable:
             table = pq.read_table(file) if file.suffix.lower() == ".parquet" else pyarrow.csv.read_csv(file)
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"the labels must be a CSV or parquet file; {file} cannot be read as one: {error}.") from error
-        simple = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
-        return cls({name: table[name].to_pylist() for name in simple}, str(file))
+        flat = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
+        return cls({name: table[name].to_pylist() for name in flat}, str(file))
 
     def choose_key(self, names: Iterable[str]) -> None:
-        """Find the column, and the form of a name, that fits most of these; ValueError if none does, or two rows share one."""
+        """Choose the column, and the format of names, that match the most of these names.
+
+        Raises ValueError if nothing matches or if the column has a value twice.
+        """
         names = list(names)
         best, key = 0, ""
-        for form in NAME_FORMS.values():
-            wanted = {form(name) for name in names}
+        for name_format in NAME_FORMATS.values():
+            wanted = {name_format(name) for name in names}
             for column, values in self.columns.items():
-                fits = len(wanted.intersection(map(str, values)))
-                if fits > best:
-                    best, key, self._form = fits, column, form
+                matches = len(wanted.intersection(map(str, values)))
+                if matches > best:
+                    best, key, self._name_format = matches, column, name_format
         if not best:
             raise ValueError(
                 f"{self.origin} must have a column with the pictures' file names; none of "
-                f"{', '.join(self.columns) or 'none'} has one such as {names[0] if names else 'a.png'}."
+                f"{', '.join(self.columns) or 'its columns'} holds one such as {names[0] if names else 'a.png'}."
             )
         values = [str(value) for value in self.columns[key]]
         self._rows = {value: row for row, value in enumerate(values)}
         if len(self._rows) < len(values):
-            twice = next(value for row, value in enumerate(values) if self._rows[value] != row)
-            raise ValueError(f"{self.origin} must have one row for each picture; column {key} has {twice!r} more than once.")
-        self._names = [column for column in self.columns if column != key]
+            repeated = next(value for row, value in enumerate(values) if self._rows[value] != row)
+            raise ValueError(f"{self.origin} must have one row for each picture; column {key} has {repeated!r} more than once.")
+        self._label_names = [column for column in self.columns if column != key]
 
     def find(self, name: str) -> dict[str, Any]:
-        """The labels of a picture, None for each if it has no row."""
-        row = self._rows.get(self._form(name))
+        """The labels of a picture; each is None if the picture has no row."""
+        row = self._rows.get(self._name_format(name))
         if row is None:
             self.unlabelled += 1
-            return dict.fromkeys(self._names)
-        self._found.add(row)
-        return {column: self.columns[column][row] for column in self._names}
+            return dict.fromkeys(self._label_names)
+        self._matched.add(row)
+        return {column: self.columns[column][row] for column in self._label_names}
 
     @property
     def unmatched_rows(self) -> int:
-        """Rows that no picture has been found for."""
-        return len(self._rows) - len(self._found)
+        """The number of rows without a picture."""
+        return len(self._rows) - len(self._matched)
 
 
-NAME_FORMS = {
+NAME_FORMATS = {
     "path": lambda name: name,
     "file name": lambda name: PurePosixPath(name).name,
     "stem": lambda name: PurePosixPath(name).stem,
 }
-"""What of a picture's name a table may call it by."""
+"""The formats in which a table may give a picture's name, each computed from its path in the source."""

@@ -14,7 +14,7 @@ import core
 from core.bundle.card import stages
 from core.bundle.folders import check_name, check_target, is_bundle
 from core.data.binarization import Binarization
-from core.data.labels import rename, split_names
+from core.data.labels import name_classes, split_names
 from core.data.preprocessing import Images
 from core.data.reading import Options, Reading
 from core.distributed import SINGLE_PROCESS
@@ -59,7 +59,7 @@ def read_data(
     # Arrays were not fitted to a size. Later pictures are padded then, which loses none of their content.
     preprocessing = core.Preprocessing.measure(data.train.images, options.fit if data.reading else "pad")
     preprocessing = replace(preprocessing, paper=options.paper, binarization=binarization)
-    test = replace(data.test, labels=rename(data.test.labels, label_names)) if label_names else data.test
+    test = replace(data.test, labels=name_classes(data.test.labels, label_names)) if label_names else data.test
     return data.train, replace(test, images=preprocessing.evaluation_images(test.images)), preprocessing, data.reading
 
 

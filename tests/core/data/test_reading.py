@@ -18,7 +18,7 @@ from PIL import Image
 from torture import PAPER, Torture
 
 from core import Preprocessing, load_data, open_data
-from core.data.labels import rename
+from core.data.labels import name_classes
 from core.data.reading import Options, read
 from core.data.sources import FileSource, open_folder, open_zip
 from core.data.storage import ImageBuffer, ImagesOnDisk
@@ -166,7 +166,7 @@ def test_a_table_may_call_a_picture_by_path_name_or_stem(tmp_path: Path, name: s
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a,b\n1,2\n", "a column with the pictures' file names; none of a, b has one such as 0.png"),
+        (b"a,b\n1,2\n", "a column with the pictures' file names; none of a, b holds one such as 0.png"),
         (b"a,b\n0.png,1\n0.png,2\n", "one row for each picture; column a has '0.png' more than once"),
         (b"a,b\n1,2,3\n", "must be a CSV or parquet file; .* cannot be read"),
         (b"", "must be a CSV or parquet file; .* cannot be read"),
@@ -333,14 +333,14 @@ def test_a_full_disk_is_told_before_anything_is_read(tmp_path: Path, monkeypatch
 
 def test_classes_get_their_names() -> None:
     labels = {"label": np.array(["2", "0", "1"]), "size": np.arange(3)}
-    named = rename(labels, ["a", "b", "c"])
+    named = name_classes(labels, ["a", "b", "c"])
     assert named["label"].tolist() == ["c", "a", "b"]
     assert named["size"] is labels["size"]
     assert labels["label"].tolist() == ["2", "0", "1"]
     with pytest.raises(ValueError, match="classes 0 to 1, in order"):
-        rename(labels, ["a", "b"])
+        name_classes(labels, ["a", "b"])
     for wrong in (["cat", "dog", "cat"], ["-1", "0", "1"]):
         with pytest.raises(ValueError, match="--label-names must name the classes"):
-            rename({"label": np.array(wrong)}, ["a", "b"])
+            name_classes({"label": np.array(wrong)}, ["a", "b"])
     with pytest.raises(ValueError, match="has none"):
-        rename({}, ["a"])
+        name_classes({}, ["a"])
