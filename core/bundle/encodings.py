@@ -77,7 +77,8 @@ def _arrays(source: str, preprocessing: Preprocessing, most: int, summary: Summa
 def _pictures(pictures: Source, preprocessing: Preprocessing, table: LabelTable | None, summary: Summary) -> Iterator[Found]:
     if table is not None:
         table.choose_key([entry.name for entry in pictures.sample(SURVEY_SIZE)])
-    workers = 1 if len(pictures) < 1000 else available_cores()  # for few pictures, starting processes takes longer than decoding
+    # For few pictures, starting processes takes longer than decoding.
+    workers = 1 if len(pictures) < 1000 else available_cores()
     for images, entries in read_chunks(pictures, preprocessing, workers, table, summary):
         labels = {name: [entry.labels[name] for entry in entries] for name in entries[0].labels}
         yield torch.from_numpy(images.copy()), [entry.name for entry in entries], labels
@@ -141,7 +142,8 @@ def write(
     rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
     summary = Summary()
     jobs = (
-        (None, block) for block in rebatch(read_blocks(source, bundle.preprocessing, rows, given or LabelOptions(), summary), rows)
+        (None, block)
+        for block in rebatch(read_blocks(source, bundle.preprocessing, rows, given or LabelOptions(), summary), rows)
     )
     threads, alone = torch.get_num_threads(), group.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
     # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
@@ -149,7 +151,9 @@ def write(
     part = out.with_name(out.name + ".part")
     writer: pq.ParquetWriter | None = None
     try:
-        for _, table in map_in_order(pool, partial(_encoded, bundle, scores=scores, group=group), jobs, threads if alone else 1):
+        for _, table in map_in_order(
+            pool, partial(_encoded, bundle, scores=scores, group=group), jobs, threads if alone else 1
+        ):
             if group.is_main:
                 # Numbers hardly ever repeat, and names never do.
                 repeated = [name for name in table.column_names if name not in OWN_COLUMNS]
