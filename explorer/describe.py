@@ -1,4 +1,4 @@
-"""What a model says about pictures: the records that the command line prints, the API returns and the Encode tab shows."""
+"""Encoding, scoring and decoding of pictures with a bundle, shared by the command line, the API and the Encode tab."""
 
 from typing import Any
 
@@ -9,20 +9,23 @@ from torch.distributions import Normal
 import core
 from core.data.preprocessing import Polarity, Prepared, to_bytes
 
-FEW = 100
-"""Normal images below which a verdict says that it rests on few."""
+VERDICT = {"odd": 0.05, "very_odd": 0.01, "few": 100}
+"""P-values below which an image is odd and very odd; number of normal images below which a verdict warns of a small sample."""
 
 
 def prepare(bundle: core.Bundle, picture: Image.Image, polarity: Polarity = "auto", trim: bool = True) -> Prepared:
-    """The picture as this model sees it."""
+    """Preprocess a picture for the model of this bundle."""
     return bundle.preprocessing.prepare(picture, polarity, trim)
 
 
 def describe(bundle: core.Bundle, images: torch.Tensor) -> list[dict[str, Any]]:
-    """One record per 8-bit image: posterior `mean` and `log_variance` (lists), `elbo`, `log_likelihood` and `kl` in nats
-    (one fixed draw of z), `p_value`, the share of normal images at least as odd (None where the model was not calibrated),
-    and the place `x`, `y` of the mean on the map (None without a map)."""
-    # One by one: every picture gets the same draw, so that its record does not depend on the pictures beside it.
+    """Encode and score 8-bit images (N, C, H, W) and return one record per image, as plain JSON.
+
+    A record has the posterior `mean` and `log_variance` (lists); `elbo`, `log_likelihood` and `kl` in nats, from one fixed draw
+    of z; `p_value`, the fraction of normal images that are at least as odd (None without an anomaly detector); and the position
+    `x`, `y` of the mean on the map (None without a map). Raises ValueError for images of another shape.
+    """
+    # Images are encoded separately, so that each gets the same draw of z and its record does not depend on the others.
     return [_record(bundle, image) for image in bundle.preprocessing.check(images).split(1)]
 
 
@@ -43,22 +46,22 @@ def _record(bundle: core.Bundle, image: torch.Tensor) -> dict[str, Any]:
 
 
 def verdict(p_value: float, normal: int) -> str:
-    """A p-value in words: (1 + k) / (1 + normal), where k of so many normal images are at least as odd.
+    """Describe the p-value (1 + k) / (1 + normal) in words, where k of the `normal` images are at least as odd.
 
     >>> verdict(0.37, 1999)
     'Looks normal: 739 of 1,999 normal images are at least as odd.'
     >>> verdict(1 / 27, 26)
-    'Odd: none of 26 normal images is at least as odd. So few to compare with say little; train on more pictures.'
+    'Odd: none of 26 normal images is at least as odd. This sample is small; train on more pictures.'
     """
-    word = "Looks normal" if p_value >= 0.05 else "Odd" if p_value >= 0.01 else "Very odd"
+    word = "Looks normal" if p_value >= VERDICT["odd"] else "Odd" if p_value >= VERDICT["very_odd"] else "Very odd"
     as_odd = round(p_value * (1 + normal)) - 1
     count, are = (f"{as_odd:,}" if as_odd else "none"), ("are" if as_odd > 1 else "is")
-    few = " So few to compare with say little; train on more pictures." if normal < FEW else ""
+    few = " This sample is small; train on more pictures." if normal < VERDICT["few"] else ""
     return f"{word}: {count} of {normal:,} normal images {are} at least as odd.{few}"
 
 
 def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:
-    """A list of finite numbers, one per latent, as (1, latents); ValueError otherwise."""
+    """Convert a list of finite numbers, one per latent, to a tensor (1, latents). Raises ValueError for anything else."""
     latents = bundle.vae.prior.latents
     rule = f"z must be {latents} finite numbers, one per latent of {bundle.name}"
     if not isinstance(values, list | tuple) or len(values) != latents:
@@ -75,5 +78,5 @@ def parse_latents(bundle: core.Bundle, values: list[float]) -> torch.Tensor:
 
 @torch.no_grad()
 def decode(bundle: core.Bundle, z: torch.Tensor) -> torch.Tensor:
-    """The decoder's mean images (N, C, H, W) at latents (N, latents), in 8 bits."""
+    """Decode latents (N, latents) into 8-bit mean images (N, C, H, W)."""
     return to_bytes(bundle.vae.decode(z).mean)

@@ -1,6 +1,6 @@
-"""The map: a plane with a place for every latent, and a latent for every place.
+"""The map: a 2-D projection of the latent space, with an approximate inverse.
 
-A map is fitted once; after that, `place` and `lift` are deterministic, need only torch, and work on any device.
+A map is fitted once. After that, `place` and `lift` are deterministic, need only torch and work on any device.
 """
 
 import math
@@ -16,16 +16,19 @@ from core.latent.geometry import neighbours
 
 Method = Literal["umap", "pca", "latents"]
 
+PLACE, LIFT = {"k": 15, "sharpness": 2}, {"k": 30, "sharpness": 0}
+"""The `neighbour_mean` with which a `NeighbourMap` places latents, and the one with which it lifts positions."""
+
 MIN_DIST = 0.1
-"""How close UMAP may put two images, on a map whose unit is about the reach of a neighbourhood."""
+"""Default of UMAP's `min_dist`: the minimum distance of two images, relative to the size of a neighbourhood."""
 
 
 class Map:
-    """A way from latents (N, latents) to the plane (N, 2) and back.
+    """A projection of latents (N, latents) to positions (N, 2), and back.
 
-    `trustworthiness` says how far neighbours on the map are neighbours in the latent space, 1 at best (Venna & Kaski,
-    2001). `round_trip` is the median distance between a place and `place(lift(place))` for points that the map was not
-    told about, as a share of the map's width.
+    `trustworthiness` measures whether neighbours on the map are neighbours in the latent space; 1 is best (Venna & Kaski,
+    2001). `round_trip` is the median distance between a position p and `place(lift(p))`, as a share of the map's width,
+    for points that the map was not fitted to.
     """
 
     method: Method
@@ -33,25 +36,25 @@ class Map:
     round_trip: float
 
     def place(self, latents: Float[Tensor, "n latents"] | Float[np.ndarray, "n latents"]) -> Float[Tensor, "n 2"]:
-        """Where these latents lie on the map."""
+        """Return the positions of these latents on the map."""
         raise NotImplementedError
 
     def lift(self, xy: Float[Tensor, "n 2"] | Float[np.ndarray, "n 2"]) -> Float[Tensor, "n latents"]:
-        """Latents whose images belong at these places."""
+        """Return latents whose images belong at these positions."""
         raise NotImplementedError
 
     def as_dict(self) -> dict[str, Any]:
-        """What config.json keeps."""
+        """Return the JSON record for config.json."""
         return {"method": self.method, "trustworthiness": self.trustworthiness, "round_trip": self.round_trip}
 
 
 @dataclass(frozen=True)
 class NeighbourMap(Map):
-    """A map known at anchors (a UMAP of the gallery) and carried to all other points by weighted neighbours.
+    """A map given by the latents and positions of anchors (UMAP of the gallery), extended by weighted neighbours.
 
-    `place` interpolates: an anchor's latent lands exactly on its place. `lift` smooths: on a plane that shows more than two
-    latents, neighbours differ in what the plane does not show, and their mean decodes closer to what belongs there than any
-    one of them.
+    `place` interpolates: the latent of an anchor has exactly the anchor's position. `lift` smooths: neighbours on the map
+    differ in latent directions that the plane does not show, and their mean decodes closer to the images around that
+    position than any single neighbour does.
     """
 
     latents: Float[Tensor, "m latents"]
@@ -61,15 +64,15 @@ class NeighbourMap(Map):
     round_trip: float = float("nan")
 
     def place(self, latents: Float[Tensor, "n latents"] | Float[np.ndarray, "n latents"]) -> Float[Tensor, "n 2"]:
-        return neighbour_mean(torch.as_tensor(latents, dtype=torch.float32), self.latents, self.xy, k=15, sharpness=2)
+        return neighbour_mean(torch.as_tensor(latents, dtype=torch.float32), self.latents, self.xy, **PLACE)
 
     def lift(self, xy: Float[Tensor, "n 2"] | Float[np.ndarray, "n 2"]) -> Float[Tensor, "n latents"]:
-        return neighbour_mean(torch.as_tensor(xy, dtype=torch.float32), self.xy, self.latents, k=30, sharpness=0)
+        return neighbour_mean(torch.as_tensor(xy, dtype=torch.float32), self.xy, self.latents, **LIFT)
 
 
 @dataclass(frozen=True)
 class LinearMap(Map):
-    """A flat cut through the latent space: xy = (z - centre) @ axes.T, with orthonormal axes (PCA, or two latents)."""
+    """An orthogonal projection: xy = (z - centre) @ axes.T, with orthonormal axes (PCA, or two latents)."""
 
     centre: Float[Tensor, " latents"]
     axes: Float[Tensor, "2 latents"]
@@ -90,16 +93,17 @@ class LinearMap(Map):
 def neighbour_mean(
     query: Float[Tensor, "n d"], points: Float[Tensor, "m d"], values: Float[Tensor, "m v"], k: int, sharpness: int
 ) -> Float[Tensor, "n v"]:
-    """The mean of the k nearest points' values, weighted by (1 - distance / R)^2 / distance^sharpness.
+    """Return the mean of the k nearest points' values, weighted by (1 - distance / R)^2 / distance^sharpness.
 
-    R is the distance of neighbour k + 1, so a weight is zero where its point joins or leaves, and nothing jumps. With
-    sharpness 2 this is modified Shepard interpolation (Franke & Nielson, 1980), exact at the points; with 0 a smooth mean.
+    R is the distance of neighbour k + 1. So the weight of a point is zero where it enters or leaves the k nearest, and the
+    result is continuous. With sharpness 2 this is modified Shepard interpolation (Franke & Nielson, 1980), exact at the
+    points; with 0 it is a smooth mean.
     """
     k = min(k, len(points) - 1)
     distance, index = neighbours(query, points, k + 1)
-    distance, index, reach = distance[:, :k], index[:, :k], distance[:, k:].clamp_min(1e-12)
-    weight = (1 - distance / reach).clamp_min(0) ** 2 / distance.clamp_min(1e-12) ** sharpness
-    # Where all neighbours are equally far, no weight is left: the nearest counts.
+    distance, index, radius = distance[:, :k], index[:, :k], distance[:, k:].clamp_min(1e-12)
+    weight = (1 - distance / radius).clamp_min(0) ** 2 / distance.clamp_min(1e-12) ** sharpness
+    # If all neighbours are equally far, all weights are zero: use the nearest.
     weight[:, 0] += (weight.sum(1) == 0).to(weight.dtype)
     return torch.einsum("nk,nkv->nv", weight / weight.sum(1, keepdim=True), values[index])
 
@@ -111,11 +115,11 @@ def fit_map(
     seed: int = 0,
     min_dist: float = MIN_DIST,
 ) -> tuple[Map, Float[Tensor, "m 2"]]:
-    """Fit a map to latents; returns it with their places.
+    """Fit a map to latents; return it with their positions.
 
-    "umap" is McInnes et al., 2018, arXiv 1802.03426, with a fixed seed, where `min_dist`, from 0 to 1, spreads groups out or
-    keeps neighbours more strictly together; "pca" the two directions of largest variance; "latents" the plane of the given
-    `pair` of latents.
+    "umap" is McInnes et al., 2018, arXiv 1802.03426, with a fixed seed; a larger `min_dist` (0 to 1) spreads groups out, a
+    smaller one packs neighbours more tightly. "pca" uses the two directions of largest variance, "latents" the given `pair`.
+    Raises ValueError for an unknown method, parameters out of range, fewer than 4 images or fewer than 2 latents.
     """
     if not 0 <= min_dist <= 1:
         raise ValueError(f"min_dist must be from 0 to 1; got {min_dist}.")
@@ -138,7 +142,7 @@ def fit_map(
 
 
 def restore_map(record: dict[str, Any], latents: Float[Tensor, "m latents"], xy: Float[Tensor, "m 2"]) -> Map:
-    """The map that `as_dict` gave this record of, over the same points; ValueError for a record that no map gives."""
+    """Rebuild a map from its `as_dict` record and its points. Raises ValueError if the record is invalid."""
     try:
         scores = {key: record[key] for key in ("method", "trustworthiness", "round_trip")}
         if scores["method"] not in get_args(Method) or not all(math.isfinite(scores[key]) for key in list(scores)[1:]):
@@ -155,25 +159,24 @@ def restore_map(record: dict[str, Any], latents: Float[Tensor, "m latents"], xy:
 
 
 def _umap(latents: Tensor, seed: int, min_dist: float) -> Tensor:
-    # Imported here alone: it takes seconds, and only fitting needs it.
     import warnings
 
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # a fixed seed runs on one core, as it says
+        warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # UMAP warns that a fixed seed uses one core
         embedding = make_umap(len(latents), seed, min_dist).fit_transform(latents.numpy())
-    # Numba sets OpenMP's thread count to all cores, and so torch's, whose sums then differ in the last bit.
+    # Numba sets OpenMP's thread count, and so torch's, to all cores; torch's sums would then differ in the last bit.
     torch.set_num_threads(threads)
     return torch.as_tensor(embedding, dtype=torch.float32).contiguous()
 
 
 def make_umap(images: int, seed: int = 0, min_dist: float = MIN_DIST) -> Any:
-    """The unfitted UMAP of a map of so many images. `min_dist` is how close it may put two of them.
+    """Return an unfitted UMAP for this number of images, with this minimum distance between two of them.
 
-    Twenty negative samples a positive one, for the usual five: more repulsion keeps neighbours better together (Böhm et al.,
-    2022, arXiv 2007.08902, on the spectrum that this is a step along).
+    It uses 20 negative samples per positive one instead of the default 5: more repulsion keeps neighbours closer together
+    (Böhm et al., 2022, arXiv 2007.08902).
     """
-    import umap
+    import umap  # slow to import, and only fitting needs it
 
     return umap.UMAP(
         n_neighbors=min(15, images - 1),
@@ -189,7 +192,7 @@ def _linear(latents: Tensor, method: Method, pair: tuple[int, int]) -> LinearMap
     centre = latents.double().mean(0)
     if method == "pca":
         axes = torch.linalg.svd(latents.double() - centre, full_matrices=False).Vh[:2]
-        # A singular vector's sign is free; the largest entry is made positive so that a map never flips between machines.
+        # The sign of a singular vector is arbitrary; a positive largest entry gives the same map on every machine.
         largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
         return LinearMap(centre.float(), (axes * largest.sign()).float())
     if not all(0 <= i < dimensions for i in pair) or pair[0] == pair[1]:
@@ -198,23 +201,24 @@ def _linear(latents: Tensor, method: Method, pair: tuple[int, int]) -> LinearMap
 
 
 def _trustworthiness(latents: Tensor, xy: Tensor) -> float:
-    """Of 15 neighbours (Venna & Kaski, 2001), over at most 10,000 points."""
+    """Trustworthiness with 15 neighbours (Venna & Kaski, 2001), on at most 10,000 points."""
     from sklearn.manifold import trustworthiness
 
-    keep = torch.randperm(len(latents), generator=torch.Generator().manual_seed(0))[:10_000]
-    return float(trustworthiness(latents[keep], xy[keep], n_neighbors=max(1, min(15, len(keep) // 2 - 1))))
+    sample = torch.randperm(len(latents), generator=torch.Generator().manual_seed(0))[:10_000]
+    return float(trustworthiness(latents[sample], xy[sample], n_neighbors=max(1, min(15, len(sample) // 2 - 1))))
 
 
 def _round_trip(fitted: Map, latents: Tensor, xy: Tensor) -> float:
-    """On a tenth of the points (at most 1,000), which a map by neighbours is not told about."""
+    """The round-trip error on a tenth of the points (at most 1,000), which are removed from a NeighbourMap first."""
     order = torch.randperm(len(latents), generator=torch.Generator().manual_seed(0))
-    test, rest = order[: max(1, min(1000, len(order) // 10))], order[max(1, min(1000, len(order) // 10)) :]
-    blind = NeighbourMap(latents[rest], xy[rest]) if isinstance(fitted, NeighbourMap) else fitted
-    places = blind.place(latents[test])
-    distance = (blind.place(blind.lift(places)) - places).norm(dim=1).median()
+    count = max(1, min(1000, len(order) // 10))
+    test, rest = order[:count], order[count:]
+    reduced = NeighbourMap(latents[rest], xy[rest]) if isinstance(fitted, NeighbourMap) else fitted
+    positions = reduced.place(latents[test])
+    distance = (reduced.place(reduced.lift(positions)) - positions).norm(dim=1).median()
     return float(distance / width(xy))
 
 
 def width(xy: Float[Tensor, "m 2"]) -> float:
-    """The larger side of the box around the points."""
+    """Return the longer side of the bounding box of the points."""
     return float((xy.max(0).values - xy.min(0).values).max().clamp_min(1e-12))

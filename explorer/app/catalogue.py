@@ -19,10 +19,11 @@ from core.bundle.contact_sheets import image_grid
 from core.bundle.folders import PRETRAINED, locate, read_config
 from core.data.preprocessing import to_pil
 from core.evaluation.scores import ACTIVE_VARIANCE, kl_per_latent
+from core.latent.projection import LIFT, PLACE
 from explorer.app.batching import MicroBatcher
 from explorer.app.columns import CategoricalColumn, Column, NumericColumn, kind, matching_rows
 from explorer.app.encoded_points import Encoded
-from explorer.describe import decode
+from explorer.describe import VERDICT, decode
 
 REACH = 4
 """A latent is shown from this many standard deviations of the aggregated posterior below its centre to as many above."""
@@ -92,11 +93,14 @@ class OpenModel:
             "likelihood": config["architecture"]["likelihood"],
             "prior": config["architecture"]["prior"],
             "middle": self.middle.tolist(),
+            "reach": REACH,
+            "active_variance": ACTIVE_VARIANCE,
+            "verdict": VERDICT,
             "decoder": None if self.decoder is None else str(self.decoder),
             "evaluation": config["evaluation"],
             "latents": [self._latent(int(i)) for i in order],
             "images": 0 if gallery is None else len(gallery),
-            "map": None if bundle.map is None else config["map"],
+            "map": None if bundle.map is None else {**config["map"], "place": PLACE, "lift": LIFT},
             "labels": {name: kind(column) for name, column in self.gallery_labels.items()},
             "encoded": self._describe_encoded(),
             "points": None if bundle.map is None else str(self.points),

@@ -78,6 +78,6 @@ def judge(exhibit: OpenModel, image: torch.Tensor) -> Answer:
     return answer
 
 
-def build(catalogue: Catalogue) -> None:
+def build(catalogue: Catalogue, max_upload: int) -> None:
     """Lay the tab out."""
-    component("encode", catalogue, encode_upload, draw_again)
+    component("encode", catalogue, encode_upload, draw_again, max_upload=max_upload)

@@ -19,6 +19,12 @@ from explorer.describe import decode, parse_latents
 MAX_SAMPLES = 100
 MAX_POINTS = 64
 MAX_SEARCH = 200
+SHEET = 64
+"""Samples on a sheet."""
+SIDE = 256
+"""CSS pixels of the current picture, at most."""
+CONSTANTS = {"max_search": MAX_SEARCH, "sheet": SHEET, "side": SIDE}
+"""What the page needs, too: props of the tab."""
 
 
 def picture_at(exhibit: OpenModel, z: Tensor) -> Answer:
@@ -139,4 +145,4 @@ def find(catalogue: Catalogue, request: Request) -> Answer:
 def build(catalogue: Catalogue, runtime: Runtime) -> None:
     """Lay the tab out."""
     functions = (open_model, decode_point, decode_points, decode_image, decode_row, decode_place, draw_samples, colour, find)
-    component("explore", catalogue, *functions, encoded=catalogue.encoded, runtime=runtime.describe())
+    component("explore", catalogue, *functions, encoded=catalogue.encoded, runtime=runtime.describe(), **CONSTANTS)

@@ -30,7 +30,7 @@ SWEEP, AGE = 600, 3600
 """Uploaded files are looked over this often, and deleted at this age, in seconds."""
 
 
-def build(catalogue: Catalogue, runtime: Runtime, jobs: TrainingJobs | None = None) -> gr.Blocks:
+def build(catalogue: Catalogue, runtime: Runtime, limits: Limits, jobs: TrainingJobs | None = None) -> gr.Blocks:
     """The page for these models, which decodes with this runtime, and trains where there is a workshop."""
     with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True, delete_cache=(SWEEP, AGE)) as page:
         header.build(catalogue)
@@ -38,10 +38,10 @@ def build(catalogue: Catalogue, runtime: Runtime, jobs: TrainingJobs | None = No
             with gr.Tab("Explore", id="explore"):
                 explore.build(catalogue, runtime)
             with gr.Tab("Encode", id="encode"):
-                encode.build(catalogue)
+                encode.build(catalogue, limits.upload)
             if jobs is not None:
                 with gr.Tab("Train", id="train"):
-                    train.build(jobs)
+                    train.build(jobs, limits.upload)
     # On a page of their own: a visitor would fetch what Gradio draws their pictures, files and numbers with, for nothing.
     with page.route("Endpoints", api.PAGE, show_in_navbar=False):
         api.build(catalogue)
@@ -111,7 +111,7 @@ def serve(
     limits, login = limits or Limits(), parse_auth(auth)
     catalogue, source = Catalogue.of(bundles, encodings), Runtime.of(runtime)
     jobs = TrainingJobs(runs, catalogue) if runs is not None else None
-    page = build(catalogue, source, jobs)
+    page = build(catalogue, source, limits, jobs)
     # Nothing here waits in Gradio's queue, which would look into it a thousand times a second.
     page._queue.sleep_when_free = 0.1
     # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.

@@ -6,6 +6,10 @@ from explorer.app.training_jobs import TrainingJobs
 from explorer.app.wire import Answer, Request, component, safe, uploaded
 
 
+MAX_REQUEST = 8 << 20
+"""Bytes of pictures that the page sends in one request, where the server allows as many."""
+
+
 @safe
 def begin_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{} → the token of a new run."""
@@ -68,8 +72,8 @@ def options(request: Request) -> dict[str, Any]:
     return given
 
 
-def build(jobs: TrainingJobs) -> None:
+def build(jobs: TrainingJobs, max_upload: int) -> None:
     """Lay the tab out."""
     functions = (begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run)
-    bounds = jobs.bounds
-    component("train", jobs, *functions, bounds={key: getattr(bounds, key) for key in ("files", "bytes", "minutes")})
+    bounds = {key: getattr(jobs.bounds, key) for key in ("files", "bytes", "minutes", "size", "latents")}
+    component("train", jobs, *functions, bounds={**bounds, "request": min(MAX_REQUEST, max_upload)})

@@ -42,6 +42,9 @@ class Bounds:
     files: int = 100_000
     bytes: int = 2 << 30
     minutes: float = 120.0
+    size: tuple[int, int] = (8, 256)
+    """Pixels along a side of the model's images, from and to."""
+    latents: tuple[int, int] = (1, 256)
     runs: int = 20
     """Visitors' runs that are kept at once; only one of them computes."""
 
@@ -288,7 +291,7 @@ def checked_options(options: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
     if not 0 < minutes <= bounds.minutes:
         raise ValueError(f"minutes must be more than 0 and at most {bounds.minutes:g}; got {minutes:g}.")
     given: dict[str, Any] = {"minutes": minutes}
-    for key, least, most in (("size", 8, 256), ("latents", 1, 256)):
+    for key, (least, most) in {"size": bounds.size, "latents": bounds.latents}.items():
         if (value := options.get(key)) not in (None, ""):
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise ValueError(f"{key} must be a whole number from {least} to {most}; got {value!r:.100}.")

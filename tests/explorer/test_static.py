@@ -16,8 +16,10 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from core import Architecture, Bundle, interpolate
 from core.bundle.export import onnx_files
+from core.data.framing import MAX_FRAMED_PIXELS
 from core.data.preprocessing import Preprocessing, flatten
 from core.latent.geometry import neighbours
+from core.latent.projection import LIFT, PLACE
 from core.model.architecture import NETWORKS
 
 pytestmark = pytest.mark.skipif(NODE is None and not os.environ.get("CI"), reason="no Node on this machine")
@@ -72,7 +74,7 @@ def test_the_map_in_the_page_is_cores(bundle: Bundle, tmp_path: Path) -> None:
         placed, nearest = made.map.place(z), neighbours(z, made.gallery.mean, 1)[0][:, 0]
         maps.append(
             {
-                "map": made.config["map"],
+                "map": {**made.config["map"], "place": PLACE, "lift": LIFT},
                 "lift": [
                     {"xy": a.tolist(), "z": b.tolist(), "gap": c.item()} for a, b, c in zip(xy, lifted, gaps, strict=True)
                 ],
@@ -216,7 +218,14 @@ def test_the_page_prepares_pictures_as_core_does(tmp_path: Path) -> None:
         {"name": name, "file": base64.b64encode(file).decode(), "wanted": raw(flatten(Image.open(io.BytesIO(file))))}
         for name, file in files.items()
     ]
+    # Content that is 2 pixels wide and 4,000 high, in a frame that is 2,000 times as wide as high.
+    sliver = Image.new("L", (40, 4000), 255)
+    sliver.paste(0, (19, 100, 21, 3900))
+    wide = Preprocessing(1, 1, 2000, background=(255,))
+    with pytest.raises(ValueError, match="too large for this model") as refusal:
+        wide.prepare(sliver, "keep")
+    framed = {"given": raw(sliver), "model": wide.as_dict(), "max_pixels": MAX_FRAMED_PIXELS, "error": str(refusal.value)}
     broken = [base64.b64encode(files["colour"][:length]).decode() for length in (20, 40, 400)]
-    cases = {"resized": resized, "flat": flat, "prepared": prepared, "pngs": pngs, "broken": broken}
+    cases = {"resized": resized, "flat": flat, "prepared": prepared, "pngs": pngs, "broken": broken, "framed": framed}
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     assert_passes_in_node("images.test.mjs", CASES=tmp_path)

@@ -5,13 +5,13 @@ import { Latest } from "../shared/latest.js";
 import { bytes, draw, Sprite } from "../pixels/picture.js";
 import { session } from "../shared/session.js";
 
-export function mount({ element, server, upload, file }) {
-  new Encode(element, server, upload, file);
+export function mount({ element, props, server, upload, file }) {
+  new Encode(element, props, server, upload, file);
 }
 
 class Encode {
-  constructor(element, server, upload, file) {
-    Object.assign(this, { root: element, server, upload, file, given: null, kept: null, result: null, seed: 0 });
+  constructor(element, { max_upload }, server, upload, file) {
+    Object.assign(this, { root: element, max_upload, server, upload, file, given: null, kept: null, result: null, seed: 0 });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
     this.frame = element.querySelector(".ls-encode");
     this.requests = new Latest((request) => server.encode_upload(request), (answer, request) => this.#show(answer, request), () => 1);
@@ -87,7 +87,7 @@ class Encode {
       this.#encode();
     } catch {
       if (turn !== this.turn) return;
-      this.#refuse("The picture could not be sent. It may be larger than 20 MB.", { path: null });
+      this.#refuse(`The picture could not be sent. It may be larger than ${Math.round(this.max_upload / 2 ** 20)} MB.`, { path: null });
       this.frame.setAttribute("aria-busy", "false");
     }
   }
@@ -137,9 +137,9 @@ class Encode {
     ui.steps.textContent = answer.steps.join(", ") || "as it came";
     ui.rmse.textContent = `root mean square ${(100 * answer.rmse).toFixed(1)} % of the range`;
     ui.oddity.textContent = answer.verdict ?? "";
-    ui.oddity.dataset.odd = answer.p_value !== null && answer.p_value < 0.05;
+    ui.oddity.dataset.odd = answer.p_value !== null && answer.p_value < this.model.verdict.odd;
     this.#numbers(answer);
-    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => latent.active).map((latent) => bar(latent, answer)));
+    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => latent.active).map((latent) => bar(latent, answer, this.model.reach)));
     await Promise.all([this.#again(), this.#surroundings(answer)]);
   }
 
@@ -199,13 +199,13 @@ function nats(value) {
   return `${value.toFixed(1).replace("-", "−")} nats`;
 }
 
-/** One latent's posterior as a bar over four standard deviations of all images' on either side of their centre. */
-function bar({ index, centre, sd }, { mean, log_variance }) {
+/** One latent's posterior as a bar over `reach` standard deviations of all images' on either side of their centre. */
+function bar({ index, centre, sd }, { mean, log_variance }, reach) {
   const [m, sigma] = [mean[index], Math.exp(log_variance[index] / 2)];
   const line = Object.assign(document.createElement("div"), { className: "ls-posterior" });
   line.title = `z${index}: mean ${m.toFixed(3)}, σ ${sigma.toFixed(3)}`;
   const track = Object.assign(document.createElement("div"), { className: "ls-posterior-track" });
-  const at = (value) => 12.5 * (Math.max(-4, Math.min(4, (value - centre) / sd)) + 4);
+  const at = (value) => (50 / reach) * (Math.max(-reach, Math.min(reach, (value - centre) / sd)) + reach);
   const prior = Object.assign(document.createElement("i"), { className: "ls-prior" });
   const width = Object.assign(document.createElement("i"), { className: "ls-width" });
   const dot = Object.assign(document.createElement("i"), { className: "ls-mean" });

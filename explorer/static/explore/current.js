@@ -6,7 +6,7 @@ import { describe, real } from "./announcer.js";
 import { write } from "../shared/dom.js";
 
 const PHONE = matchMedia("(max-width: 480px)");
-const DECODED = { phone: 200, desk: 256 }; // CSS pixels, at most
+const PHONE_SIDE = 200; // CSS pixels, at most
 const NEAREST = 96;
 const SET = "decoded from the sliders' z";
 
@@ -16,8 +16,9 @@ export class Current {
   labels = null; // the gallery's {classes, codes}, by which images are called
   names = null; // their files' names, where these are known
 
-  constructor(ui, map) {
-    Object.assign(this, { ui, map });
+  /** `side`: CSS pixels of the picture, at most, where the screen is no phone's. */
+  constructor(ui, map, side) {
+    Object.assign(this, { ui, map, side });
     PHONE.addEventListener("change", () => this.shape && this.#size());
   }
 
@@ -28,7 +29,7 @@ export class Current {
   }
 
   #size() {
-    crisp(this.ui.decoded, this.shape, PHONE.matches ? DECODED.phone : DECODED.desk);
+    crisp(this.ui.decoded, this.shape, PHONE.matches ? PHONE_SIDE : this.side);
     crisp(this.ui.nearest, this.shape, NEAREST);
   }
 

@@ -26,7 +26,7 @@ const WORDS = { server: "decoded by the server", never: "decoded by the server",
 
 /** `own` opens what the page computes with, `words` say who decodes: both are given where there is no server. */
 export function mount({ element, props, server, file, own = opened(props.runtime, file), words = WORDS }) {
-  const page = new Explore(element, server, file, words);
+  const page = new Explore(element, props, server, file, words);
   // Starting Plotly takes a second, in which nothing else is drawn: the points of a large map are there before.
   if (props.encoded) start(WORKER);
   else loadPlotly().catch(() => {});
@@ -41,12 +41,13 @@ class Explore {
   #opening = 0;
   #underWay = 0;
 
-  constructor(element, server, file, who) {
+  constructor(element, props, server, file, who) {
     Object.assign(this, { server, file, who });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
     this.root = element.querySelector(".ls-explore");
     this.spoken = new Spoken(this.ui.spoken);
-    this.samples = new Samples(this.ui, server, (z) => this.go({ z }));
+    this.ui.find.maxLength = props.max_search;
+    this.samples = new Samples(this.ui, server, props.sheet, (z) => this.go({ z }));
     const [view, show, hand] = this.root.querySelectorAll(".ls-switch");
     const follow = (at) => this.#busily(this.model.follow(at));
     const width = () => this.model.decoder.width;
@@ -58,7 +59,7 @@ class Explore {
       say: (text) => this.#say(text),
       click: (at, pin) => (pin ? this.#pin(at) : this.go(at)),
     });
-    this.current = new Current(this.ui, this.chart.map);
+    this.current = new Current(this.ui, this.chart.map, props.side);
     this.drags = new Latest(follow, (answer) => this.#show(answer), width);
     this.#hands();
     this.#wire();
@@ -93,7 +94,7 @@ class Explore {
     this.#busy(-1);
     if (turn !== this.#opening) return;
     if (!description || description.error) return this.#say(description?.error ?? "The server did not answer.");
-    const { latents, shape } = description;
+    const { shape } = description;
     this.model?.close();
     this.model = new Model(description, this.server, this.own);
     this.#history = [];
@@ -101,9 +102,9 @@ class Explore {
     this.ui.sample.title = words(description).sample;
     this.ui.reset.title = words(description).reset;
     this.current.open(shape);
-    this.sliders.build(latents, shape);
+    this.sliders.build(description);
     this.film.open(this.model, this.sliders.rows);
-    this.pad.open(latents);
+    this.pad.open(description);
     this.morph.open(shape);
     this.samples.open(description);
     session.emit("open", description);

@@ -1,7 +1,7 @@
 // The pad: two latents under one hand, over the cloud of the gallery's posterior means.
 
 import { CLASSES } from "../map/colours.js";
-import { range, REACH } from "./sliders.js";
+import { range } from "./sliders.js";
 import { stride } from "./key_steps.js";
 
 export class Pad {
@@ -22,10 +22,11 @@ export class Pad {
   }
 
   /** Another model's latents, the most informative first. */
-  open(latents) {
+  open({ latents, reach }) {
+    this.reach = reach;
     this.#z = [];
     this.labels = null;
-    this.ranges = new Map(latents.map((latent) => [latent.index, range(latent)]));
+    this.ranges = new Map(latents.map((latent) => [latent.index, range(latent, reach)]));
     for (const [i, select] of this.selects.entries()) {
       select.replaceChildren(...latents.map((latent) => new Option(`z${latent.index}`, latent.index)));
       select.selectedIndex = Math.min(i, latents.length - 1);
@@ -131,19 +132,19 @@ export class Pad {
       context.fillStyle = coloured ? CLASSES[this.labels.codes[i] % CLASSES.length] : ink;
       context.fillRect(x[i] - grain / 2, size - y[i] - grain / 2, grain, grain);
     }
-    rings(context, ink, size);
+    rings(context, ink, size, this.reach);
   }
 }
 
 /** The axes through the middle of the images' posteriors, and one, two and three of their standard deviations. */
-function rings(context, ink, size) {
+function rings(context, ink, size, reach) {
   const middle = size / 2;
   context.strokeStyle = ink;
   context.globalAlpha = 0.3;
   context.lineWidth = 1;
   context.beginPath();
   for (const deviations of [1, 2, 3]) {
-    const radius = (deviations * middle) / REACH;
+    const radius = (deviations * middle) / reach;
     context.moveTo(middle + radius, middle);
     context.arc(middle, middle, radius, 0, 2 * Math.PI);
   }

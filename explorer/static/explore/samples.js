@@ -3,15 +3,15 @@
 import { bytes, imageData } from "../pixels/picture.js";
 import { words } from "../model/prior.js";
 
-const COUNT = 64;
 const COLUMNS = 8;
 
 export class Samples {
   #seed = 0;
   #stale = true;
 
-  constructor(ui, server, onPick) {
-    Object.assign(this, { ui, server, onPick });
+  /** `count`: samples on a sheet. */
+  constructor(ui, server, count, onPick) {
+    Object.assign(this, { ui, server, count, onPick });
     ui["more-samples"].addEventListener("click", () => {
       this.#seed += 1;
       this.#draw();
@@ -36,7 +36,7 @@ export class Samples {
 
   async #draw() {
     this.#stale = false;
-    const request = { model: this.model.model, seed: this.#seed, temperature: Number(this.ui.temperature.value), count: COUNT };
+    const request = { model: this.model.model, seed: this.#seed, temperature: Number(this.ui.temperature.value), count: this.count };
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const answer = await this.server.draw_samples(request);
     if (turn !== this.turn) return;

@@ -5,7 +5,6 @@ import { crisp } from "../pixels/picture.js";
 import { write } from "../shared/dom.js";
 
 const FIRST = 8;
-export const REACH = 4; // standard deviations of the aggregated posterior, to each side of its centre
 const THUMB = 16; // CSS pixels, as in style.css
 const FRAME = 30; // CSS pixels of a filmstrip's picture
 
@@ -23,9 +22,9 @@ export class Sliders {
   }
 
   /** Lay out the latents of a model with pictures of this shape, as the catalogue describes them. */
-  build(latents, shape) {
+  build({ latents, shape, reach }) {
     this.z = new Array(latents.length).fill(0);
-    this.shape = shape;
+    Object.assign(this, { shape, reach });
     this.rows = [];
     this.#inputs.clear();
     const active = latents.filter((latent) => latent.active);
@@ -33,7 +32,7 @@ export class Sliders {
     const first = document.createElement("div");
     const head = row("ls-slider ls-slider-head");
     head.append(cell("latent"), cell("what dragging would show, over where real images lie"), cell("value"), cell("KL, nats"));
-    head.children[1].title = `From ${REACH} standard deviations below to ${REACH} above the middle of the images' posteriors; pictures at −3…3, all else as it is now`;
+    head.children[1].title = `From ${reach} standard deviations below to ${reach} above the middle of the images' posteriors; pictures at −3…3, all else as it is now`;
     head.lastChild.title = "How much this latent tells about an image: the divergence KL(q(z|x) ‖ N(0, 1)), averaged over the gallery";
     first.append(head, ...active.slice(0, FIRST).map((latent) => this.#row(latent)));
     this.element.replaceChildren(first);
@@ -67,7 +66,7 @@ export class Sliders {
     name.textContent = `z${index}`;
     name.htmlFor = `slider-${index}`;
     const input = document.createElement("input");
-    const [min, max] = range({ centre, sd });
+    const [min, max] = range({ centre, sd }, this.reach);
     Object.assign(input, { type: "range", min, max, step: 0.01, id: `slider-${index}` });
     input.dataset.latent = index;
     const output = document.createElement("output");
@@ -75,7 +74,7 @@ export class Sliders {
     const track = row("ls-track");
     const images = STEPS.map((step) => {
       const image = Object.assign(new Image(), { alt: "", hidden: true });
-      image.style.setProperty("--at", (step + REACH) / (2 * REACH));
+      image.style.setProperty("--at", (step + this.reach) / (2 * this.reach));
       crisp(image, this.shape, FRAME);
       return image;
     });
@@ -100,8 +99,8 @@ export class Sliders {
 }
 
 /** From where to where a latent can be moved. On whole hundredths: a slider's values are counted from its lower end. */
-export function range({ centre, sd }) {
-  return [-REACH, REACH].map((reach) => Math.round(100 * (centre + reach * sd)) / 100);
+export function range({ centre, sd }, reach) {
+  return [-reach, reach].map((deviations) => Math.round(100 * (centre + deviations * sd)) / 100);
 }
 
 /** The value that a slider is about to take from a pointer, which its thumb follows by the middle. */

@@ -30,11 +30,11 @@ export async function mount({ element, props, server }) {
   session.open(picker.value);
 }
 
-function facts({ latents, images, encoded, evaluation }) {
+function facts({ latents, images, encoded, evaluation, active_variance }) {
   const active = latents.filter((latent) => latent.active).length;
   const entries = [
     [`${latents.length} latents`, "Coordinates of the space that the model squeezes images into"],
-    [`${active} active`, "Active units: latents whose posterior mean varies by more than 0.01 over the images (Burda et al., 2016)"],
+    [`${active} active`, `Active units: latents whose posterior mean has a variance above ${active_variance} over the images (Burda et al., 2016)`],
     encoded
       ? [`${encoded.rows.toLocaleString("en")} images on the map`, `All that were encoded; placed by ${images.toLocaleString("en")} of the gallery's, which the model was not trained on`]
       : [`${images.toLocaleString("en")} images on the map`, "The gallery: images the model was not trained on"],

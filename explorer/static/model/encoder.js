@@ -5,8 +5,6 @@ import { crop, flatten, prepare } from "../pixels/images.js";
 import { isPng, pngSize, readPng } from "../pixels/png.js";
 import { levels, load, Network } from "./runtime.js";
 
-const MOST = 50_000_000; // pixels, as in core/data/preprocessing.py
-
 /** An encoder.onnx and a score.onnx, open. */
 export class Encoder {
   /** `decoder` is the open decoder; `files` are the addresses {encoder, score}. */
@@ -21,9 +19,9 @@ export class Encoder {
   }
 
   /** What core says of the picture in a file, cropped to `shares` of its sides and prepared as `model` and the rest say. */
-  async encode({ file, shares, model, polarity, trim, threshold }) {
-    const read = await readPicture(file);
-    const { image, steps } = prepare(flatten(shares ? crop(read, shares) : read), model, polarity, trim, threshold);
+  async encode({ file, shares, model, polarity, trim, threshold, max_pixels, max_framed_pixels }) {
+    const read = await readPicture(file, max_pixels);
+    const { image, steps } = prepare(flatten(shares ? crop(read, shares) : read), model, polarity, trim, threshold, max_framed_pixels);
     return { steps, seen: image.data, ...(await this.judge(image)) };
   }
 
@@ -54,10 +52,10 @@ export function planes({ width, height, channels, data }) {
 }
 
 /** The picture in a file of any kind that the browser knows, upright, its first frame; PNG is read here, to the last bit. */
-async function readPicture(file) {
+async function readPicture(file, max_pixels) {
   const check = (width, height) => {
-    if (width * height <= MOST) return;
-    throw new Error(`images may have up to ${MOST.toLocaleString("en")} pixels; this one has ${width}x${height}. Make it smaller first.`);
+    if (width * height <= max_pixels) return;
+    throw new Error(`images may have up to ${max_pixels.toLocaleString("en")} pixels; this one has ${width}x${height}. Make it smaller first.`);
   };
   const start = new Uint8Array(await file.slice(0, 33).arrayBuffer());
   if (isPng(start) && start.length === 33) check(...pngSize(start));

@@ -91,24 +91,24 @@ export class Projection {
 
   /** The latent whose picture belongs at a place, and how far the nearest image's place is. */
   lift(x, y) {
-    const k = Math.min(30, this.size - 1);
+    const { method, centre, axes, lift } = this.map;
+    const k = Math.min(lift.k, this.size - 1);
     const near = neighbours([x, y], this.points, k + 1);
     const gap = near.distance[0];
-    if (this.map.method === "umap") return { z: blend(near, this.means, this.latents, k, 0), gap };
-    const { centre, axes } = this.map;
+    if (method === "umap") return { z: blend(near, this.means, this.latents, k, lift.sharpness), gap };
     return { z: Float32Array.from(centre, (c, i) => c + x * axes[0][i] + y * axes[1][i]), gap };
   }
 
   /** Where a latent lies on the map, and the image whose posterior mean is nearest to it. */
   place(z) {
-    const k = Math.min(15, this.size - 1);
+    const { method, centre, axes, place } = this.map;
+    const k = Math.min(place.k, this.size - 1);
     const near = neighbours(z, this.means, k + 1);
     const nearest = { index: near.index[0], distance: near.distance[0] };
-    if (this.map.method === "umap") {
-      const [x, y] = blend(near, this.points, 2, k, 2);
+    if (method === "umap") {
+      const [x, y] = blend(near, this.points, 2, k, place.sharpness);
       return { x, y, nearest };
     }
-    const { centre, axes } = this.map;
     const [x, y] = axes.map((axis) => axis.reduce((sum, a, i) => sum + a * (z[i] - centre[i]), 0));
     return { x, y, nearest };
   }

@@ -82,10 +82,11 @@ async function decode() {
 }
 
 async function encode() {
-  const { encoder, score, preprocessing, example } = baked.encoding;
+  const { encoder, score, preprocessing, example, max_pixels, max_framed_pixels } = baked.encoding;
   const picture = new Blob([bytes(example.png)], { type: "image/png" });
   const files = { encoder: file(encoder), score: file(score) };
-  const { mean, log_variance } = await opened.encode({ files, file: picture, shares: null, model: preprocessing, polarity: "auto", trim: true, threshold: null });
+  const settings = { shares: null, model: preprocessing, polarity: "auto", trim: true, threshold: null, max_pixels, max_framed_pixels };
+  const { mean, log_variance } = await opened.encode({ files, file: picture, ...settings });
   const off = (got, expected) => Math.max(...got.map((value, i) => Math.abs(value - expected[i])));
   const apart = Math.max(off(mean, example.mean), off(log_variance, example.log_variance));
   if (!(apart <= NEAR)) throw new Error(`its numbers are ${apart.toExponential(1)} off`);

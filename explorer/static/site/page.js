@@ -19,5 +19,5 @@ choice(document.querySelector(".ls-tabs"), "tab", (chosen) => {
 });
 explore.mount({ element: part("explore"), props: baked, server, file, own: standalone, words: WORDS });
 // Pictures that are given to the page are their own paths: there is nowhere to send them.
-encode.mount({ element: part("encode"), server, upload: async (pictures) => pictures, file });
+encode.mount({ element: part("encode"), props: baked, server, upload: async (pictures) => pictures, file });
 header.mount({ element: document, props: { models: [baked.description.model] } });

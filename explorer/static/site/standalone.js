@@ -6,8 +6,6 @@ import { normal } from "../model/prior.js";
 import { column } from "../map/columns.js";
 import { fetched, halves, neighbours, Projection } from "../model/projection.js";
 
-const NEIGHBOURS = 6;
-const FEW = 100; // normal images below which a verdict says that it rests on few
 const CALLS = ["open_model", "decode_point", "decode_points", "decode_image", "decode_place", "draw_samples", "colour", "find", "encode_upload", "draw_again"];
 
 /** The calls that the tabs make of a server, each with an answer, or with {error}. */
@@ -110,11 +108,11 @@ export class Standalone {
 
   /** `path` is the picture's own file: it never leaves the page. */
   async encode_upload({ path, crop, polarity, trim }) {
-    const { encoder, score, preprocessing, threshold } = this.baked.encoding;
+    const { encoder, score, preprocessing, threshold, max_pixels, max_framed_pixels } = this.baked.encoding;
     const files = { encoder: this.file(encoder), score: this.file(score) };
     const levels = threshold && new Float32Array(await this.#file(threshold));
     const decoder = await this.decoder();
-    const record = await decoder.encode({ files, file: path, shares: crop, model: preprocessing, polarity, trim, threshold: levels });
+    const record = await decoder.encode({ files, file: path, shares: crop, model: preprocessing, polarity, trim, threshold: levels, max_pixels, max_framed_pixels });
     const { seen, reconstruction } = record;
     const difference = seen.map((value, i) => Math.abs(value - reconstruction[i]));
     return {
@@ -157,7 +155,7 @@ export class Standalone {
 
   async #surroundings({ mean, log_likelihood }) {
     const { x = null, y = null } = await this.#place(mean);
-    const near = await this.#near(mean, NEIGHBOURS);
+    const near = await this.#near(mean, this.baked.encoding.neighbours);
     if (!near.length) return { x, y };
     const { log_likelihood: known } = this.baked.colours;
     const scores = known && (await column(known, this.file)).values;
@@ -171,7 +169,7 @@ export class Standalone {
     const calibration = new Float64Array(await this.#file(this.baked.encoding.calibration));
     const below = calibration.filter((value) => value < score).length;
     const p = (1 + calibration.length - below) / (1 + calibration.length);
-    return { p_value: p, verdict: verdict(p, calibration.length) };
+    return { p_value: p, verdict: verdict(p, calibration.length, this.description.verdict) };
   }
 
   /** The model's map: one for the tabs and for what is answered here. */
@@ -194,12 +192,12 @@ export class Standalone {
 }
 
 /** A p-value, by so many normal images, in words: explorer/describe.py's. */
-export function verdict(p, normal) {
-  const word = p >= 0.05 ? "Looks normal" : p >= 0.01 ? "Odd" : "Very odd";
+export function verdict(p, normal, { odd, very_odd, few }) {
+  const word = p >= odd ? "Looks normal" : p >= very_odd ? "Odd" : "Very odd";
   const asOdd = Math.round(p * (1 + normal)) - 1;
-  const few = normal < FEW ? " So few to compare with say little; train on more pictures." : "";
+  const caveat = normal < few ? " This sample is small; train on more pictures." : "";
   const [count, all] = [asOdd, normal].map((value) => value.toLocaleString("en-US"));
-  return `${word}: ${asOdd ? count : "none"} of ${all} normal images ${asOdd > 1 ? "are" : "is"} at least as odd.${few}`;
+  return `${word}: ${asOdd ? count : "none"} of ${all} normal images ${asOdd > 1 ? "are" : "is"} at least as odd.${caveat}`;
 }
 
 /** The largest of each pixel's channels. */

@@ -26,6 +26,7 @@ class Train {
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
     this.curves = new Curves(this.ui["run-curves"], this.ui["run-latents-kl"]);
     this.ui["run-minutes"].max = bounds.minutes;
+    for (const name of ["size", "latents"]) [this.ui[`run-${name}`].min, this.ui[`run-${name}`].max] = bounds[name];
     this.#wire();
     this.run = sessionStorage.getItem(KEY);
     if (this.run) this.#watch();
@@ -81,7 +82,7 @@ class Train {
     const total = files.reduce((sum, [, file]) => sum + file.size, 0);
     if (files.length > this.bounds.files) return this.#say(`These are ${files.length.toLocaleString("en")} files; a run may have ${this.bounds.files.toLocaleString("en")} here.`);
     if (total > this.bounds.bytes) return this.#say(`These are ${megabytes(total)}; a run may have ${megabytes(this.bounds.bytes)} here.`);
-    ui["run-name"].value = called.slice(0, 60);
+    ui["run-name"].value = called.slice(0, ui["run-name"].maxLength);
     this.#say("");
     this.#phase("sending");
     write(ui["sending-title"], `Sending ${called}`);
@@ -90,7 +91,7 @@ class Train {
       this.run = begun.run;
       sessionStorage.setItem(KEY, this.run);
       let [count, bytes] = [0, 0];
-      for (const parcel of parcels(files)) {
+      for (const parcel of parcels(files, this.bounds.request)) {
         const paths = await this.upload(parcel.map(([, piece], i) => new File([piece], `${i}.part`)));
         await this.#call("add_pictures", { run: this.run, pieces: parcel.map(([name], i) => [name, paths[i]]) });
         count += parcel.length;

@@ -1,6 +1,5 @@
 // Files from the visitor's disk to the server: a folder, a .zip file or single pictures, in parcels of bounded size.
 
-const PARCEL = 8 << 20; // bytes in a request; the server takes more than twice that
 const MANY = 100; // files in a request
 
 /** What was dropped, as [name, file]: folders with everything in them, names without the folder they all are in. */
@@ -26,16 +25,16 @@ export function title(files, transfer) {
 }
 
 /**
- * Parcels of [name, blob] to be sent one after another: small files together, a large one in pieces, which the server puts
+ * Parcels of [name, blob], of at most `bytes` each, to be sent one after another: small files together, a large one in pieces, which the server puts
  * together again.
  */
-export function* parcels(files) {
+export function* parcels(files, bytes) {
   let parcel = [];
   let size = 0;
   for (const [name, file] of files) {
-    for (let start = 0; start === 0 || start < file.size; start += PARCEL) {
-      const piece = file.slice(start, start + PARCEL);
-      if (parcel.length && (parcel.length === MANY || size + piece.size > PARCEL)) {
+    for (let start = 0; start === 0 || start < file.size; start += bytes) {
+      const piece = file.slice(start, start + bytes);
+      if (parcel.length && (parcel.length === MANY || size + piece.size > bytes)) {
         yield parcel;
         parcel = [];
         size = 0;

@@ -16,6 +16,7 @@ from PIL import Image
 from core import Bundle
 from core.bundle import manifest
 from core.evaluation.scores import ACTIVE_VARIANCE
+from core.latent.projection import LIFT, PLACE
 from explorer.app.catalogue import Catalogue, OpenModel
 
 
@@ -66,7 +67,7 @@ def test_the_description_is_plain_json_with_latents_sorted_by_kl(catalogue: Cata
     assert all(0 < sum(latent["histogram"]) <= 300 for latent in description["latents"])
     assert description["shape"] == [1, 8, 8]
     assert description["prior"] == "normal"
-    assert description["map"] == catalogue["tiny"].bundle.config["map"]
+    assert description["map"] == {**catalogue["tiny"].bundle.config["map"], "place": PLACE, "lift": LIFT}
     assert description["images"] == 300
     assert description["labels"] == {"label": "classes", "log_likelihood": "amount"}
     assert len(description["start"]) == 4

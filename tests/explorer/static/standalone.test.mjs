@@ -147,5 +147,5 @@ test("a decoder that has died is opened again, and one that cannot be is told", 
 });
 
 test("a p-value has core's words", () => {
-  for (const [p, normal, words] of cases.verdicts) assert.equal(verdict(p, normal), words);
+  for (const [p, normal, words] of cases.verdicts) assert.equal(verdict(p, normal, baked.description.verdict), words);
 });
