@@ -87,7 +87,7 @@ function cut({ width, channels, data, ...rest }, [left, top, right, bottom]) {
  * What a model sees of a flat picture, {image, steps}: `model` is its preprocessing as in config.json; `threshold` gives the
  * levels above which a pixel is white, for a model of black and white.
  */
-export function prepare(given, model, polarity = "auto", trim = true, threshold = null) {
+export function prepare(given, model, polarity = "auto", trim = true, threshold = null, maxFramedPixels = Infinity) {
   const { width, height } = model;
   const exact = given.width === width && given.height === height && given.channels === model.channels;
   let picture = model.channels === 1 ? toGrey(given) : toColour(given);
@@ -104,7 +104,7 @@ export function prepare(given, model, polarity = "auto", trim = true, threshold 
     }
     let fitted = fit(picture, model);
     if (plain && trim && !isUsual(fitted, model)) {
-      const [alike, more] = framed(picture, model);
+      const [alike, more] = framed(picture, model, maxFramedPixels);
       fitted = fit(alike, model);
       steps.push(...more);
     }
@@ -139,13 +139,17 @@ function lie(picture, background) {
 }
 
 /** The content of a picture on a plain background, in a frame as the median training image has it. */
-function framed(picture, { width, height, extent, centre }) {
+function framed(picture, { width, height, extent, centre }, maxFramedPixels) {
   const rim = medians(border(picture));
   const box = contentBox(picture, rim);
   if (box === null) return [picture, []];
   const content = cut(picture, box);
   const scale = Math.max(content.width / width, content.height / height) / extent;
-  const canvas = blank(Math.max(even(width * scale), content.width), Math.max(even(height * scale), content.height), rim.map(even));
+  const outer = [Math.max(even(width * scale), content.width), Math.max(even(height * scale), content.height)];
+  if (outer[0] * outer[1] > maxFramedPixels) {
+    throw new Error(`the image is too large for this model: framed, it has ${outer[0]}x${outer[1]} pixels. Make it smaller.`);
+  }
+  const canvas = blank(...outer, rim.map(even));
   const place = (outer, inner, share) => Math.min(Math.max(Math.trunc(outer * share - inner / 2), 0), outer - inner);
   paste(canvas, content, place(canvas.width, content.width, centre[0]), place(canvas.height, content.height, centre[1]));
   return [canvas, [`cut to its ${content.width}x${content.height} content`]];

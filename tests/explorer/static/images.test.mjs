@@ -7,7 +7,7 @@ import { crop, even, flatten, prepare } from "../../../explorer/static/pixels/im
 import { isPng, pngSize, readPng } from "../../../explorer/static/pixels/png.js";
 import { resize } from "../../../explorer/static/pixels/resampler.js";
 
-const { resized, flat, prepared, pngs, broken } = JSON.parse(readFileSync(`${process.env.CASES}/cases.json`, "utf8"));
+const { resized, flat, prepared, pngs, broken, framed } = JSON.parse(readFileSync(`${process.env.CASES}/cases.json`, "utf8"));
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 const picture = ({ data, ...rest }) => ({ ...rest, data: bytes(data) });
 
@@ -33,6 +33,11 @@ test("the model sees what core shows it, and the steps are told alike", () => {
     assert.deepEqual(made.steps, steps, what);
     same(made.image, { width: model.width, height: model.height, channels: model.channels, data: image }, what);
   }
+});
+
+test("a frame that is too large is refused in core's words", () => {
+  const { given, model, max_pixels, error } = framed;
+  assert.throws(() => prepare(flatten(picture(given)), model, "keep", true, null, max_pixels), { message: error });
 });
 
 test("a model of black and white sees its fixed sample", () => {
