@@ -1,4 +1,4 @@
-"""Images: 8-bit tensors, and the preprocessing that turns any picture into what one model was trained on."""
+"""Image conversions, and the preprocessing that makes any picture look like a model's training images."""
 
 import io
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from core.data.pictures import Colour, flatten, shrink, to_8bit
 from core.data.storage import ImagesOnDisk
 
 Images = UInt8[Tensor, "_ _ _ _"] | DSprites | ImagesOnDisk
-"""8-bit images (N, C, H, W): in memory, or drawn or read from disk when they are indexed."""
+"""8-bit images (N, C, H, W): in memory, or drawn or read from disk when indexed."""
 
 Fit = Literal["pad", "crop", "stretch"]
 Polarity = Literal["auto", "keep", "invert"]
@@ -30,12 +30,12 @@ def to_unit(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
 
 
 def to_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Images in [0, 1] as the nearest 8-bit levels; values outside are clipped."""
+    """Images in [0, 1], rounded to 8-bit levels; values outside are clipped."""
     return images.detach().mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def to_pil(image: UInt8[Tensor, "c h w"]) -> Image.Image:
-    """One image of 1 or 3 channels as a Pillow picture."""
+    """One image of 1 or 3 channels as a Pillow image."""
     array = image.cpu().numpy()
     return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
 
@@ -55,7 +55,7 @@ def from_png(png: bytes) -> UInt8[Tensor, "c h w"]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a model sees of a picture, and what was done to get there, in words."""
+    """A picture as a model input, and a description of each step that was applied."""
 
     image: UInt8[Tensor, "c h w"]
     steps: tuple[str, ...]
@@ -63,14 +63,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The shape and look of a model's training images; it travels in the bundle and prepares every later picture.
+    """The shape, background and framing of a model's training images. It is saved in the bundle and prepares pictures.
 
-    `background` is the grey level or colour of the rim, where nearly all training images share one. `extent` is then the share
-    of the frame that their content fills and `centre` where its middle is, both in the median, and `usual` how far these three
-    range (lowest and highest) over all but the outermost percent. With them a shoe on white paper becomes the light-on-black,
-    close-cut shoe that Fashion-MNIST holds, and a picture that lies as training images do stays as it lies. `binarization`
-    tells a model of black and white from one of grey. `paper` is the colour under transparent pictures; without one it is
-    white, or black under light ones.
+    `background` is the level or colour of the training images' borders, or None if these vary; the next three fields need it.
+    `extent` is the share of the frame that the content takes and `centre` its centre (x, y), both medians. `usual` holds the
+    1st and 99th percentiles of extent, x and y. With these values, a photo of a shoe on white paper becomes a light, closely
+    cropped shoe on black, as in Fashion-MNIST. A picture framed like the training images keeps its framing.
+
+    `fit` is how a picture is brought to the model's aspect ratio. `binarization` is the model's binarization protocol. `paper`
+    is the matte colour under transparent pictures; None means white, or black under light pictures.
     """
 
     channels: int
@@ -107,22 +108,22 @@ class Preprocessing:
 
     @classmethod
     def measure(cls, images: Images, fit: Fit = "pad") -> "Preprocessing":
-        """Read shape, background and how the content lies off training images (an even sample of at most 2,000)."""
+        """Measure the shape, background and framing of training images, on a regular sample of fewer than 4,000."""
         sample = images[:: max(1, len(images) // 2000)].permute(0, 2, 3, 1).numpy()
-        rims = np.concatenate([border(image) for image in sample])
-        colours, counts = np.unique(rims, axis=0, return_counts=True)
+        edges = np.concatenate([border(image) for image in sample])
+        colours, counts = np.unique(edges, axis=0, return_counts=True)
         background = colours[counts.argmax()]
-        near = (np.abs(rims.astype(int) - background) <= 8).all(1).mean()
+        near = (np.abs(edges.astype(int) - background) <= 8).all(1).mean()
         channels, height, width = images.shape[1:]
         if near < 0.6:
             return cls(channels, height, width, fit)
-        plain = cls(channels, height, width, fit, tuple(background.tolist()))
+        unframed = cls(channels, height, width, fit, tuple(background.tolist()))
         placements = [found for image in sample if (found := placement(image, background)) is not None]
         if not placements:
-            return plain
+            return unframed
         extent, *centre = np.median(placements, axis=0).round(4).tolist()
         return replace(
-            plain, extent=extent, centre=centre, usual=np.percentile(placements, [1, 99], axis=0).T.round(4).tolist()
+            unframed, extent=extent, centre=centre, usual=np.percentile(placements, [1, 99], axis=0).T.round(4).tolist()
         )
 
     @property
@@ -132,15 +133,15 @@ class Preprocessing:
 
     @property
     def resize_only(self) -> "Preprocessing":
-        """The same shape, for pictures that are to be fitted and otherwise left as they are."""
+        """The preprocessing that only resizes pictures to the same shape."""
         return Preprocessing(*self.shape, fit=self.fit, paper=self.paper)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
+        """The fields as plain values for config.json."""
         return asdict(self)
 
     def check(self, images: Tensor) -> UInt8[Tensor, "n c h w"]:
-        """The same images, if they are 8-bit and of this model's shape; ValueError otherwise."""
+        """Return the images if they are 8-bit and have the model's shape. Raises ValueError otherwise."""
         rule = f"images must be 8-bit (uint8), (N, {self.channels}, {self.height}, {self.width}), for this model"
         if not isinstance(images, Tensor) or images.dtype != torch.uint8:
             got = getattr(images, "dtype", type(images).__name__)
@@ -152,17 +153,20 @@ class Preprocessing:
         return images
 
     def evaluation_images(self, images: Images, seed: int = 0) -> Images:
-        """The images as this model is scored on them: a fixed black-and-white sample of each for a binarized model."""
+        """The images a model is evaluated on: a fixed black-and-white sample if it is binarized, else the images themselves."""
         self.check(images[:1])
         return images if self.binarization == "none" else binarize(images[:], seed)
 
     def prepare(self, picture: Image.Image, polarity: Polarity = "auto", trim: bool = True) -> Prepared:
-        """Turn any picture into what the model was trained on.
+        """Make a picture look like the model's training images.
 
-        A picture that has exactly the model's size and colour passes untouched (unless polarity is "invert"). Any other is
-        flattened to 8 bits; where the model and the picture both have a plain background, it is inverted when its rim says
-        so ("auto", grey models only) and its background is levelled; then it is fitted to size. With `trim`, one whose
-        content does not lie as that of training images does is cut to it first, and framed as they are.
+        The picture is converted to 8 bits and the model's channels. A picture that already has the model's size and mode is
+        otherwise unchanged, unless polarity is "invert". Any other is fitted to size. Before that, if both the model and the
+        picture have a plain background, a grey picture is inverted if this brings its background closer to the model's
+        (polarity "auto"), and a grey background is levelled. With `trim`, a picture that is not framed like the training images
+        is then cut to its content and framed like them. Last, a binarized model gets a black-and-white sample of the result.
+
+        Raises ValueError if the polarity is unknown or the framed picture is too large.
         """
         picture = flatten(picture, self.paper)
         if polarity not in get_args(Polarity):
@@ -187,7 +191,7 @@ class Preprocessing:
         return Prepared(self.evaluation_images(torch.tensor(pixels.transpose(2, 0, 1))[None])[0], tuple(steps))
 
     def fit_picture(self, picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
-        """The pixels of a picture of a data set: fitted to size and colour and otherwise left as they are."""
+        """The pixels of a picture for a data set: only resized and converted to the model's channels."""
         size = self.width, self.height
         picture = to_8bit(shrink(picture, size), self.paper, size)
         mode = "L" if self.channels == 1 else "RGB"
@@ -195,35 +199,35 @@ class Preprocessing:
         return np.atleast_3d(np.asarray(picture if picture.size == size else self._resize(picture)))
 
     def _is_negative(self, pixels: np.ndarray) -> bool:
-        """Whether the picture's plain rim is nearer to the opposite of the training background than to it."""
+        """Whether the picture has a plain background that is closer to the model's after inverting."""
         if self.channels != 1 or self.background is None or not is_plain(pixels):
             return False
-        rim = float(np.median(border(pixels)))
-        return abs(rim - self.background[0]) > abs(255 - rim - self.background[0])
+        found = float(np.median(border(pixels)))
+        return abs(found - self.background[0]) > abs(255 - found - self.background[0])
 
     def _has_usual_placement(self, fitted: np.ndarray) -> bool:
-        """Whether its content lies within what training images show, to a pixel."""
+        """Whether the placement of the content is within the training images' range, to within one pixel."""
         assert self.background is not None
         found = placement(fitted, np.array(self.background))
         if found is None or self.usual is None:
             return False
-        slack = 1 / min(self.width, self.height)
-        return all(low - slack <= share <= high + slack for share, (low, high) in zip(found, self.usual, strict=True))
+        tolerance = 1 / min(self.width, self.height)
+        return all(low - tolerance <= share <= high + tolerance for share, (low, high) in zip(found, self.usual, strict=True))
 
     def _fit_pixels(self, pixels: np.ndarray) -> UInt8[np.ndarray, "h w c"]:
         """Pixels padded, cropped or stretched to the model's size."""
         return np.atleast_3d(np.asarray(self._resize(Image.fromarray(pixels.squeeze(2) if self.channels == 1 else pixels))))
 
     def _resize(self, picture: Image.Image) -> Image.Image:
-        """The same of a picture."""
+        """A picture padded, cropped or stretched to the model's size."""
         size = self.width, self.height
         if self.fit == "stretch":
             return picture.resize(size, Image.Resampling.LANCZOS)
         if self.fit == "crop":
             return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-        rim = border(np.atleast_3d(np.asarray(picture)))
-        colour = tuple(self.background or np.median(rim, axis=0).astype(int).tolist())
-        # Not ImageOps.pad, which fails where the shorter side would vanish.
+        edge = border(np.atleast_3d(np.asarray(picture)))
+        colour = tuple(self.background or np.median(edge, axis=0).astype(int).tolist())
+        # ImageOps.pad fails if the shorter side is rounded to zero pixels.
         scale = min(size[0] / picture.width, size[1] / picture.height)
         inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         canvas = Image.new(picture.mode, size, colour[0] if self.channels == 1 else colour)

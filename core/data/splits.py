@@ -1,4 +1,4 @@
-"""Data: images with labels, and how a data set without an official test split is split, once and for all."""
+"""Images with labels, and the fixed train/test split of data sets without an official one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ ImagesType = TypeVar("ImagesType", bound=Images)
 
 @dataclass(frozen=True)
 class Data(Generic[ImagesType]):
-    """Images (N, C, H, W) with labels: one array of N strings, integers or floats for each name; and, where each comes from a
-    file or a row of its own, what that is called, an array of N strings.
+    """Images (N, C, H, W) with labels: for each label name, an array of N strings, integers or floats.
 
-    The images are a tensor, or, where that would not fit into memory, something that is indexed as one.
+    `names` are the N file names or row names of the images, if they have any. The images are a tensor or, to save memory, an
+    object that is indexed like one.
     """
 
     images: ImagesType
@@ -29,7 +29,7 @@ class Data(Generic[ImagesType]):
     names: np.ndarray | None = None
 
     def take(self, index: Tensor) -> "Data":
-        """The images, with labels and names, at these positions; what is on disk stays there."""
+        """The images at these indices, with their labels and names. Images on disk stay there."""
         images = self.images.select(index) if isinstance(self.images, ImagesOnDisk) else self.images[index]
         rows = index.numpy()
         labels = {name: values[rows] for name, values in self.labels.items()}
@@ -37,7 +37,9 @@ class Data(Generic[ImagesType]):
 
 
 def split_indices(n: int) -> tuple[Tensor, Tensor]:
-    """Indices (training, test) of the fixed split of n images: a tenth for test, but 1,000, or a third, of a small set.
+    """Indices (training, test) of a fixed random split of n images.
+
+    The test set is a tenth of the images, but at least 1,000, or a third if there are fewer than 3,000.
 
     >>> [tuple(map(len, split_indices(n))) for n in (30, 1_797, 60_000)]
     [(20, 10), (1198, 599), (54000, 6000)]
@@ -48,7 +50,7 @@ def split_indices(n: int) -> tuple[Tensor, Tensor]:
 
 
 def select_split(data: Data, split: Split) -> Data:
-    """One part of a data set that has no official test split."""
+    """One split of a data set without an official test split."""
     if split == "all":
         return data
     train, test = split_indices(len(data.images))
@@ -56,15 +58,15 @@ def select_split(data: Data, split: Split) -> Data:
 
 
 def align_splits(source: Path, train: Data, test: Data) -> list[Data]:
-    """Both splits, with the labels that both have. Raises ValueError when their images differ in shape."""
+    """Both splits, with only the labels that both have. Raises ValueError if their image shapes differ."""
     if train.images.shape[1:] != test.images.shape[1:]:
-        sizes = " and ".join(str(tuple(part.images.shape[1:])) for part in (train, test))
-        raise ValueError(f"{source}: training and test images must be of one shape; got {sizes}.")
-    both = [name for name in train.labels if name in test.labels]
-    return [Data(part.images, {name: part.labels[name] for name in both}) for part in (train, test)]
+        sizes = " and ".join(str(tuple(data.images.shape[1:])) for data in (train, test))
+        raise ValueError(f"{source}: training and test images must have the same shape; got {sizes}.")
+    shared = [name for name in train.labels if name in test.labels]
+    return [Data(data.images, {name: data.labels[name] for name in shared}) for data in (train, test)]
 
 
-def concatenate(parts: list[Data]) -> Data:
-    """All images of parts that are alike, in memory."""
-    labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels}
-    return Data(torch.cat([part.images for part in parts]), labels) if len(parts) > 1 else parts[0]
+def concatenate(splits: list[Data]) -> Data:
+    """All images of aligned splits, in memory."""
+    labels = {name: np.concatenate([data.labels[name] for data in splits]) for name in splits[0].labels}
+    return Data(torch.cat([data.images for data in splits]), labels) if len(splits) > 1 else splits[0]

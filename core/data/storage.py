@@ -1,4 +1,4 @@
-"""Where images are kept while they are read: in memory, or, where that would be too small, in a file on disk."""
+"""Storage for images while they are read: in memory or, if they do not fit, in a file on disk."""
 
 import os
 import shutil
@@ -15,11 +15,10 @@ from torch import Tensor
 
 
 class ImagesOnDisk:
-    """8-bit images (N, C, H, W) in a file on disk, indexed as a tensor: with a tensor of positions, a slice or a number.
+    """8-bit images (N, C, H, W) in a file on disk, indexed like a tensor: with a tensor of indices, a slice or an integer.
 
-    Nothing is held in memory: a batch is read when it is asked for, in any order, and what the system keeps of the file it
-    gives back when others need the room. `open_map` maps the file: pages that were read count as this process's memory for as
-    long as they are mapped, so that it is mapped anew each time.
+    Indexing reads the requested images, in any order. `open_map` memory-maps the file. It is called for each read, because
+    the pages of an open map count as memory of this process.
     """
 
     def __init__(self, open_map: Callable[[], np.ndarray], indices: Int[Tensor, " n"] | None = None) -> None:
@@ -37,22 +36,22 @@ class ImagesOnDisk:
 
     @property
     def nbytes(self) -> int:
-        """Of these images."""
+        """Bytes of these images."""
         return len(self) * int(np.prod(self._full_shape[1:]))
 
     def __getitem__(self, index: Tensor | slice | int) -> UInt8[Tensor, "*n _ _ _"]:
-        """Read the images at these indices."""
+        """Read the images at these indices into memory."""
         return torch.from_numpy(np.array(self._open_map()[self.indices[index].numpy()], order="C"))
 
     def select(self, index: Tensor) -> "ImagesOnDisk":
-        """The images at these indices, still on disk."""
+        """The images at these indices, without reading them."""
         return ImagesOnDisk(self._open_map, self.indices[index])
 
 
 class ImageBuffer:
-    """Images of one shape (C, H, W) that are added one block after another, `expected` in all or more.
+    """A growing buffer of images of one shape (C, H, W); `expected` is an estimate of their number.
 
-    They go into memory as long as they take up to `limit` bytes there, else into a file in the cache folder.
+    The images are in memory as long as they take at most `limit` bytes, else in a file in the cache folder.
     """
 
     def __init__(self, shape: tuple[int, int, int], expected: int, limit: int) -> None:
@@ -60,21 +59,21 @@ class ImageBuffer:
         self.bytes_each = int(np.prod(shape))
         on_disk = expected * self.bytes_each > limit
         self._file: IO[bytes] | None = self._open(expected * self.bytes_each) if on_disk else None
-        # Pages that are never written take no memory, so that expecting too much costs nothing.
+        # Pages that are never written take no memory, so a high estimate is free.
         self._array = np.empty((0 if on_disk else expected, *shape), np.uint8)
 
     def add(self, images: UInt8[np.ndarray, "k c h w"]) -> None:
-        """Append a block."""
+        """Append a block of images."""
         end = self.count + len(images)
         if self._file is None and end > len(self._array):
-            kept, room = self._array[: self.count], 2 * end
-            if room * self.bytes_each > self.limit:
-                self._file = self._open(room * self.bytes_each)
-                self._file.write(kept.tobytes())
-                self._array = kept[:0].copy()
+            filled, capacity = self._array[: self.count], 2 * end
+            if capacity * self.bytes_each > self.limit:
+                self._file = self._open(capacity * self.bytes_each)
+                self._file.write(filled.tobytes())
+                self._array = filled[:0].copy()
             else:
-                self._array = np.empty((room, *self.shape), np.uint8)
-                self._array[: self.count] = kept
+                self._array = np.empty((capacity, *self.shape), np.uint8)
+                self._array[: self.count] = filled
         if self._file is None:
             self._array[self.count : end] = images
         else:
@@ -82,39 +81,41 @@ class ImageBuffer:
         self.count = end
 
     def close(self) -> Tensor | ImagesOnDisk:
-        """All images, in order."""
+        """All images, in order. Nothing can be added afterwards."""
         if self._file is None:
             return torch.from_numpy(self._array[: self.count])
         self._file.flush()
-        # The file has no name and is gone with the process.
+        # The file has no name, so the system deletes it when the process ends.
         return ImagesOnDisk(partial(np.memmap, self._file, np.uint8, "r", shape=(self.count, *self.shape)))
 
     def _open(self, needed: int) -> IO[bytes]:
-        """A file with no name, if there is room for so many bytes."""
+        """Open an unnamed temporary file. Raises ValueError if the disk has less than `needed` bytes free."""
         folder = cache_folder()
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise ValueError(
-                f"images take {needed / 2**30:.1f} GiB, more than they may of the memory ({self.limit / 2**30:.1f} GiB) and "
-                f"more than is free in {folder} ({free / 2**30:.1f} GiB). Allow more memory, choose a smaller size, or "
-                "name a folder with more room in LATENTSCAPE_CACHE."
+                f"images take {needed / 2**30:.1f} GiB, more than the memory limit ({self.limit / 2**30:.1f} GiB) and "
+                f"more than is free in {folder} ({free / 2**30:.1f} GiB). Raise the memory limit, choose a smaller size, or "
+                "set LATENTSCAPE_CACHE to a folder on a larger disk."
             )
         return tempfile.TemporaryFile(dir=folder, buffering=2**20)
 
 
 def cache_folder() -> Path:
-    """Where images go that do not fit into memory: LATENTSCAPE_CACHE, or `latentscape` in the user's cache. Not the system's
-    folder for temporary files, which is often memory itself."""
-    named = os.environ.get("LATENTSCAPE_CACHE")
-    folder = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentscape"
+    """The folder for images that do not fit into memory: LATENTSCAPE_CACHE, or `latentscape` in the user's cache folder.
+
+    The system's folder for temporary files is not used, because it is often in memory.
+    """
+    chosen = os.environ.get("LATENTSCAPE_CACHE")
+    folder = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentscape"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def memory_limit() -> int:
-    """Bytes that images may take in memory where no limit is given: a quarter of the machine's, at most 8 GiB."""
+    """The default limit in bytes for images in memory: a quarter of the machine's memory, at most 8 GiB."""
     try:
-        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
-        machine = 8 * 2**30
-    return min(machine // 4, 8 * 2**30)
+        total = 8 * 2**30
+    return min(total // 4, 8 * 2**30)

@@ -1,4 +1,4 @@
-"""The account of a reading: how many pictures there are, and what was left out, and why."""
+"""A summary of reading a source: how many pictures were read, and which files were left out and why."""
 
 from dataclasses import dataclass, field
 from typing import get_args
@@ -6,36 +6,36 @@ from typing import get_args
 from core.data.pictures import Reason
 
 MAX_NAMES = 1000
-"""Names kept of the files left out for one reason; all are counted."""
+"""At most this many names of left-out files are stored for each reason; all are counted."""
 
 
 @dataclass
 class Summary:
-    """How many pictures were read, and how many files left out, by reason, with the names of the first thousand of each."""
+    """How many pictures were read, and the number and names of files left out for each reason."""
 
     read: int = 0
     counts: dict[Reason, int] = field(default_factory=dict)
     names: dict[Reason, list[str]] = field(default_factory=dict)
     converted_to_grey: int = 0
-    """Pictures in colour among those read as grey."""
+    """Colour pictures that were read as grey."""
     unlabelled: int = 0
-    """Pictures of which the table of labels says nothing."""
+    """Pictures without a row in the label table."""
     unmatched_rows: int = 0
-    """Rows of the table of labels that no picture goes with."""
+    """Rows of the label table without a picture."""
 
     @property
     def left_out(self) -> int:
-        """FileSource that are no picture of the data set."""
+        """The number of files left out."""
         return sum(self.counts.values())
 
     def leave_out(self, name: str, reason: Reason) -> None:
-        """Count a file."""
+        """Count a file that is left out."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         if self.counts[reason] <= MAX_NAMES:
             self.names.setdefault(reason, []).append(name)
 
     def lines(self) -> list[str]:
-        """The account in a few lines, the reasons always in the same order.
+        """The summary as a few lines of text, the reasons in a fixed order.
 
         >>> summary = Summary(read=7)
         >>> summary.leave_out("notes.txt", "not an image")
@@ -48,7 +48,7 @@ class Summary:
                 more = f" and {count - 3:,} more" if count > 3 else ""
                 lines.append(f"  {count:,} {reason}: {', '.join(self.names[reason][:3])}{more}")
         if self.converted_to_grey:
-            lines.append(f"  {self.converted_to_grey:,} in colour were turned grey like the rest; --channels 3 keeps colour")
+            lines.append(f"  {self.converted_to_grey:,} colour pictures were converted to grey; --channels 3 keeps colour")
         if self.unlabelled or self.unmatched_rows:
             lines.append(
                 f"  labels: {self.unlabelled:,} pictures without a row, {self.unmatched_rows:,} rows without a picture"

@@ -1,4 +1,4 @@
-"""The survey: what a look at some of a source's pictures shows, and the shape that is chosen from it."""
+"""Survey: inspect a sample of a source's pictures and choose the image shape from it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from core.data.preprocessing import Fit, Preprocessing
 from core.data.sources import Entry, read_content
 
 SURVEY_SIZE = 400
-"""Pictures looked at; all of a smaller source."""
+"""The number of entries in the sample."""
 
 
 class PictureInfo(NamedTuple):
-    """A picture's name, its size (width, height), and whether it has colour."""
+    """A picture's name, its size (width, height), and whether it is in colour."""
 
     name: str
     size: tuple[int, int]
@@ -24,32 +24,35 @@ class PictureInfo(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """The pictures looked at, of so many entries of the source, as far as their number is known."""
+    """The inspected pictures, and the number of entries in the source, as far as it is known."""
 
     entries: int
     pictures: list[PictureInfo]
 
     @property
     def colour_count(self) -> int:
-        """How many have colour."""
+        """The number of colour pictures."""
         return sum(info.colour for info in self.pictures)
 
     @property
     def common_size(self) -> tuple[int, int] | None:
-        """The size that all have."""
+        """The size (width, height) of all pictures; None if they differ."""
         sizes = {info.size for info in self.pictures}
         return sizes.pop() if len(sizes) == 1 else None
 
     @property
     def median_side(self) -> int:
-        """The median of the shorter sides, in pixels."""
+        """The median of the pictures' shorter sides, in pixels."""
         return int(np.median([min(info.size) for info in self.pictures])) if self.pictures else 0
 
     def choose_shape(
         self, max_size: int = 64, fit: Fit = "crop", size: int | None = None, channels: int | None = None
     ) -> Preprocessing:
-        """The shape to fit the pictures to: colour if any has it; their own size if they share one of 8 to `max_size` pixels
-        a side; else a square of their shorter side, within these bounds. What is given is kept."""
+        """Choose the image shape; a given `size` (of a square) or number of `channels` is used as it is.
+
+        Images have 3 channels if any picture is in colour. If all pictures have the same size, with sides of 8 to `max_size`
+        pixels, images have that size. Otherwise they are squares of the median shorter side, within the same bounds.
+        """
         channels = channels or (3 if self.colour_count else 1)
         if size is not None:
             return Preprocessing(channels, size, size, fit)
@@ -61,7 +64,7 @@ class Survey:
 
 
 def inspect(entries: Iterable[Entry]) -> list[PictureInfo]:
-    """What can be pictures of the entries that are pictures."""
+    """Name, size and colour of each entry that is a readable picture."""
     pictures = []
     for name, content, *_ in entries:
         try:

@@ -158,7 +158,7 @@ def test_a_missing_idx_split_is_named(idx_folder: Writer) -> None:
 def test_splits_of_different_sizes_cannot_be_joined(idx_folder: Writer) -> None:
     folder = idx_folder(packed=False)
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx(noise(5, 9, 12)))
-    with pytest.raises(ValueError, match=r"of one shape; got \(1, 9, 11\) and \(1, 9, 12\)"):
+    with pytest.raises(ValueError, match=r"must have the same shape; got \(1, 9, 11\) and \(1, 9, 12\)"):
         load_data(folder, "all")
 
 
