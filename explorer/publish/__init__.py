@@ -1,1 +1,1 @@
-"""A model given away: as a Gradio Space, and as a page that needs no server."""
+"""Publishing a bundle: as a Gradio Space, or as a static site."""

@@ -1,4 +1,4 @@
-"""A Gradio Space as a folder: card, app.py, requirements, the code and one bundle. It runs wherever Python does."""
+"""Export of a bundle as a Gradio Space: a folder with the card, app.py, requirements.txt, the code and the bundle."""
 
 import json
 import shutil
@@ -11,12 +11,12 @@ import core
 from core.bundle import hub
 from core.bundle.folders import locate, read_config, replacing
 
-NEEDS = ("jaxtyping", "numpy", "pillow", "plotly", "pyarrow", "safetensors", "torch", "zuko")
-"""What serving takes beside Gradio, which the Space's sdk_version installs. Training and saving take more."""
-CODE = Path(__file__).parents[2]
-WHEELS = "https://download.pytorch.org/whl/cpu"
+REQUIREMENTS = ("jaxtyping", "numpy", "pillow", "plotly", "pyarrow", "safetensors", "torch", "zuko")
+"""Packages that the server needs. The Space installs Gradio itself. Training and saving need more packages."""
+SOURCE = Path(__file__).parents[2]
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 
-APP = '''"""The Space: the explorer on the bundle beside this file. `python app.py` runs it anywhere."""
+APP = '''"""Serve the explorer with the bundle in this folder. Run it with `python app.py`."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ if os.environ.get("SPACES_ZERO_GPU"):
 
     @spaces.GPU
     def unused() -> None:
-        """ZeroGPU starts no Space without such a function. Nothing here needs a GPU, and none is ever asked for."""
+        """ZeroGPU requires a Space to declare a GPU function. The explorer uses no GPU and never calls it."""
 
 
 from explorer.app.server import serve
@@ -42,34 +42,34 @@ if __name__ == "__main__":
     )
 '''
 
-MEMORY = 525
-"""Megabytes that the server held with fashion-mnist open, measured by tests/bench/space.py."""
+MEMORY_MB = 525
+"""Memory of the server with fashion-mnist open, in megabytes, measured by tests/bench/space.py."""
 
-HARDWARE = f"""| hardware | what it needs | tested |
+HARDWARE = f"""| hardware | required changes | tested |
 |---|---|---|
-| CPU basic (2 vCPU, 16 GB) | this folder as it is; {MEMORY} MB of memory after a visit | as a process, not on the hub itself |
-| CPU upgrade | this folder as it is; more cores serve more uploads at once | no |
-| ZeroGPU | requirements.txt without its first line, with a torch that ZeroGPU offers (2.9 to 2.11), and Python 3.12; app.py \
-declares the function that ZeroGPU asks for, and uses no GPU | **untested** |
-| T4, L4, A10G, A100… | requirements.txt without its first line; nothing is gained, as nothing runs on the GPU | no |
-| static Space | not this folder, which needs Python | |
+| CPU basic (2 vCPU, 16 GB) | none; the server takes {MEMORY_MB} MB of memory after a visit | as a local process |
+| CPU upgrade | none; more cores serve more uploads at once | no |
+| ZeroGPU | remove the first line of requirements.txt; use a torch that ZeroGPU supports (2.9 to 2.11) and Python 3.12; \
+app.py declares the function that ZeroGPU requires and uses no GPU | **untested** |
+| T4, L4, A10G, A100… | remove the first line of requirements.txt; there is no benefit, because nothing runs on the GPU | no |
+| static Space | not possible with this folder, because it needs Python | |
 
-The first line of requirements.txt ({WHEELS}) keeps CUDA, some gigabytes, out of the image."""
+The first line of requirements.txt ({CPU_WHEELS}) selects torch without CUDA, which saves several gigabytes."""
 
 
 def write(bundle: str, folder: Path, licence: str | None = None) -> None:
-    """Write the Space of a bundle (a name, a folder or hf:owner/name) into a new or empty folder; all of it or nothing.
+    """Write the Space of a bundle (a name, a folder or hf:owner/name) to a new or empty folder, atomically.
 
-    Raises ValueError for a bundle that cannot be opened or has no gallery, and for a folder that holds anything.
+    Raises ValueError if the bundle cannot be opened or has no gallery, or if the folder is not empty.
     """
     check_empty(folder)
     source = locate(bundle)
     if core.load(source).gallery is None:
-        raise ValueError(f"{bundle} has no gallery, so there is nothing to walk through; train it with one (--gallery).")
+        raise ValueError(f"{bundle} has no gallery, so there is nothing to explore. Train it with one (--gallery).")
     config = read_config(source)
     with replacing(folder.absolute()) as partial:
         for package in ("core", "explorer"):
-            shutil.copytree(CODE / package, partial / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyi"))
+            shutil.copytree(SOURCE / package, partial / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyi"))
         (partial / "bundle").mkdir()
         hub.copy(source, partial / "bundle")
         (partial / "app.py").write_text(APP, encoding="utf-8")
@@ -78,19 +78,19 @@ def write(bundle: str, folder: Path, licence: str | None = None) -> None:
 
 
 def check_empty(folder: Path) -> None:
-    """Raise a ValueError unless a folder can be written here without harm to anything: there is none, or it is empty."""
+    """Raise ValueError unless the folder is new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is not empty; it is left alone. Choose another folder, or empty it.")
+        raise ValueError(f"{folder} is not empty and is not changed. Choose another folder, or empty it.")
 
 
 def requirements() -> str:
-    """requirements.txt: the versions that run here, torch from the index of its CPU wheels."""
-    pins = (f"{name}=={version(name).partition('+')[0]}" for name in NEEDS)
-    return "\n".join([f"--extra-index-url {WHEELS}", *pins, ""])
+    """The text of requirements.txt: the installed versions, with torch from its index of CPU wheels."""
+    pins = (f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS)
+    return "\n".join([f"--extra-index-url {CPU_WHEELS}", *pins, ""])
 
 
 def card(config: dict[str, Any], bundle: str, licence: str | None = None) -> str:
-    """README.md: the front matter that Spaces read, and what a visitor or an owner wants to know."""
+    """The text of README.md: front matter for the hub, a description, and a table of hardware."""
     name, evaluation = config["name"], config["evaluation"]
     values: dict[str, Any] = {
         "title": f"Latentscape: {name}",
@@ -101,13 +101,13 @@ def card(config: dict[str, Any], bundle: str, licence: str | None = None) -> str
         "sdk_version": version("gradio"),
         "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
         "app_file": "app.py",
-        "short_description": "Walk through the latent space of an autoencoder",
+        "short_description": "Explore the latent space of an autoencoder",
         "license": licence or config.get("license", "unknown"),
         "tags": ["variational-autoencoder", "latent-space", "latentscape"],
     }
     if bundle.startswith(hub.PREFIX):
         values["models"] = [bundle.removeprefix(hub.PREFIX).partition("@")[0]]
-    # Every value is JSON, which YAML holds: no name can break out of its line.
+    # JSON is valid YAML, so a name cannot break out of its line.
     front = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
     return f"""---
 {front}
@@ -115,11 +115,11 @@ def card(config: dict[str, Any], bundle: str, licence: str | None = None) -> str
 
 # {name}
 
-The latent space of a variational autoencoder, to walk through: drag a latent, click on the map, upload a picture, morph between
-two. Test ELBO {evaluation["elbo"]:.2f} nats; everything measured about the model is on its card, `bundle/README.md`.
+Explore the latent space of a variational autoencoder: move a latent, click on the map, upload a picture, or morph between two
+points. Test ELBO {evaluation["elbo"]:.2f} nats. The model card, `bundle/README.md`, lists all scores.
 
-Pictures are decoded in the visitor's browser; the server hands out the page and the map, and encodes uploads. It runs as it is
-anywhere: `pip install gradio=={version("gradio")} -r requirements.txt && python app.py`.
+The visitor's browser decodes the pictures. The server sends the page and the map, and encodes uploads. To run it elsewhere:
+`pip install gradio=={version("gradio")} -r requirements.txt && python app.py`.
 
 ## Hardware
 

@@ -242,7 +242,7 @@ def test_a_published_space_is_the_exported_folder(hub: Hub, published: Any, tiny
     assert "ZeroGPU" in card
     assert "untested" in card
     assert TOKEN.encode() not in b"".join(there.values())
-    with pytest.raises(ValueError, match="is not empty; it is left alone"):
+    with pytest.raises(ValueError, match="is not empty and is not changed"):
         space.write(str(tiny_bundle), tmp_path / "empty")
 
 
@@ -292,7 +292,7 @@ def app(tiny_bundle: Path, tmp_path: Path) -> Iterator[tuple[str, Path, subproce
 
     folder = tmp_path / "space"
     space.write(str(tiny_bundle), folder)
-    there = installed_by("gradio", *space.NEEDS)
+    there = installed_by("gradio", *space.REQUIREMENTS)
     names = {name for name, by in packages_distributions().items() if not there & {b.lower().replace("_", "-") for b in by}}
     assert {"typer", "numpy", "torch", "gradio"} & names == set()
     assert {"sklearn", "umap", "onnx", "onnxruntime"} <= names

@@ -112,7 +112,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_lost(
     taken.mkdir()
     (taken / "thesis.txt").write_text("years of work")
     for folder in (taken, taken / "thesis.txt"):
-        with pytest.raises(ValueError, match="is not empty; it is left alone"):
+        with pytest.raises(ValueError, match="is not empty and is not changed"):
             export(str(calibrated), folder, str(runtime))
     for choice in (None, "none"):
         with pytest.raises(ValueError, match="npm install"):
