@@ -1,1 +1,1 @@
-"""Training: the loop, its settings, and what a run saves and goes on from."""
+"""Training: the loop, its settings, progress, validation and checkpoints."""

@@ -1,7 +1,7 @@
-"""The checkpoint: one safetensors file that holds all a run needs to go on as if nothing had happened.
+"""Checkpoint: one safetensors file from which an interrupted run resumes exactly.
 
-Its tensors are the weights, their average, the best of them, the optimizer's state, the generators' states and the scores; its
-header holds the rest as JSON: how far the run is, and of what run it is. It is replaced as a whole or not at all.
+Its tensors are the weights, their average, the best weights, the states of the optimizer and the generators, and the scores.
+Its header holds JSON: the counters of the run, and the settings that identify it. The file is replaced atomically.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from core.data.preprocessing import Images
 from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.training.settings import Settings
 
-KEY = "latentscape"
-"""Of the JSON in the header."""
-SAMPLE = 1024
-"""Images that stand for all, where they are made as they are needed."""
+HEADER_KEY = "latentscape"
+"""Key of the JSON text in the safetensors header."""
+HASHED_IMAGES = 1024
+"""Approximate number of images hashed for the fingerprint of a data set that is not in memory."""
 
 
 class Snapshot(NamedTuple):
-    """A run at one moment. The numbers are plain JSON."""
+    """The state of a run after a step. The numbers are plain JSON."""
 
     tensors: dict[str, Tensor]
     numbers: dict[str, float]
@@ -37,15 +37,15 @@ class Snapshot(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run saves itself, how often, and whether it goes on from what is there."""
+    """Where and how often a run is saved, and whether it resumes. Raises ValueError if `every` is negative."""
 
     path: Path | str
     every: float = 60.0
-    """Seconds; rarer where writing takes more than a twentieth of the time."""
+    """Seconds between checkpoints; more if writing would take over a twentieth of the time."""
     resume: bool = False
-    """Go on from the file, if there is one. Without, a file that is there is not overwritten."""
+    """Whether to resume from the file if it exists. If False, an existing file is an error."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """What else a run must have in common with the one it goes on from, as plain JSON: its architecture, its objective."""
+    """Further facts that must be equal when the run resumes, as plain JSON: architecture, objective."""
 
     def __post_init__(self) -> None:
         if not self.every >= 0:
@@ -53,9 +53,9 @@ class Checkpoint:
 
 
 class CheckpointWriter:
-    """Writes one run's snapshots to its checkpoint when it is time; of several processes, only the first writes.
+    """Writes the snapshots of one run to its checkpoint; only the main process writes.
 
-    Raises ValueError when there is a checkpoint of another run, one that is damaged, or one that nobody asked to go on from.
+    Raises ValueError if the file exists and belongs to another run, is damaged, or `resume` is False.
     """
 
     def __init__(
@@ -65,59 +65,64 @@ class CheckpointWriter:
         self.run = json.loads(
             json.dumps({"settings": asdict(settings), **checkpoint.about, "images": fingerprint(images)}, allow_nan=False)
         )
-        self.start: Snapshot | None = None
-        """What the run goes on from."""
-        self.saved, self.cost = time.monotonic(), 0.0
+        self.resume_from: Snapshot | None = None
+        """The snapshot from which the run resumes; None for a new run."""
+        self.last_save, self.save_seconds = time.monotonic(), 0.0
         if self.path.exists():
-            self._open(checkpoint.resume)
-        group.all(True)  # that all have looked, before the first writes
+            self._read_existing(checkpoint.resume)
+        group.all(True)  # a barrier: every process has read the file before the main one writes
 
-    def _open(self, resume: bool) -> None:
-        """Read what the run goes on from."""
+    def _read_existing(self, resume: bool) -> None:
+        """Read the snapshot from which the run resumes, and check that it is of the same run."""
         if not resume:
             raise ValueError(
-                f"{self.path} is the checkpoint of a run that has not finished. Go on with it (--resume), or remove the file."
+                f"{self.path} is the checkpoint of a run that has not finished. Resume it (--resume), or remove the file."
             )
-        self.start, run = read(self.path)
+        self.resume_from, run = read(self.path)
         changed = differences(run, self.run)
         if changed:
             raise ValueError(
                 f"{self.path} is the checkpoint of another run: {'; '.join(changed)}. "
-                "Go on with the settings and data it was begun with, or begin another run elsewhere."
+                "Resume with the settings and data of that run, or start a new run at another path."
             )
 
     @property
-    def due(self) -> bool:
+    def interval(self) -> float:
+        """Seconds between two saves: `every`, or 20 times the duration of the last save."""
+        return max(self.every, 20 * self.save_seconds)
+
+    @property
+    def is_due(self) -> bool:
         """Whether it is time to save."""
-        return time.monotonic() - self.saved >= max(self.every, 20 * self.cost)
+        return time.monotonic() - self.last_save >= self.interval
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write a snapshot; OSError, and the file as it was, where that fails."""
+        """Write a snapshot. Raises OSError, and leaves the file unchanged, if that fails."""
         if not self.group.is_main:
             return
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             write(self.path, snapshot, self.run)
         finally:
-            self.saved = time.monotonic()
-            self.cost = self.saved - began
+            self.last_save = time.monotonic()
+            self.save_seconds = self.last_save - start
 
     def try_save(self, snapshot: Snapshot) -> str:
-        """Write a snapshot; where that fails, what is wrong and what to do, so that the run need not end for it."""
+        """Write a snapshot. Returns the error message if that fails, so that the run can continue, else an empty string."""
         try:
             self.save(snapshot)
         except OSError as error:
-            return f"{error} Training goes on, and tries again in {max(self.every, 20 * self.cost):.0f} s."
+            return f"{error} Training continues. The next attempt is in {self.interval:.0f} s."
         return ""
 
 
 def write(path: Path, snapshot: Snapshot, run: dict[str, Any]) -> None:
-    """Replace the file as a whole: what is there is lost only when all of the new one is on the disk.
+    """Replace the checkpoint atomically: the old file is replaced only when the new one is completely on disk.
 
-    Raises OSError that says how much space is wanted, and leaves the file as it was.
+    Raises OSError, which names the space needed, and leaves the old file unchanged if that fails.
     """
     partial = path.with_name(f".{path.name}.partial")
-    header = {KEY: json.dumps({"version": 1, "run": run, **snapshot.numbers}, allow_nan=False)}
+    header = {HEADER_KEY: json.dumps({"version": 1, "run": run, **snapshot.numbers}, allow_nan=False)}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in snapshot.tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,29 +133,29 @@ def write(path: Path, snapshot: Snapshot, run: dict[str, Any]) -> None:
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         megabytes = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
-        last = "the one before it is left as it was" if path.exists() else "there is none yet"
+        previous = "the previous one is unchanged" if path.exists() else "there is no previous one"
         raise OSError(
-            f"the checkpoint {path} could not be written ({error}); {last}. "
-            f"Make room for {megabytes:.1f} MB there, beside the one it replaces."
+            f"the checkpoint {path} could not be written ({error}); {previous}. "
+            f"Free {megabytes:.1f} MB of disk space there, in addition to the file that it replaces."
         ) from error
 
 
 def read(path: Path) -> tuple[Snapshot, dict[str, Any]]:
-    """A checkpoint's snapshot, and of what run it is; ValueError where the file is damaged or foreign."""
+    """Read a checkpoint's snapshot, and the facts that identify its run. Raises ValueError if the file is not valid."""
     try:
         with safe_open(path, "pt") as file:  # pyright: ignore[reportPrivateImportUsage]
-            numbers = json.loads((file.metadata() or {})[KEY])
+            numbers = json.loads((file.metadata() or {})[HEADER_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if numbers.pop("version") != 1:
             raise KeyError("version 1")
         return Snapshot(tensors, numbers), numbers.pop("run")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a checkpoint that can be read: {error}. Remove it and begin again.") from error
+        raise ValueError(f"{path} is not a readable checkpoint: {error}. Remove it, and start a new run.") from error
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+    """Wait until a file, or a folder's list of files, is on disk (fsync)."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
@@ -160,14 +165,15 @@ def sync(path: Path) -> None:
 
 
 def fingerprint(images: Images) -> str:
-    """What tells these images from others: their shape and a hash of them (of an even sample, where they are not in memory)."""
-    content = images if isinstance(images, Tensor) else images[torch.arange(0, len(images), max(1, len(images) // SAMPLE))]
+    """Return the images' shape and hash, to recognize a data set; if not in memory, evenly spaced images are hashed."""
+    step = max(1, len(images) // HASHED_IMAGES)
+    content = images if isinstance(images, Tensor) else images[torch.arange(0, len(images), step)]
     digest = hashlib.blake2b(content.cpu().contiguous().numpy().data, digest_size=8).hexdigest()
     return f"{'x'.join(str(n) for n in images.shape)} {digest}"
 
 
 def differences(before: dict[str, Any], now: dict[str, Any], within: str = "") -> list[str]:
-    """In words, how one nested dictionary differs from another."""
+    """Describe in words how two nested dictionaries differ."""
     found: list[str] = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)

@@ -1,4 +1,4 @@
-"""Training: a generator that fits a VAE to images and yields its progress, leaving the best weights in the model."""
+"""Training loop: a generator that fits a VAE to images and yields its progress. The model ends with the best weights."""
 
 import copy
 import math
@@ -17,13 +17,13 @@ from core.model.vae import VAE, Elbo
 from core.training.checkpoint import Checkpoint, CheckpointWriter, Snapshot
 from core.training.progress import Clock, Progress, RunningSums
 from core.training.settings import Settings
-from core.training.state import State
+from core.training.state import TrainingState
 from core.training.validation import BestWeights, split, standard_noise
 
-PERIOD = 100
-"""Steps between the moments that a run can go on from."""
-ROLLBACKS = 10
-"""Times that a run may halve its step size before it gives up."""
+SNAPSHOT_STEPS = 100
+"""Steps between two snapshots."""
+MAX_ROLLBACKS = 10
+"""Rollbacks, each of which halves the learning rate, before a run fails."""
 
 Run = Generator[Progress, None, None]
 """A training run: iterate over it to train, close it to stop."""
@@ -39,26 +39,25 @@ def train(
     checkpoint: Checkpoint | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Run:
-    """Fit `vae` in place to 8-bit images by AdamW (Loshchilov & Hutter, 2017, arXiv 1711.05101) on minus the objective.
+    """Fit `vae` in place to 8-bit images: AdamW (Loshchilov & Hutter, 2017, arXiv 1711.05101) maximizes the objective.
 
-    Yields a `Progress` about every `report_every` seconds and after each validation. Whenever the generator ends, or is
-    closed early, the model holds the averaged weights that scored best on the held-out training images (the latest, before
-    the first of them was scored).
+    Yields a `Progress` about every `report_every` seconds and after each validation. When the generator ends or is closed, the
+    model has the averaged weights with the best score on the held-out images (before the first validation: the latest average).
 
-    With a `checkpoint` the run saves itself, by time and when it is stopped, and can go on from there: on the same machine a
-    run measured in epochs then ends bitwise where it would have ended. When the objective or a weight is no longer finite, the
-    run goes back by at most `PERIOD` steps and halves its step size. With `group`, each process calls this with the same
-    arguments and works on its part of every batch; together they make the steps of one process.
+    With a `checkpoint`, the run saves a snapshot at intervals and when it is stopped, and can resume from it. On the same
+    machine, a resumed run measured in epochs gives bitwise the result of an uninterrupted one. If the objective or a weight is
+    not finite, the run rolls back by at most `SNAPSHOT_STEPS` steps and halves the learning rate. With a `group`, each process
+    calls this with the same arguments and computes its shard of every batch; the steps equal those of one process.
 
-    Raises ValueError for fewer than two images, for a checkpoint of another run, and for an objective that several processes
-    cannot share; FloatingPointError when no step size was small enough; OSError when not even a first checkpoint can be
-    written (a later one that cannot is told in `Progress.note`).
+    Raises ValueError for fewer than two images, a checkpoint of another run, and an objective that cannot be sharded;
+    FloatingPointError if the run still diverges after `MAX_ROLLBACKS` rollbacks; OSError if the first checkpoint cannot be
+    written (for later ones, `Progress.note` has the error).
     """
     if len(images) < 2:
         raise ValueError(f"training needs at least 2 images, one of them held out; got {len(images)}.")
     if group.count > 1 and is_batchwise(objective):
         raise ValueError(
-            f"this objective compares the images of a batch, which {group.count} processes do not have in one place. "
+            f"this objective compares the images of a batch, which cannot be split over {group.count} processes. "
             "Train in one process, or choose another objective (elbo, beta, iwae)."
         )
     writer = CheckpointWriter(checkpoint, settings, images, group) if checkpoint else None
@@ -76,42 +75,40 @@ def _run(
     group: ProcessGroup,
 ) -> Run:
     training, held_out = split(len(images), settings.validation, settings.seed)
-    scored = images[held_out] if settings.binarization == "none" else binarize(images[held_out])
+    validation = images[held_out] if settings.binarization == "none" else binarize(images[held_out])
     images = binarize(images[:]) if settings.binarization == "static" else images
-    # Convolutions run a quarter faster with the channels last in memory; numbers and shapes are the same.
+    # Convolutions are a quarter faster in the channels-last memory format; values and shapes are the same.
     vae.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-    step = group.wrap(Step(vae, objective))
+    compute_terms = group.wrap(ObjectiveModule(vae, objective))
     average = copy.deepcopy(vae)
-    weights: list[Tensor] = list(vae.parameters())
-    averaged: list[Tensor] = list(average.parameters())
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=settings.weight_decay, fused=True)
     generator = torch.Generator().manual_seed(settings.seed)
     clock, running = Clock(settings, len(training), group), RunningSums(device)
-    best = BestWeights(vae, scored, settings, objective, group)
-    state = State(vae, average, optimizer, generator, clock, best)
-    if writer and writer.start:
-        state.resume(writer.start)
-    good = state.snapshot()
-    if writer and not writer.start:
-        writer.save(good)
+    best = BestWeights(vae, validation, settings, objective, group)
+    state = TrainingState(vae, average, optimizer, generator, clock, best)
+    if writer and writer.resume_from:
+        state.resume(writer.resume_from)
+    snapshot = state.snapshot()
+    if writer and not writer.resume_from:
+        writer.save(snapshot)
     try:
-        if clock.fraction >= 1 and (report := running.report(clock, best)):  # it had ended when it was saved: say so
+        if clock.fraction >= 1 and (report := running.report(clock, best)):  # the checkpoint is of a finished run
             yield report
         while clock.fraction < 1:
             for index in state.batches(training, settings.batch_size):
-                n, (mine, counts) = len(index), group.shard_or_first(len(index))
-                x, noise, seen = make_batch(images, index, mine, settings, vae.prior.latents, generator, device)
+                n, (shard, has_rows) = len(index), group.shard_or_first(len(index))
+                batch = make_batch(images, index, shard, settings, vae.prior.latents, generator, device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                    terms = step(x, noise, seen)
-                optimizer_step(terms, counts * group.count / n, weights, optimizer, settings, clock.fraction, state.scale)
-                move_average(averaged, weights, clock.steps, settings.averaging)
+                    terms = compute_terms(*batch)
+                optimizer_step(terms, has_rows * group.count / n, state, settings)
+                update_average(state.averaged, state.weights, clock.steps, settings.averaging)
 
-                clock.move(clock.seen + n, clock.steps + 1)
-                running.add(terms, n, counts)
+                clock.update(clock.images_seen + n, clock.steps + 1)
+                running.add(terms, n, has_rows)
                 validated = best.validate_if_due(average, clock.fraction, device)
-                if clock.steps % PERIOD == 0 or clock.fraction >= 1:
-                    good, went_back = check_and_snapshot(state, good, running, writer, settings, group)
-                    if went_back:
+                if clock.steps % SNAPSHOT_STEPS == 0 or clock.fraction >= 1:
+                    snapshot, rolled_back = check_and_snapshot(state, snapshot, running, writer, settings, group)
+                    if rolled_back:
                         break
                 if (validated or running.seconds >= report_every) and (report := running.report(clock, best)):
                     yield report
@@ -121,129 +118,132 @@ def _run(
         if not best.validations_done:
             best.weights = average.state_dict()
         if writer:
-            writer.save(good)
+            writer.save(snapshot)
         raise
     finally:
         vae.load_state_dict(best.weights)
         vae.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
 
 
-def optimizer_step(
-    terms: Elbo,
-    share: float,
-    weights: list[Tensor],
-    optimizer: torch.optim.Optimizer,
-    settings: Settings,
-    done: float,
-    scale: float,
-) -> None:
-    """One step down the gradient, when a fraction `done` of the run is over. `share` is the weight of an image's loss: in the
-    mean over the batch, and, gradients being averaged over the processes, times their number; `scale` that of the step size."""
-    optimizer.param_groups[0]["lr"] = scale * settings.learning_rate * schedule(done, settings.warm_up)
+def optimizer_step(terms: Elbo, image_weight: float, state: TrainingState, settings: Settings) -> None:
+    """Take one optimizer step on minus the terms.
+
+    `image_weight` is the weight of one image's loss: 1 / batch size, times the number of processes, because their gradients are
+    averaged.
+    """
+    fraction, optimizer = state.clock.fraction, state.optimizer
+    learning_rate = state.rollback_factor * settings.learning_rate * learning_rate_schedule(fraction, settings.warm_up)
+    optimizer.param_groups[0]["lr"] = learning_rate
     optimizer.zero_grad(set_to_none=True)
-    loss = kl_weight(done, settings.kl_warm_up) * terms.kl - terms.log_likelihood
-    (loss.sum() * share).backward()
-    clip(weights, settings.clip)
+    loss = kl_weight(fraction, settings.kl_warm_up) * terms.kl - terms.log_likelihood
+    (loss.sum() * image_weight).backward()
+    clip_gradients(state.weights, settings.clip)
     optimizer.step()
 
 
-def clip(weights: list[Tensor], largest: float) -> None:
-    """Scale the gradients, all together, down to this norm where theirs is larger (Pascanu et al., 2013, arXiv 1211.5063)."""
+def clip_gradients(weights: list[Tensor], max_norm: float) -> None:
+    """Scale down all gradients together to a total norm of at most `max_norm` (Pascanu et al., 2013, arXiv 1211.5063)."""
     norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    # Scaling by one is a pass over all of them; to know on another device that it would be one, the step would have to wait.
-    if norm.device.type != "cpu" or not norm <= largest:
-        clip_grads_with_norm_(weights, largest, norm)
+    # On the CPU, skip the scaling by one. On other devices, the comparison would cost more: the step would wait for the norm.
+    if norm.device.type != "cpu" or not norm <= max_norm:
+        clip_grads_with_norm_(weights, max_norm, norm)
 
 
 def make_batch(
     images: Images,
     index: Tensor,
-    mine: slice,
+    shard: slice,
     settings: Settings,
     latents: int,
     generator: torch.Generator,
     device: torch.device,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """What a step works on, of the images at `index` those that are this process's: the images in [0, 1], the noise of their
-    latents, and what the encoder sees in their place, where that is something else.
+    """Return this process's shard of the images at `index`: (x in [0, 1], noise of the latents, encoder input if not x).
 
-    Every process draws for the whole batch, so that a seed means the same however many there are.
+    Every process draws random numbers for the whole batch, so the result does not depend on the number of processes.
     """
     n, shape = len(index), images.shape[1:]
-    x = to_unit(images[index[mine]].to(device)).contiguous(memory_format=torch.channels_last)
+    x = to_unit(images[index[shard]].to(device)).contiguous(memory_format=torch.channels_last)
     if settings.binarization == "dynamic":
-        x = resample(x, torch.rand(n, *shape, generator=generator)[mine])
-    noise = standard_noise(settings.samples, n, latents, generator)[..., mine, :].to(device)
-    seen = None
+        x = resample(x, torch.rand(n, *shape, generator=generator)[shard])
+    noise = standard_noise(settings.samples, n, latents, generator)[..., shard, :].to(device)
+    encoder_input = None
     if settings.corruption:
-        seen = corrupt(x, settings.corruption, torch.rand(2, n, *shape, generator=generator)[:, mine])
-    return x, noise, seen
+        encoder_input = corrupt(x, settings.corruption, torch.rand(2, n, *shape, generator=generator)[:, shard])
+    return x, noise, encoder_input
 
 
-class Step(nn.Module):
-    """An objective as a module: the form in which several processes can share its gradient."""
+class ObjectiveModule(nn.Module):
+    """An objective as a module, which `ProcessGroup.wrap` needs to average gradients over processes."""
 
     def __init__(self, vae: VAE, objective: Objective) -> None:
         super().__init__()
         self.vae, self.objective = vae, objective
 
-    def forward(self, x: Tensor, noise: Tensor, seen: Tensor | None) -> Elbo:
-        return self.objective(self.vae, x, noise, seen)
+    def forward(self, x: Tensor, noise: Tensor, encoder_input: Tensor | None) -> Elbo:
+        return self.objective(self.vae, x, noise, encoder_input)
 
 
 def check_and_snapshot(
-    state: State, good: Snapshot, running: RunningSums, writer: CheckpointWriter | None, settings: Settings, group: ProcessGroup
+    state: TrainingState,
+    previous: Snapshot,
+    running: RunningSums,
+    writer: CheckpointWriter | None,
+    settings: Settings,
+    group: ProcessGroup,
 ) -> tuple[Snapshot, bool]:
-    """The moment that the run can go back to from here on, which is saved if that is due, and whether it has just gone back to
-    the last one, `good`, because something was no longer finite."""
+    """Take a snapshot, and save it if that is due; if a sum or weight is not finite, roll back to the previous one instead.
+
+    Returns the snapshot, and whether the run was rolled back.
+    """
     if not group.all(state.is_finite(running.sums)):
-        running.notes.append(roll_back(state, good, settings))
+        running.notes.append(roll_back(state, previous, settings))
         running.clear()
         return state.snapshot(), True
-    good = state.snapshot()
-    if writer and (writer.due or state.clock.fraction >= 1):
-        running.notes += filter(None, [writer.try_save(good)])
-    return good, False
+    snapshot = state.snapshot()
+    if writer and (writer.is_due or state.clock.fraction >= 1):
+        running.notes += filter(None, [writer.try_save(snapshot)])
+    return snapshot, False
 
 
-def roll_back(state: State, good: Snapshot, settings: Settings) -> str:
-    """Go back to the last good moment with half the step size, and say so; FloatingPointError once that was done too often."""
-    rollbacks, at = state.rollbacks + 1, state.clock.seen
-    state.restore(good)
-    if rollbacks > ROLLBACKS:
+def roll_back(state: TrainingState, snapshot: Snapshot, settings: Settings) -> str:
+    """Restore the snapshot, halve the learning rate and return a note. Raises FloatingPointError after `MAX_ROLLBACKS`."""
+    rollbacks, images_seen = state.rollbacks + 1, state.clock.images_seen
+    state.restore(snapshot)
+    if rollbacks > MAX_ROLLBACKS:
         raise FloatingPointError(
-            f"the ELBO stopped being finite after {at} images, also with {state.scale:.1g} of the step size. "
-            f"Lower the step size ({settings.learning_rate})."
+            f"the ELBO stopped being finite after {images_seen:,} images, also with the learning rate lowered to "
+            f"{state.rollback_factor * settings.learning_rate:.2g}. Lower learning_rate ({settings.learning_rate})."
         )
     state.rollbacks = rollbacks
     return (
-        f"The ELBO stopped being finite after {at:,} images: back to {state.clock.seen:,}, "
-        f"the step size from here on halved, to at most {state.scale * settings.learning_rate:.2g}."
+        f"The ELBO stopped being finite after {images_seen:,} images: rolled back to {state.clock.images_seen:,} images "
+        f"and halved the learning rate, now at most {state.rollback_factor * settings.learning_rate:.2g}."
     )
 
 
-def kl_weight(done: float, warm_up: float) -> float:
-    """The weight of the KL when a fraction `done` of the run is over: a ramp to 1, where it stays."""
-    return min(1.0, done / warm_up) if warm_up else 1.0
+def kl_weight(fraction: float, warm_up: float) -> float:
+    """Return the weight of the KL at a fraction of the run: a linear ramp from 0 to 1, then 1."""
+    return min(1.0, fraction / warm_up) if warm_up else 1.0
 
 
-def corrupt(x: Float[Tensor, "n c h w"], share: float, uniform: Float[Tensor, "2 n c h w"]) -> Float[Tensor, "n c h w"]:
-    """The images with this share of pixels redrawn, by uniform draws from [0, 1): white with probability x, else black."""
-    redrawn, coin = uniform.to(x.device).unbind()
-    return torch.where(redrawn < share, (coin < x).to(x.dtype), x)
+def corrupt(x: Float[Tensor, "n c h w"], fraction: float, uniform: Float[Tensor, "2 n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Replace this fraction of pixels by 1 with probability x, else by 0; `uniform` is drawn from [0, 1)."""
+    selection, threshold = uniform.to(x.device).unbind()
+    return torch.where(selection < fraction, (threshold < x).to(x.dtype), x)
 
 
 @torch.no_grad()
-def move_average(averaged: list[Tensor], weights: list[Tensor], updates: int, decay: float) -> None:
-    """Move the exponential moving average of the weights on by one step, so many updates having been made before.
+def update_average(averaged: list[Tensor], weights: list[Tensor], updates: int, decay: float) -> None:
+    """Update the exponential moving average of the weights in place, after `updates` earlier updates.
 
-    The decay starts small, at 0 for the first update and then (1 + n) / (10 + n), so that the first weights are soon forgotten.
+    The decay is 0 for the first update, then at most (1 + n) / (10 + n), so that the initial weights are soon forgotten.
     """
     torch._foreach_lerp_(averaged, weights, 1 - min(decay, updates and (1 + updates) / (10 + updates)))
 
 
-def schedule(done: float, warm_up: float) -> float:
-    """The step size, relative to its largest, when a fraction `done` of the run is over."""
-    if done < warm_up:
-        return (done + 1e-3) / (warm_up + 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
+def learning_rate_schedule(fraction: float, warm_up: float) -> float:
+    """Return the learning rate at a fraction of the run, relative to its largest: linear warm-up, then cosine decay."""
+    if fraction < warm_up:
+        return (fraction + 1e-3) / (warm_up + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (fraction - warm_up) / (1 - warm_up)))

@@ -1,4 +1,4 @@
-"""Progress: where a run is, and what it has scored since it last said so."""
+"""Progress: what a run reports, and the clock and running sums that it is computed from."""
 
 import math
 import time
@@ -14,59 +14,62 @@ from core.training.validation import BestWeights
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is. Log-likelihood and KL are means over the images since the last report, in nats per image (NaN where
-    there were none); of several processes, over this one's share of them."""
+    """A report of a training run.
+
+    Log-likelihood and KL are means over this process's images since the last report, in nats per image (NaN without images).
+    """
 
     fraction: float
+    """Finished part of the run, 0 to 1."""
     epoch: float
     log_likelihood: float
     kl: float
     images_per_second: float
-    """Of all processes."""
+    """Images trained on, by all processes."""
     seconds: float
     seconds_left: float
     validation_elbo: float
-    """Of the averaged weights, on the held-out images; the latest (NaN before the first)."""
+    """Latest ELBO of the averaged weights on the held-out images, in nats per image (NaN before the first validation)."""
     best_validation_elbo: float
     active_latents: int
     kl_per_latent: tuple[float, ...] = ()
-    """Of the averaged weights, on the held-out images, in nats; none before the first validation."""
+    """Mean KL of each latent in the latest validation, in nats; empty before the first."""
     note: str = ""
-    """What else happened since the last report: a step size that had to be lowered, a checkpoint that could not be written."""
+    """Messages since the last report: the learning rate was lowered, or a checkpoint could not be written."""
 
     @property
     def elbo(self) -> float:
-        """Log-likelihood minus KL."""
+        """Log-likelihood minus KL, in nats per image."""
         return self.log_likelihood - self.kl
 
 
 class Clock:
-    """How much of a run is over, by epochs or by minutes; of several processes, by the first one's minutes."""
+    """How much of a run is finished, by epochs or by minutes of the main process."""
 
     def __init__(self, settings: Settings, images: int, group: ProcessGroup) -> None:
-        self.settings, self.images, self.group = settings, images, group
-        self.seen = self.steps = 0
+        self.settings, self.images_per_epoch, self.group = settings, images, group
+        self.images_seen = self.steps = 0
         self.fraction = 0.0
-        """From 0 to 1, at the end of the last step."""
+        """Finished part of the run after the last step, 0 to 1."""
         self.start = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Since the start, without the time between a stop and its resumption."""
+        """Training time, in seconds, without the time between a stop and the resumption."""
         return time.monotonic() - self.start
 
-    def move(self, seen: int, steps: int) -> None:
-        """Say how many images and steps are done."""
-        self.seen, self.steps = seen, steps
+    def update(self, images_seen: int, steps: int) -> None:
+        """Set the numbers of images and steps done, and update `fraction`."""
+        self.images_seen, self.steps = images_seen, steps
         if self.settings.epochs is not None:
-            self.fraction = min(1.0, seen / (self.settings.epochs * self.images))
+            self.fraction = min(1.0, images_seen / (self.settings.epochs * self.images_per_epoch))
         else:
             assert self.settings.minutes is not None
             self.fraction = self.group.broadcast(min(1.0, self.seconds / (60 * self.settings.minutes)))
 
 
 class RunningSums:
-    """Sums over the images since the last report, kept on the device so that no step waits for them."""
+    """Sums of the ELBO's terms since the last report; on the device, so that no step has to wait for a transfer."""
 
     def __init__(self, device: torch.device) -> None:
         self.sums = torch.zeros(2, device=device)
@@ -74,43 +77,43 @@ class RunningSums:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the sums."""
+        """Reset the sums, counts and time, but not the notes."""
         self.sums.zero_()
-        self.images, self.all_images, self.start = 0, 0, time.monotonic()
+        self.shard_images, self.all_images, self.start = 0, 0, time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Since the last report."""
+        """Seconds since the last report."""
         return time.monotonic() - self.start
 
-    def add(self, terms: Elbo, all_images: int, counts: bool) -> None:
-        """Count this process's part of a batch of so many images."""
-        self.all_images += all_images
-        if not counts:
+    def add(self, terms: Elbo, batch_size: int, has_rows: bool) -> None:
+        """Add the terms of this process's shard of a batch; only count the batch where the shard is empty."""
+        self.all_images += batch_size
+        if not has_rows:
             return
         self.sums += torch.stack([terms.log_likelihood.detach().sum(), terms.kl.detach().sum()])
-        self.images += len(terms.kl)
+        self.shard_images += len(terms.kl)
 
     def report(self, clock: Clock, best: BestWeights) -> Progress | None:
-        """The progress so far; starts the next tally. None, and nothing is forgotten, while the sums are not finite."""
+        """Return the progress and reset the sums. Returns None, and resets nothing, if the sums are not finite."""
         sums = self.sums.tolist()
         if not all(map(math.isfinite, sums)):
             return None
-        log_likelihood, kl = (total / self.images if self.images else math.nan for total in sums)
+        log_likelihood, kl = (total / self.shard_images if self.shard_images else math.nan for total in sums)
         rate, note = self.all_images / max(self.seconds, 1e-9), " ".join(self.notes)
         self.notes.clear()
         self.clear()
         return Progress(
             fraction=clock.fraction,
-            epoch=clock.seen / clock.images,
+            epoch=clock.images_seen / clock.images_per_epoch,
             log_likelihood=log_likelihood,
             kl=kl,
             images_per_second=rate,
             seconds=clock.seconds,
             seconds_left=clock.seconds * (1 - clock.fraction) / max(clock.fraction, 1e-9),
-            validation_elbo=best.latest,
-            best_validation_elbo=best.elbo,
-            active_latents=best.active,
+            validation_elbo=best.latest_elbo,
+            best_validation_elbo=best.best_elbo,
+            active_latents=best.active_latents,
             kl_per_latent=best.kl_per_latent,
             note=note,
         )

@@ -1,4 +1,4 @@
-"""Settings: how to train, with what is refused and why."""
+"""Settings: the hyperparameters of training."""
 
 import math
 from dataclasses import dataclass
@@ -11,40 +11,44 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. Give `epochs` or `minutes`; the step size decays over whichever is given."""
+    """The hyperparameters of training. Give `epochs` or `minutes`: the length of the run, over which the learning rate decays.
+
+    Raises ValueError for a value out of range and for an unknown choice.
+    """
 
     epochs: float | None = None
     minutes: float | None = None
     batch_size: int = 128
     learning_rate: float = 2e-3
+    """Largest learning rate of the run."""
     warm_up: float = 0.02
-    """Share of the run over which the step size rises from zero; then it falls as a cosine to zero."""
+    """Fraction of the run over which the learning rate rises from zero; it then decays to zero along a cosine."""
     kl_warm_up: float = 0.1
-    """Share of the run over which the weight of the KL rises from zero to one, where it stays: latents that are switched off
-    before they have learned anything rarely come back (Sønderby et al., 2016, arXiv 1602.02282)."""
+    """Fraction of the run over which the weight of the KL rises from zero to one. Latents that collapse early rarely recover
+    (Sønderby et al., 2016, arXiv 1602.02282)."""
     corruption: float = 0.0
-    """Share of pixels that the encoder, in training alone, sees as a coin flip of their brightness. An encoder learns its
-    training images by heart long before a decoder does; this keeps it from that (Im et al., 2015, arXiv 1511.06406)."""
+    """Fraction of the encoder's input pixels that are replaced by 1 with probability x, else by 0; in training only. An encoder
+    overfits long before a decoder; this regularizes it (Im et al., 2015, arXiv 1511.06406)."""
     samples: int = 1
-    """Draws of z per image and step; only the importance-weighted bound takes more than one."""
+    """Draws of z per image and step. Only the importance-weighted bound (iwae) accepts more than one."""
     weight_decay: float = 0.01
     clip: float = 200.0
-    """Largest norm of the gradient of the batch's mean ELBO, in nats."""
+    """Largest norm of the gradient of the batch's mean objective, in nats."""
     averaging: float = 0.999
-    """Decay of the exponential moving average of the weights; the average is what is validated and kept."""
+    """Decay of the exponential moving average of the weights. The average is validated, and is the result of training."""
     validation: int = 2000
-    """Training images held out to choose the best checkpoint (at most a tenth of them)."""
+    """Number of training images held out to select the best weights (at most a tenth of the images)."""
     validations: int = 20
-    """How often, in the whole run, the held-out images are scored."""
+    """Number of validations in the run, evenly spaced."""
     binarization: Binarization = "none"
-    """Whether images are made black and white, and when: see `core.data.binarization`."""
+    """Whether and when images are binarized: see `core.data.binarization`."""
     precision: Precision = "float32"
-    """Of the networks' arithmetic in training; weights, densities and the validation stay in float32."""
+    """Precision of the networks' arithmetic in training. Weights, densities and validation are always in float32."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.minutes is None):
-            raise ValueError("give the length of training as epochs or as minutes, one of the two.")
+            raise ValueError(f"give epochs or minutes, one of the two; got epochs={self.epochs}, minutes={self.minutes}.")
         for name in ("epochs", "minutes"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

@@ -7,7 +7,7 @@ The model is pythae's default VAE for 28x28 images in all three: 784 - 512 - 16 
 epochs of 20,000 random 8-bit images in memory, one warm-up round that does not count, then three rounds of each by turns,
 of which the fastest counts. pythae runs its own trainer with its default configuration, its images given as the float tensor
 it wants. The bare loop is what a person writes by hand over a preloaded tensor, doing the steps of `core.train`: shuffle,
-to [0, 1], ELBO, AdamW with the step size of that moment, gradient clipping, averaged weights. It has no validation, no
+to [0, 1], ELBO, AdamW with the learning rate of that moment, gradient clipping, averaged weights. It has no validation, no
 progress and no best checkpoint; `core.train` holds a single image out, so that its validation is there and costs nothing.
 """
 
@@ -30,7 +30,7 @@ import core
 from core.data.preprocessing import to_unit
 from core.model.likelihoods import BernoulliLikelihood
 from core.model.priors import StandardNormal
-from core.training.loop import schedule
+from core.training.loop import learning_rate_schedule
 
 IMAGES, EPOCHS, BATCH, LATENTS, HIDDEN, ROUNDS = 20_000, 2, 128, 16, 512, 3
 
@@ -60,7 +60,7 @@ def bare(images: Tensor) -> None:
             x = to_unit(images[index])
             terms = vae.elbo(x)
             loss = (min(1.0, 10 * step / steps) * terms.kl - terms.log_likelihood).mean()
-            optimizer.param_groups[0]["lr"] = 2e-3 * schedule(step / steps, 0.02)
+            optimizer.param_groups[0]["lr"] = 2e-3 * learning_rate_schedule(step / steps, 0.02)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(vae.parameters(), 200.0)

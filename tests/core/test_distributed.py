@@ -30,7 +30,7 @@ def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tupl
         command = [*launcher, str(TESTS / "processes.py"), folder / "images.npy", folder / name, folder / "images.npz"]
         done = subprocess.run(command, env={**environment, "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert "compares the images of a batch, which 2 processes do not have in one place" in done.stdout
+    assert "compares the images of a batch, which cannot be split over 2 processes" in done.stdout
     one, two = load_file(folder / "one"), load_file(folder / "two")
     assert (int(one.pop("group")), int(two.pop("group"))) == (1, 2)
     # Only the first process writes, and the checkpoints are whole.

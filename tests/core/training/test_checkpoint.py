@@ -18,7 +18,7 @@ import core
 from core.model.objectives import Objective
 from core.model.vae import Elbo
 from core.training.checkpoint import Checkpoint, read
-from core.training.loop import PERIOD
+from core.training.loop import SNAPSHOT_STEPS
 
 TESTS = Path(__file__).parents[2]
 
@@ -68,11 +68,11 @@ def test_a_stopped_run_saves_itself_and_goes_on_bitwise(tmp_path: Path, digits: 
     else:
         with pytest.raises(KeyboardInterrupt):
             training.throw(KeyboardInterrupt())
-    assert read(tmp_path / "c")[0].numbers["steps"] == PERIOD  # of 132: at most PERIOD steps are done again
+    assert read(tmp_path / "c")[0].numbers["steps"] == SNAPSHOT_STEPS  # of 132: at most SNAPSHOT_STEPS steps are done again
     torch.manual_seed(7)
     vae = core.Architecture(1, 8, 8, latents=4, network="mlp").build()
     reports = list(core.train(vae, digits.images, settings, checkpoint=Checkpoint(tmp_path / "c", resume=True)))
-    assert reports[0].epoch > PERIOD * 100 / 1079
+    assert reports[0].epoch > SNAPSHOT_STEPS * 100 / 1079
     assert same(vae.state_dict(), expected.state_dict())
 
 
@@ -122,7 +122,7 @@ def test_a_damaged_checkpoint_is_refused_and_named(tmp_path: Path, digits: core.
     whole = (tmp_path / "c").read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"PK\x03\x04" + bytes(100)):
         (tmp_path / "c").write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"c is not a checkpoint that can be read"):
+        with pytest.raises(ValueError, match=r"c is not a readable checkpoint"):
             core.train(fresh(), digits.images, settings, checkpoint=Checkpoint(tmp_path / "c", resume=True))
 
 
@@ -155,7 +155,9 @@ def test_a_step_that_is_not_finite_is_taken_back_and_halved(tmp_path: Path, digi
     reports = list(core.train(vae, digits.images, settings, broken(150), report_every=0.0, checkpoint=checkpoint))
     notes = [report.note for report in reports if report.note]
     assert len(notes) == 1
-    assert re.match(r"The ELBO stopped being finite after 19,622 images: back to 9,811, the step size .* halved", notes[0])
+    assert re.match(
+        r"The ELBO stopped being finite after 19,622 images: rolled back to 9,811 .* halved the learning rate", notes[0]
+    )
     assert read(tmp_path / "c")[0].numbers["rollbacks"] == 1
     assert all(torch.isfinite(torch.tensor([report.log_likelihood, report.kl])).all() for report in reports)
     plain = fresh()
@@ -165,8 +167,8 @@ def test_a_step_that_is_not_finite_is_taken_back_and_halved(tmp_path: Path, digi
     assert scores[0] == pytest.approx(scores[1], abs=1.5)
 
 
-def test_a_step_size_that_is_too_large_finds_its_way_down(digits: core.Data) -> None:
-    """No planted fault: AdamW at this step size leaves the range of float32 by itself."""
+def test_a_learning_rate_that_is_too_large_finds_its_way_down(digits: core.Data) -> None:
+    """No planted fault: AdamW at this learning rate leaves the range of float32 by itself."""
     vae, notes = fresh(), []
     for report in core.train(vae, digits.images, core.Settings(epochs=9.0, batch_size=32, learning_rate=3000.0, clip=1e30)):
         notes += filter(None, [report.note])
@@ -185,7 +187,7 @@ def test_a_disk_that_is_full_at_the_start_ends_the_run_before_it_begins(data: Pa
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 1
     assert "could not be written" in done.stderr
-    assert "there is none yet. Make room for" in done.stderr
+    assert "there is no previous one. Free" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,7 +215,7 @@ def test_a_disk_that_fills_up_later_leaves_the_last_checkpoint_and_the_run_goes_
                 assert (disk / "c").read_bytes() == before
                 (disk / "photos").unlink()
         assert len(notes) == 1
-        assert re.search(r"could not be written.*No space left.*left as it was.*Make room for .* MB.*goes on", notes[0])
+        assert re.search(r"could not be written.*No space left.*previous one is unchanged.*Free .* MB.*continues", notes[0])
         assert read(disk / "c")[0].numbers["steps"] == 330
         assert [file.name for file in disk.iterdir()] == ["c"]
     finally:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import VAE, Architecture, Data, Settings, evaluate, train
-from core.training.loop import clip, corrupt, move_average, schedule, split
+from core.training.loop import clip_gradients, corrupt, learning_rate_schedule, split, update_average
 
 ARCHITECTURE = Architecture(1, 8, 8, latents=4, network="mlp")
 
@@ -89,7 +89,7 @@ def test_held_out_images_are_never_fitted(digits: Data) -> None:
 
 
 def test_the_model_keeps_the_weights_that_scored_best(digits: Data) -> None:
-    """Also when the run went downhill afterwards: a step size that climbs to absurd heights after a good start."""
+    """Also when the run went downhill afterwards: a learning rate that climbs to absurd heights after a good start."""
     held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
     vae, seen = fresh(), []
     for progress in train(vae, digits.images, short(epochs=4.0, learning_rate=0.3, warm_up=0.9)):
@@ -193,7 +193,7 @@ def test_the_average_forgets_the_first_weights(updates: int) -> None:
     """What is left of them is the product of (1 + n) / (10 + n): a hundred-thousandth by 10 updates, not 0.999^10 = 99 %."""
     average = [torch.ones(3)]
     for n in range(1, updates + 1):
-        move_average(average, [torch.zeros(3)], n, 0.999)
+        update_average(average, [torch.zeros(3)], n, 0.999)
     expected = math.prod(min(0.999, (1 + n) / (10 + n)) for n in range(1, updates + 1))
     assert average[0].tolist() == pytest.approx([expected] * 3, rel=1e-3)
     assert updates == 1 or average[0][0] < 1e-4
@@ -201,11 +201,11 @@ def test_the_average_forgets_the_first_weights(updates: int) -> None:
 
 def test_the_average_starts_at_the_first_weights_and_late_updates_move_by_one_minus_the_decay() -> None:
     average = [torch.full((3,), 7.0)]
-    move_average(average, [torch.full((3,), 2.0)], 0, 0.99)
+    update_average(average, [torch.full((3,), 2.0)], 0, 0.99)
     assert average[0].tolist() == [2.0] * 3
-    move_average(average, [torch.full((3,), 2.0)], 5, 0.99)
+    update_average(average, [torch.full((3,), 2.0)], 5, 0.99)
     assert average[0].tolist() == [2.0] * 3
-    move_average(average, [torch.full((3,), 3.0)], 10**6, 0.99)
+    update_average(average, [torch.full((3,), 3.0)], 10**6, 0.99)
     assert average[0].tolist() == pytest.approx([2.01] * 3)
 
 
@@ -213,17 +213,17 @@ def test_a_large_gradient_is_scaled_to_the_largest_norm_and_a_small_one_is_left_
     """All weights together; one without a gradient does not count."""
     weights = [torch.zeros(2), torch.zeros(1), torch.zeros(1)]
     weights[0].grad, weights[1].grad = torch.tensor([3.0, 4.0]), torch.tensor([12.0])
-    clip(weights, 13.0)
+    clip_gradients(weights, 13.0)
     assert torch.cat([weights[0].grad, weights[1].grad]).tolist() == [3.0, 4.0, 12.0]
-    clip(weights, 1.3)
+    clip_gradients(weights, 1.3)
     assert torch.cat([weights[0].grad, weights[1].grad]).tolist() == pytest.approx([0.3, 0.4, 1.2])
     weights[1].grad[0] = math.nan
-    clip(weights, 1.3)
+    clip_gradients(weights, 1.3)
     assert all(weight.grad.isnan().all() for weight in weights[:2] if weight.grad is not None)
 
 
-def test_the_step_size_rises_then_falls_to_zero() -> None:
-    steps = [schedule(i / 1000, 0.1) for i in range(1001)]
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    steps = [learning_rate_schedule(i / 1000, 0.1) for i in range(1001)]
     assert all(0 <= step <= 1 for step in steps)
     assert steps[:100] == sorted(steps[:100])
     assert steps[100:] == sorted(steps[100:], reverse=True)
@@ -260,9 +260,9 @@ def test_one_image_cannot_be_trained_on() -> None:
 
 
 def test_a_run_that_diverges_says_so_and_what_to_do(digits: Data) -> None:
-    """Naming the step size; the weights that are left are finite."""
+    """Naming the learning rate; the weights that are left are finite."""
     vae = fresh()
-    with pytest.raises(FloatingPointError, match=r"stopped being finite.*Lower the step size"):
+    with pytest.raises(FloatingPointError, match=r"stopped being finite.*Lower learning_rate"):
         for _ in train(vae, digits.images, short(learning_rate=1e30)):
             pass
     assert all(parameter.isfinite().all() for parameter in vae.parameters())
