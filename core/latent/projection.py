@@ -3,7 +3,11 @@
 A map is fitted once. After that, `place` and `lift` are deterministic, need only torch and work on any device.
 """
 
+import inspect
 import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -159,15 +163,42 @@ def restore_map(record: dict[str, Any], latents: Float[Tensor, "m latents"], xy:
 
 
 def _umap(latents: Tensor, seed: int, min_dist: float) -> Tensor:
-    import warnings
-
     threads = torch.get_num_threads()
-    with warnings.catch_warnings():
+    with cached_compilation(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*n_jobs value.*")  # UMAP warns that a fixed seed uses one core
         embedding = make_umap(len(latents), seed, min_dist).fit_transform(latents.numpy())
     # Numba sets OpenMP's thread count, and so torch's, to all cores; torch's sums would then differ in the last bit.
     torch.set_num_threads(threads)
     return torch.as_tensor(embedding, dtype=torch.float32).contiguous()
+
+
+@contextmanager
+def cached_compilation() -> Iterator[None]:
+    """Store on disk what numba compiles inside this block, and load it in later processes.
+
+    Compiling UMAP takes each process ten seconds or more, and umap-learn does not use numba's cache. Where no cache folder is
+    writable, numba compiles without it.
+    """
+    import numba
+
+    njit = numba.njit
+
+    def cached(*arguments: Any, **options: Any) -> Any:
+        def decorate(function: Callable[..., Any]) -> Any:
+            try:
+                return njit(*signatures, **{"cache": True, **options})(function)
+            except RuntimeError:  # no writable cache folder
+                return njit(*signatures, **options)(function)
+
+        is_function = bool(arguments) and inspect.isfunction(arguments[0])
+        signatures = () if is_function else arguments
+        return decorate(arguments[0]) if is_function else decorate
+
+    numba.njit = cached
+    try:
+        yield
+    finally:
+        numba.njit = njit
 
 
 def make_umap(images: int, seed: int = 0, min_dist: float = MIN_DIST) -> Any:

@@ -45,8 +45,8 @@ def main() -> None:
     assert bundle.gallery is not None
     latents, images = bundle.gallery.mean, bundle.gallery.images
     held_out = torch.arange(len(latents)) % 5 == 0
-    make_umap = projection.make_umap(int((~held_out).sum()))
-    xy = torch.as_tensor(make_umap.fit_transform(latents[~held_out].numpy()))
+    reducer = projection.make_umap(int((~held_out).sum()))
+    xy = torch.as_tensor(reducer.fit_transform(latents[~held_out].numpy()))
     fitted = NeighbourMap(latents[~held_out], xy)
 
     places = fitted.place(latents[held_out])
@@ -54,10 +54,10 @@ def main() -> None:
     lifted = fitted.lift(places)
     lift_seconds = (time.perf_counter() - start) / len(places)
     nearest = latents[~held_out][core.neighbours(places, xy, 1)[1][:, 0]]
-    transformed = torch.as_tensor(make_umap.transform(latents[held_out].numpy()))
-    make_umap.inverse_transform(places[:1].numpy())  # numba compiles it at the first call
+    transformed = torch.as_tensor(reducer.transform(latents[held_out].numpy()))
+    reducer.inverse_transform(places[:1].numpy())  # numba compiles it at the first call
     start = time.perf_counter()
-    make_umap.inverse_transform(places[:5].numpy())
+    reducer.inverse_transform(places[:5].numpy())
     inverse_seconds = (time.perf_counter() - start) / 5
 
     lift_error, nearest_error = (image_error(bundle, z, images[held_out]) for z in (lifted, nearest))

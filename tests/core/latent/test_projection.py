@@ -1,5 +1,6 @@
 """Laws of the map."""
 
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import torch
 
 from core import Bundle, fit_map
 from core.latent.geometry import neighbours
-from core.latent.projection import LinearMap, Method, NeighbourMap, neighbour_mean, width
+from core.latent.projection import LinearMap, Method, NeighbourMap, cached_compilation, neighbour_mean, width
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +220,27 @@ print(*sorted({name.split(".")[0] for name in sys.modules} & {"umap", "numba", "
 """
     run = subprocess.run([sys.executable, "-c", program, str(tiny_bundle)], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_compiled_functions_are_cached_where_a_folder_is_writable(
+    writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numba
+
+    source = tmp_path / "code" / "doubling.py"
+    source.parent.mkdir()
+    source.write_text("def double(x):\n    return 2 * x\n")
+    spec = importlib.util.spec_from_file_location("doubling", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    if not writable:
+        monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
+    plain = numba.njit
+    for hits in (0, 1):
+        with cached_compilation():
+            compiled = numba.njit(fastmath=True)(module.double)
+        assert compiled(21) == 42
+        assert sum(compiled.stats.cache_hits.values()) == (hits if writable else 0)
+    assert numba.njit is plain
