@@ -1,1 +1,1 @@
-"""Evaluation: what a model scores, what its samples are worth, and which images are odd for it."""
+"""Evaluation: ELBO and likelihood, sample quality, disentanglement and anomaly detection."""

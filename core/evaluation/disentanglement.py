@@ -1,8 +1,8 @@
-"""Disentanglement: how far single latents stand for single factors of variation, from codes and the factors known for them.
+"""Disentanglement: how well single latents represent single known factors of variation (MIG, FactorVAE score, DCI).
 
-Codes (N, latents) are what an encoder gives images, usually posterior means; factors (N, factors) are whole numbers, one
-column for each, whose order and spacing play no part. Every figure runs from 0 to 1, and more is better. None changes when
-latents are reordered or change sign, but for the noise of sampling and of trees.
+Codes (N, latents) are encodings of images, usually posterior means. Factors (N, factors) are integers, one column per factor;
+their order and spacing have no effect. Every figure ranges from 0 to 1, and higher is better. Reordering latents or changing
+their signs has no effect, except through the randomness of sampling and of the trees.
 """
 
 import math
@@ -15,22 +15,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 BINS = 20
-"""Intervals of equal width that a latent's range is cut into, as in disentanglement_lib (Locatello et al., 2018,
+"""Number of equal intervals that a latent's range is divided into, as in disentanglement_lib (Locatello et al., 2018,
 arXiv 1811.12359)."""
 
 VOTES, BATCH = 800, 200
-"""The FactorVAE score's votes, as many again to score them, and the images behind each."""
+"""Votes of the FactorVAE score (the same number again for scoring) and images per vote."""
 
 MIN_VARIANCE = 0.01
-"""A latent whose code varies less than this has no vote; see `evaluation.ACTIVE_VARIANCE`."""
+"""Latents whose code has less variance have no vote; see `core.evaluation.scores.ACTIVE_VARIANCE`."""
 
 TRAINING, TEST = 10_000, 5_000
-"""The images that DCI's trees learn from, and others that they are scored on; of fewer, two thirds and one third."""
+"""Maximum numbers of training and test images for DCI's trees; a smaller set is split into two thirds and one third."""
 
 
 class DCI(NamedTuple):
-    """Disentanglement: each latent tells of one factor. Completeness: each factor is told by one latent. Informativeness:
-    how often a factor is guessed right."""
+    """The three parts of DCI: disentanglement (each latent depends on one factor), completeness (each factor is represented by
+    one latent) and informativeness (the accuracy of predicting factors from latents)."""
 
     disentanglement: float
     completeness: float
@@ -39,7 +39,7 @@ class DCI(NamedTuple):
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """The three figures of one set of codes, of which DCI has three parts; `images` are all that were given."""
+    """All disentanglement figures of a set of codes, and the number of images."""
 
     mig: float
     factor_vae: float
@@ -48,26 +48,26 @@ class Disentanglement:
 
 
 def disentanglement(codes: Float[Tensor, "n latents"], factors: Int[Tensor, "n factors"], seed: int = 0) -> Disentanglement:
-    """All figures. Raises ValueError when there are too few images or a factor never changes."""
+    """Return all figures. Raises ValueError if there are too few images or if a factor is constant."""
     return Disentanglement(mig(codes, factors), factor_vae(codes, factors, seed), dci(codes, factors, seed), len(codes))
 
 
 def as_factors(labels: dict[str, np.ndarray]) -> tuple[list[str], Int[Tensor, "n factors"]]:
-    """The labels that can be factors, by name and as whole numbers: those that change, and take each value twice or more
-    on average.
+    """Return the names and values, as integers, of the labels that can be factors: those that are not constant and have each
+    value twice or more on average.
 
     >>> as_factors({"shape": np.array(["square", "heart", "heart"]), "colour": np.zeros(3), "width": np.arange(3) / 7})[0]
     ['shape']
     """
     columns = {name: np.unique(column, return_inverse=True) for name, column in labels.items()}
-    kept = {name: inverse for name, (values, inverse) in columns.items() if 2 <= len(values) <= max(2, len(inverse) // 2)}
+    chosen = {name: inverse for name, (values, inverse) in columns.items() if 2 <= len(values) <= max(2, len(inverse) // 2)}
     n = len(next(iter(labels.values()))) if labels else 0
-    factors = torch.from_numpy(np.stack(list(kept.values()), axis=1)) if kept else torch.zeros(n, 0, dtype=torch.int64)
-    return list(kept), factors
+    factors = torch.from_numpy(np.stack(list(chosen.values()), axis=1)) if chosen else torch.zeros(n, 0, dtype=torch.int64)
+    return list(chosen), factors
 
 
 def as_codes(codes: Tensor, factors: Tensor) -> Int[Tensor, "n factors"]:
-    """The factors with their values numbered from 0; ValueError where they cannot be scored."""
+    """Return the factors with their values numbered from 0. Raises ValueError if codes or factors cannot be scored."""
     if len(codes) != len(factors):
         raise ValueError(f"codes and factors must be of the same images; got {len(codes)} and {len(factors)}.")
     if not bool(codes.isfinite().all()):
@@ -75,8 +75,8 @@ def as_codes(codes: Tensor, factors: Tensor) -> Int[Tensor, "n factors"]:
     columns = [column.unique(return_inverse=True) for column in factors.T]
     constant = [str(k) for k, (values, _) in enumerate(columns) if len(values) < 2]
     if constant or not columns:
-        got = f"column {', '.join(constant)} does not change" if columns else "there are none"
-        raise ValueError(f"every factor must take two values or more; {got}. Leave out those that do not.")
+        got = f"column {', '.join(constant)} is constant" if columns else "there are none"
+        raise ValueError(f"every factor must have two values or more; {got}. Leave out constant factors.")
     return torch.stack([inverse for _, inverse in columns], dim=1)
 
 
@@ -86,36 +86,35 @@ def as_codes(codes: Tensor, factors: Tensor) -> Int[Tensor, "n factors"]:
 def mutual_information(
     codes: Float[Tensor, "n latents"], factors: Int[Tensor, "n factors"], bins: int = BINS
 ) -> Float[Tensor, "latents factors"]:
-    """I(z; v) of each latent, cut into `bins` intervals of equal width, and each factor: in nats, from the counts.
+    """Return I(z; v) in nats of each latent, discretized into `bins` equal intervals, and each factor.
 
-    Counts overestimate: independent columns of N images score about (bins - 1)(values - 1) / 2N.
+    The estimate from counts is biased upwards: for independent columns of N images it is about (bins - 1)(values - 1) / 2N.
     """
     values = as_codes(codes, factors)
     low, high = codes.amin(0), codes.amax(0)
-    cut = ((codes - low) / (high - low).clamp_min(1e-30) * bins).long().clamp(0, bins - 1)
+    bin_index = ((codes - low) / (high - low).clamp_min(1e-30) * bins).long().clamp(0, bins - 1)
     information = torch.empty(codes.shape[1], values.shape[1])
     for i, j in torch.cartesian_prod(torch.arange(codes.shape[1]), torch.arange(values.shape[1])).tolist():
         count = int(values[:, j].max()) + 1
-        joint = torch.bincount(cut[:, i] * count + values[:, j], minlength=bins * count).reshape(bins, count).double()
+        joint = torch.bincount(bin_index[:, i] * count + values[:, j], minlength=bins * count).reshape(bins, count).double()
         joint = joint / len(codes)
         information[i, j] = entropy(joint.sum(0)) + entropy(joint.sum(1)) - entropy(joint.flatten())
     return information
 
 
 def entropy(p: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """-sum p log p, in nats."""
+    """Return -sum p log p, in nats."""
     return torch.special.entr(p).sum()
 
 
 def mig(codes: Float[Tensor, "n latents"], factors: Int[Tensor, "n factors"], bins: int = BINS) -> float:
-    """Mutual information gap: how much more the best latent knows of a factor than the second best, mean over factors.
+    """Return the mutual information gap: (1/K) sum_k (I(z_best; v_k) - I(z_second; v_k)) / H(v_k) for K factors.
 
-    (1/K) sum_k (I(z_best; v_k) - I(z_second; v_k)) / H(v_k) (Chen et al., 2018, arXiv 1802.04942), with the mutual
-    information of discretized codes, as in disentanglement_lib. Twenty bins cannot tell more than twenty values apart: for
-    the factors of dSprites the perfect code has 0.90.
+    From Chen et al., 2018, arXiv 1802.04942, with the mutual information of discretized codes, as in disentanglement_lib.
+    Twenty bins distinguish at most twenty values, so a perfect code for the factors of dSprites has 0.90.
     """
     information = mutual_information(codes, factors, bins)
-    information = torch.cat([information, torch.zeros(1, information.shape[1])])  # the second best of a single latent
+    information = torch.cat([information, torch.zeros(1, information.shape[1])])  # so that a single latent has a second best
     best, second = information.topk(2, dim=0).values
     values = as_codes(codes, factors)
     entropies = torch.stack([entropy(column.bincount().double() / len(column)) for column in values.T])
@@ -132,25 +131,26 @@ def factor_vae(
     votes: int = VOTES,
     batch: int = BATCH,
 ) -> float:
-    """The FactorVAE score: how often the latent that stays stillest tells which factor was held still.
+    """Return the FactorVAE score: how often the latent with the least variance identifies the fixed factor.
 
-    A vote draws a factor, one of its values, and `batch` images that have it (with replacement, from the given ones); the
-    latent whose variance, relative to that over all images, is smallest votes for the factor. Each latent then stands for
-    the factor it voted for most in `votes` votes; the score is how often that is right in as many others. Dead latents have
-    no vote (Kim & Mnih, 2018, arXiv 1802.05983). Chance is one over the number of factors; with all latents dead it is 0.
+    For each vote, a factor and one of its values are drawn, then `batch` of the given images with this value, with
+    replacement. The latent with the smallest variance, relative to its variance over all images, votes for the factor. Each
+    latent predicts the factor it voted for most often in `votes` votes; the score is the accuracy of these predictions in
+    another `votes` votes. Inactive latents have no vote (Kim & Mnih, 2018, arXiv 1802.05983). Chance level is one over the
+    number of factors. The score is 0 if all latents are inactive.
     """
     values = as_codes(codes, factors)
-    alive = codes[:, codes.double().var(0) > MIN_VARIANCE].double()
-    if alive.shape[1] == 0:
+    active = codes[:, codes.double().var(0) > MIN_VARIANCE].double()
+    if active.shape[1] == 0:
         return 0.0
     generator = torch.Generator().manual_seed(seed)
-    stands_for = _votes(alive, values, votes, batch, generator).argmax(1)
-    others = _votes(alive, values, votes, batch, generator)
-    return float(others[torch.arange(len(others)), stands_for].sum() / votes)
+    predicted = _votes(active, values, votes, batch, generator).argmax(1)
+    others = _votes(active, values, votes, batch, generator)
+    return float(others[torch.arange(len(others)), predicted].sum() / votes)
 
 
 def _votes(codes: Tensor, values: Tensor, votes: int, batch: int, generator: torch.Generator) -> Int[Tensor, "latents factors"]:
-    """How often each latent was the stillest while each factor was held still."""
+    """Count how often each latent has the smallest relative variance while each factor is fixed."""
     count = torch.zeros(codes.shape[1], values.shape[1], dtype=torch.int64)
     chosen = torch.randint(values.shape[1], (votes,), generator=generator).bincount(minlength=values.shape[1])
     for k, n in enumerate(chosen.tolist()):
@@ -158,8 +158,8 @@ def _votes(codes: Tensor, values: Tensor, votes: int, batch: int, generator: tor
         value = torch.randint(len(sizes), (n,), generator=generator)
         within = torch.rand(n, batch, generator=generator, dtype=torch.float64) * sizes[value, None]
         rows = order[(sizes.cumsum(0) - sizes)[value, None] + within.long()]
-        stillest = (codes[rows].var(1) / codes.var(0)).argmin(1)
-        count[:, k] = stillest.bincount(minlength=codes.shape[1])
+        least_varying = (codes[rows].var(1) / codes.var(0)).argmin(1)
+        count[:, k] = least_varying.bincount(minlength=codes.shape[1])
     return count
 
 
@@ -167,11 +167,11 @@ def _votes(codes: Tensor, values: Tensor, votes: int, batch: int, generator: tor
 
 
 def dci(codes: Float[Tensor, "n latents"], factors: Int[Tensor, "n factors"], seed: int = 0) -> DCI:
-    """Disentanglement, completeness and informativeness (Eastwood & Williams, 2018, openreview By-7dz-AZ).
+    """Return disentanglement, completeness and informativeness (Eastwood & Williams, 2018, openreview By-7dz-AZ).
 
-    From the importance R[i, k] of latent i for factor k: disentanglement is one minus the entropy of a latent's row, relative
-    to its largest, averaged with the latents' shares of R as weights; completeness is the same of a factor's column,
-    averaged evenly; informativeness is the accuracy on images not learned from, averaged over factors. See `importances`.
+    Let R[i, k] be the importance of latent i for factor k, see `importances`. Disentanglement is one minus the entropy of a
+    latent's row, relative to the maximum entropy, averaged over latents with their shares of R as weights. Completeness is the
+    same for the columns of factors, averaged evenly. Informativeness is the accuracy on test images, averaged over factors.
     """
     importance, accuracy = importances(codes, factors, seed)
     latents, count = importance.shape
@@ -190,16 +190,16 @@ def dci(codes: Float[Tensor, "n latents"], factors: Int[Tensor, "n factors"], se
 def importances(
     codes: Float[Tensor, "n latents"], factors: Int[Tensor, "n factors"], seed: int = 0
 ) -> tuple[Float[Tensor, "latents factors"], Float[Tensor, " factors"]]:
-    """How much each latent counts in guessing each factor, a column adding up to one, and how often the guess is right.
+    """Return the importance of each latent for predicting each factor (columns add up to one) and the test accuracies.
 
-    By scikit-learn's random forests of 30 classification trees, one forest a factor: Gini importances, all latents looked
-    at for each split (else those without a say get one by lot), leaves of 1 % of the training images or more.
+    One scikit-learn random forest of 30 classification trees per factor gives Gini importances. Each split considers all
+    latents; with random subsets, irrelevant latents would gain importance. A leaf has at least 1 % of the training images.
     """
     from sklearn.ensemble import RandomForestClassifier
 
     values = as_codes(codes, factors)
     if len(codes) < 30:
-        raise ValueError(f"DCI needs at least 30 images, a third of them to score the trees; got {len(codes)}.")
+        raise ValueError(f"DCI needs at least 30 images, a third of them to test the trees; got {len(codes)}.")
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     n = min(TRAINING, 2 * len(codes) // 3)
     training, test = order[:n], order[n : n + TEST]

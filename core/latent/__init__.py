@@ -1,1 +1,1 @@
-"""The latent space: paths, neighbours and the map."""
+"""Operations on the latent space: interpolation, neighbour search and the map."""

@@ -209,7 +209,7 @@ def test_the_seed_decides(factors: Tensor, rotated: Tensor) -> None:
 
 @pytest.mark.parametrize("figure", [mig, factor_vae, dci])
 def test_what_cannot_be_scored_is_named(figure, factors: Tensor, perfect: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"two values or more; column 1, 2 does not change.*Leave out"):
+    with pytest.raises(ValueError, match=r"two values or more; column 1, 2 is constant.*Leave out"):
         figure(perfect, factors * torch.tensor([1, 0, 0, 1]))
     with pytest.raises(ValueError, match="two values or more; there are none"):
         figure(perfect, factors[:, :0])
