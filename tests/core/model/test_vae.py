@@ -4,6 +4,7 @@ import jaxtyping
 import pytest
 import torch
 from linear_gaussian import LATENTS, SIDE, OpenPrior, Shifted, linear_gaussian
+from pairs import pairs_first
 
 from core import VAE, Architecture
 from core.model.architecture import LIKELIHOODS, NETWORKS, PRIORS
@@ -11,7 +12,7 @@ from core.model.objectives import OBJECTIVES
 from core.model.priors import StandardNormal
 
 SIZES = [(8, 8), (13, 21), (28, 28), (64, 64)]
-CASES = [(network, *size) for network in NETWORKS for size in SIZES] + [("conv", 256, 256)]
+LARGEST = pytest.param("conv", (256, 256), 3, "gaussian", id="largest")
 
 
 def perturbed(architecture: Architecture) -> VAE:
@@ -24,15 +25,15 @@ def perturbed(architecture: Architecture) -> VAE:
     return vae
 
 
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("network", "height", "width"), CASES)
+@pytest.mark.parametrize(
+    ("network", "size", "channels", "likelihood"), [*pairs_first(NETWORKS, SIZES, [1, 3], LIKELIHOODS), LARGEST]
+)
 def test_every_network_and_likelihood_learns_with_every_parameter(
-    network: str, height: int, width: int, channels: int, likelihood: str
+    network: str, size: tuple[int, int], channels: int, likelihood: str
 ) -> None:
     """Shapes are right, the ELBO is finite, and its gradient reaches every parameter."""
-    vae = perturbed(Architecture(channels, height, width, 5, network, likelihood))
-    x = torch.rand(2, channels, height, width)
+    vae = perturbed(Architecture(channels, *size, 5, network, likelihood))
+    x = torch.rand(2, channels, *size)
     posterior = vae.posterior(x)
     assert posterior.mean.shape == posterior.stddev.shape == (2, 5)
     pictures = vae.decode(posterior.mean)
@@ -47,10 +48,9 @@ def test_every_network_and_likelihood_learns_with_every_parameter(
     assert without == []
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize(
+    ("likelihood", "network", "prior", "objective"), pairs_first(LIKELIHOODS, NETWORKS, PRIORS, OBJECTIVES)
+)
 def test_every_combination_learns_with_every_parameter(likelihood: str, network: str, prior: str, objective: str) -> None:
     """The loss is finite for each image, and its gradient reaches every parameter."""
     vae = perturbed(Architecture(1, 8, 8, 3, network, likelihood, prior))
