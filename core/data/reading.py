@@ -1,4 +1,4 @@
-"""Reading: a source of pictures → 8-bit images of one size with their labels, and an account of what was left out."""
+"""Read a source of pictures as 8-bit images of one size, with labels and a summary of the files left out."""
 
 import hashlib
 import os
@@ -23,18 +23,20 @@ from core.data.survey import SURVEY_SIZE, Survey, inspect
 from core.data.worker_pool import available_cores, parallel_map
 
 CHUNK_SIZE = 64
-"""Entries that a worker decodes at a time."""
+"""Entries in one task of a worker."""
 
 MAX_SERIAL_SECONDS = 2.0
-"""Seconds that reading may take before other processes are started for it."""
+"""If reading in one process would take longer, in seconds, worker processes are started."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may say about how pictures are read; a size or a number of channels that is None is chosen.
+    """The user's options for reading pictures.
 
-    `max_size` bounds the side that is chosen, `paper` placements under transparent pictures, `labels` is a CSV or parquet file,
-    `memory` the bytes that images may take before they go to disk, and `workers` the processes that decode_chunk.
+    `size` is the side of square images and `channels` is 1 or 3; None means that it is chosen from a sample of the pictures,
+    with sides of at most `max_size`. `paper` is the matte colour under transparent pictures, `labels` a CSV or parquet file,
+    `memory` the limit in bytes above which images are stored on disk, and `workers` the number of processes that decode.
+    Raises ValueError for a value out of range.
     """
 
     size: int | None = None
@@ -57,22 +59,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Reading:
-    """Images (N, C, H, W) in the order of their source, each with its labels, its name there, and its part of an official split
-    ("": none)."""
+    """Images (N, C, H, W) in the order of the source, with the labels, the name and the official split ("": none) of each."""
 
     images: Tensor | ImagesOnDisk
     labels: dict[str, np.ndarray]
     names: np.ndarray
     splits: np.ndarray
     preprocessing: Preprocessing
-    """What fitted them; measured background and extent are not in it."""
+    """The preprocessing that resized the images, without background and framing."""
     survey: Survey
     summary: Summary
 
 
 class DecodedChunk(NamedTuple):
-    """What became of a chunk of entries: images (k, C, H, W) of those that could be read, and for each entry the digest of
-    its bytes, or the reason why it could not."""
+    """A decoded chunk: the images (k, C, H, W) of its readable entries, and the digest or error of each entry."""
 
     images: np.ndarray
     outcomes: list[bytes | Reason]
@@ -85,16 +85,16 @@ def read(
     preprocessing: Preprocessing | None = None,
     advance: Callable[[int], None] = lambda entries: None,
 ) -> Reading:
-    """Read all pictures of a source, each once, into memory or, where they need more of it than they may have, to disk.
+    """Read all pictures of a source into memory or, above the memory limit, to disk.
 
-    They are fitted to the shape of `preprocessing`, or, without, to one chosen from a look at some of them. What cannot be
-    read is left out and accounted for, and so is every file but the first of those with the same content. `advance` is told
-    the entries done. Raises ValueError when no picture is left.
+    Pictures are resized to the shape of `preprocessing` or, by default, to a shape chosen from a sample of them. Unreadable
+    files are left out and listed in the summary, and so are duplicates of an earlier file. `advance` is called with the number
+    of entries done. Raises ValueError if no picture can be read.
     """
     options = options or Options()
     table = LabelTable.read(options.labels) if options.labels is not None else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about files that are then read, or left out and said to be
+        warnings.simplefilter("ignore")  # Pillow's warnings; unreadable files are in the summary
         survey, workers = survey_source(source, options.workers)
         target = preprocessing or replace(
             survey.choose_shape(options.max_size, options.fit, options.size, options.channels), paper=options.paper
@@ -111,20 +111,21 @@ def read(
                 splits.append(entry.split)
     if not summary.read:
         raise ValueError(f"there are no pictures that can be read ({COMMON_FORMATS}). " + " ".join(summary.lines()))
-    # An array of objects: in an array of strings each name would take as much memory as the longest.
+    # Objects, because in an array of strings each name takes as much memory as the longest.
     names = np.array(names, object)
     return Reading(buffer.close(), labels.arrays(), names, np.array(splits), target, survey, summary)
 
 
 def survey_source(source: Source, workers: int | None) -> tuple[Survey, int]:
-    """A look at some of the pictures, and how many processes are to read all of them: `workers`, if given."""
-    began = time.monotonic()
+    """Inspect a sample of the pictures, and choose the number of worker processes unless it is given."""
+    start = time.monotonic()
     sample = source.sample(SURVEY_SIZE)
-    seen = inspect(islice(sample, 16))
-    needed = (time.monotonic() - began) / 16 * (len(source) + SURVEY_SIZE)
-    workers = workers or (available_cores() if needed > MAX_SERIAL_SECONDS else 1)
-    seen += [info for _, more in parallel_map(inspect, ((None, part) for part in chunks(sample)), workers) for info in more]
-    return Survey(max(len(source), len(seen)), seen), workers
+    pictures = inspect(islice(sample, 16))
+    seconds = (time.monotonic() - start) / 16 * (len(source) + SURVEY_SIZE)
+    workers = workers or (available_cores() if seconds > MAX_SERIAL_SECONDS else 1)
+    tasks = ((None, chunk) for chunk in chunks(sample))
+    pictures += [info for _, more in parallel_map(inspect, tasks, workers) for info in more]
+    return Survey(max(len(source), len(pictures)), pictures), workers
 
 
 def read_chunks(
@@ -142,8 +143,8 @@ def read_chunks(
     every file but the first of those with the same content is left out. `advance` is called with the number of entries done.
     """
     known: set[bytes] = set()
-    for fault in source.left_out:
-        summary.leave_out(*fault)
+    for name, reason in source.left_out:
+        summary.leave_out(name, reason)
     for entries, decoded in parallel_map(partial(decode_chunk, target=target.resize_only), chunk_tasks(source), workers):
         taken, rows, row = [], [], -1
         for entry, outcome in zip(entries, decoded.outcomes, strict=True):
@@ -168,20 +169,20 @@ def read_chunks(
 
 
 def chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """The entries, so many at a time that sending them to a worker costs little."""
+    """Yield the entries in chunks, large enough that sending one to a worker costs little."""
     entries = iter(entries)
     return iter(lambda: list(islice(entries, CHUNK_SIZE)), [])
 
 
 def chunk_tasks(source: Source) -> Iterator[tuple[list[Entry], list[tuple[str, Content]]]]:
-    """Each chunk of entries with what a worker needs of it, which is not the labels."""
-    for part in chunks(source):
-        yield [entry._replace(content=b"") for entry in part], [(entry.name, entry.content) for entry in part]
+    """Yield each chunk of entries without their contents, and the task for a worker: their names and contents."""
+    for chunk in chunks(source):
+        yield [entry._replace(content=b"") for entry in chunk], [(entry.name, entry.content) for entry in chunk]
 
 
 def decode_chunk(entries: list[tuple[str, Content]], target: Preprocessing) -> DecodedChunk:
-    """The pictures among these entries, as the target has them."""
-    # One after another into their place, channels first: an array put together and turned later is two copies more.
+    """Decode the pictures among these entries and resize them to the target's shape."""
+    # Writing each image channels-first into one array avoids two copies.
     images, count = np.empty((len(entries), *target.shape), np.uint8), 0
     outcomes, converted_to_grey = [], 0
     size = target.width, target.height
@@ -191,11 +192,11 @@ def decode_chunk(entries: list[tuple[str, Content]], target: Preprocessing) -> D
             picture = to_8bit(read_image(data, size), target.paper, size)
             images[count] = target.fit_picture(picture).transpose(2, 0, 1)
         except PictureError as error:
-            # What is no picture by its name either was never meant to be one.
+            # A file that is neither named like a picture nor readable as one was not meant to be a picture.
             broken = error.reason == "not an image" and is_picture_name(name)
             outcomes.append("broken" if broken else error.reason)
             continue
         count += 1
-        outcomes.append(hashlib.sha256(data).digest()[:16])  # processors have instructions for it
+        outcomes.append(hashlib.sha256(data).digest()[:16])  # processors have SHA-256 instructions
         converted_to_grey += target.channels == 1 and picture.mode == "RGB" and is_colour(picture.resize((16, 16)))
     return DecodedChunk(images[:count], outcomes, converted_to_grey)

@@ -1,4 +1,4 @@
-"""Sources of pictures: streams of entries that may be pictures, with labels. Here those of files: folders and zip files."""
+"""Sources of pictures: the entries of a folder or zip file, each a possible picture with labels."""
 
 import io
 import os
@@ -13,26 +13,25 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from core.data.pictures import EXTENSIONS, MAX_BYTES, PictureError, Reason
 
 LeftOut = tuple[str, Reason]
-"""The name of a file that is left out, and why."""
+"""The name of a file that is left out, and the reason."""
 
-BOMB = 2**20, 200
-"""A packed file is refused if it unpacks to more than so many bytes and to more than so many times its size."""
+MAX_UNPACKED_BYTES, MAX_COMPRESSION_RATIO = 2**20, 200
+"""A member of a zip file is refused if it exceeds both limits, as a zip bomb does."""
 
 
 class ZipMember(NamedTuple):
-    """A file inside a zip file."""
+    """A member of a zip file."""
 
     archive: str
     member: str
 
 
 Content = str | bytes | ZipMember
-"""The bytes of a file, or where they are: a path, or a place in a zip file."""
+"""The bytes of a file, its path, or the zip member that holds it."""
 
 
 class Entry(NamedTuple):
-    """What may be a picture: its name in the source, its content or where that is, its part of an official split ("" where
-    there is none), and its labels."""
+    """A possible picture: its name in the source, its content, its official split ("": none), and its labels."""
 
     name: str
     content: Content
@@ -42,23 +41,23 @@ class Entry(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Entries in a fixed order, as often as they are asked for, and the files that were left out without a look."""
+    """Entries in a fixed order, which can be iterated repeatedly, and the files left out without being read."""
 
     left_out: list[LeftOut]
 
     def __len__(self) -> int:
-        """How many entries there are, as far as is known."""
+        """The number of entries, as far as it is known."""
         ...
 
     def __iter__(self) -> Iterator[Entry]: ...
 
     def sample(self, n: int) -> Iterator[Entry]:
-        """At most n entries that stand for all."""
+        """A sample of at most n entries."""
         ...
 
 
 def read_content(content: Content, name: str) -> bytes:
-    """The bytes of an entry. Raises PictureError when there are none to have, or too many."""
+    """Read the bytes of an entry. Raises PictureError if they cannot be read, are empty, or are too many."""
     try:
         if isinstance(content, bytes):
             data = content
@@ -66,13 +65,13 @@ def read_content(content: Content, name: str) -> bytes:
             data = open_archive(content.archive, os.getpid(), os.stat(content.archive).st_mtime_ns).read(content.member)
         else:
             data = _read(content, name)
-    except (OSError, RuntimeError, NotImplementedError) as error:  # the latter two: encrypted, or packed in an unknown way
+    except (OSError, RuntimeError, NotImplementedError) as error:  # the latter two: encrypted, or unknown compression
         raise PictureError("unreadable", f"{name} cannot be read: {error}.") from error
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
         if isinstance(error, PictureError):
             raise
         raise PictureError("broken", f"{name} is damaged: {error}.") from error
-    except Exception as error:  # zlib, lzma and bz2 have errors of their own
+    except Exception as error:  # zlib, lzma and bz2 raise their own errors
         raise PictureError("broken", f"{name} is damaged: {error}.") from error
     if not data:
         raise PictureError("empty", f"{name} is empty.")
@@ -80,43 +79,43 @@ def read_content(content: Content, name: str) -> bytes:
 
 
 def _read(path: str, name: str) -> bytes:
-    """The bytes of a file."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # else a pipe would wait for ever
+    """Read a regular file."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe must not block
     with io.FileIO(os.open(path, flags)) as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise PictureError("unreadable", f"{name} is not a file.")
-        if found.st_size > MAX_BYTES:
+        if status.st_size > MAX_BYTES:
             raise PictureError("too large", f"{name} has more than {MAX_BYTES // 2**20} MiB.")
         return file.readall()
 
 
 @lru_cache(maxsize=4)
-def open_archive(path: str, process: int, changed: int) -> zipfile.ZipFile:
-    """An open zip file, one for each process, which must not share a place in it, and one for each time it was changed."""
+def open_archive(path: str, process: int, modified: int) -> zipfile.ZipFile:
+    """Open a zip file, cached per process, because processes must not share a file position, and per modification time."""
     return zipfile.ZipFile(path)
 
 
 @dataclass
 class FileSource:
-    """Named files; the first folder of a name, after an official `train` or `test`, is its label, if any file has one."""
+    """The files of a folder or zip file. Top-level folders are labels, below an official split `train` and `test`, if any."""
 
     names: list[str]
     folder: str = ""
     archive: str | None = None
-    top: str = ""
-    """The folder in the zip file that all names are in."""
+    root: str = ""
+    """The folder in the zip file that contains all names."""
     left_out: list[LeftOut] = field(default_factory=list)
-    official: bool = False
+    has_split: bool = False
 
     def __post_init__(self) -> None:
         tops = {name.partition("/")[0] for name in self.names if "/" in name}
         if {"train", "test"} <= tops:
-            self.official = True
+            self.has_split = True
             outside = [name for name in self.names if not name.startswith(("train/", "test/"))]
             self.left_out = [*self.left_out, *((name, "no split") for name in outside)]
-            self.names = [name for part in ("train/", "test/") for name in self.names if name.startswith(part)]
-        self.labelled = any(self._split_and_label(name)[1] for name in self.names)
+            self.names = [name for split in ("train/", "test/") for name in self.names if name.startswith(split)]
+        self.has_labels = any(self._split_and_label(name)[1] for name in self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -125,52 +124,52 @@ class FileSource:
         return map(self._entry, self.names)
 
     def sample(self, n: int) -> Iterator[Entry]:
-        """Evenly spread ones."""
+        """At most n evenly spaced entries."""
         count = min(n, len(self.names))
         return (self._entry(self.names[i * len(self.names) // count]) for i in range(count))
 
     def _entry(self, name: str) -> Entry:
         split, label = self._split_and_label(name)
-        content = ZipMember(self.archive, self.top + name) if self.archive else f"{self.folder}/{name}"
-        return Entry(name, content, split, {"label": label} if self.labelled else {})
+        content = ZipMember(self.archive, self.root + name) if self.archive else f"{self.folder}/{name}"
+        return Entry(name, content, split, {"label": label} if self.has_labels else {})
 
     def _split_and_label(self, name: str) -> tuple[str, str]:
-        """The part of an official split and the folder in it that a file is in ("": none)."""
-        split, _, rest = name.partition("/") if self.official else ("", "", name)
+        """The official split and the label of a file ("": none)."""
+        split, _, rest = name.partition("/") if self.has_split else ("", "", name)
         label, slash, _ = rest.partition("/")
         return split, label if slash else ""
 
 
 def open_folder(folder: Path) -> FileSource:
-    """All files of a folder, of its subfolders and of folders that links lead to, each folder once, hidden ones left out."""
+    """Open a folder with its subfolders and linked folders. Each folder is read once; hidden files are left out."""
     names: list[str] = []
     left_out: list[LeftOut] = []
-    # A link to a folder above would take in everything that lies there.
-    above = {_identity(parent) for parent in folder.resolve().parents}
+    # A link to a parent folder would add everything in it.
+    parents = {_identity(parent) for parent in folder.resolve().parents}
     seen: set[tuple[int, int]] = set()
     links: list[str] = []
 
-    def enter(start: str) -> None:
-        """Read a folder, depth first, in the order of names; links to folders wait until all real ones are known."""
+    def add_folder(start: str) -> None:
+        """Add the files of a folder, depth first in order of names. Linked folders follow after all real ones."""
         pending = [start]
         while pending:
-            here = pending.pop()
-            if here and not here.endswith("/"):
-                names.append(here)
+            path = pending.pop()
+            if path and not path.endswith("/"):
+                names.append(path)
                 continue
-            identity = _identity(folder / here)
-            if identity in seen or identity in above:
-                left_out.append((here.rstrip("/"), "link loop"))
+            identity = _identity(folder / path)
+            if identity in seen or identity in parents:
+                left_out.append((path.rstrip("/"), "link loop"))
                 continue
             seen.add(identity)
             found: list[str] = []
             try:
-                entries = sorted(os.scandir(folder / here), key=lambda entry: entry.name)
+                entries = sorted(os.scandir(folder / path), key=lambda entry: entry.name)
             except OSError:
-                left_out.append((here.rstrip("/"), "unreadable"))
+                left_out.append((path.rstrip("/"), "unreadable"))
                 continue
             for entry in entries:
-                name = here + entry.name
+                name = path + entry.name
                 if is_hidden(entry.name):
                     left_out.append((name, "hidden"))
                 elif entry.is_symlink() and os.path.isdir(entry.path):
@@ -179,19 +178,20 @@ def open_folder(folder: Path) -> FileSource:
                     found.append(name + "/" if entry.is_dir(follow_symlinks=False) else name)
             pending += reversed(found)
 
-    enter("")
+    add_folder("")
     while links:
-        enter(links.pop(0))
+        add_folder(links.pop(0))
     return FileSource(names, str(folder), left_out=left_out)
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    found = folder.stat()
-    return found.st_dev, found.st_ino
+    """The device and inode of a folder."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def open_zip(path: Path) -> FileSource:
-    """The files in a zip file, which are read where they are. A single folder around all of them does not count."""
+    """Open a zip file without unpacking it. A single folder that contains everything is not part of the names."""
     try:
         with zipfile.ZipFile(path) as opened:
             members = opened.infolist()
@@ -201,31 +201,30 @@ def open_zip(path: Path) -> FileSource:
     left_out: list[LeftOut] = []
     for member in members:
         parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-        largest, ratio = BOMB
         if member.is_dir():
             continue
         if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in (parts or ("",))[0]:
             left_out.append((member.filename, "unsafe name"))
         elif any(map(is_hidden, parts)):
             left_out.append((member.filename, "hidden"))
-        elif member.file_size > MAX_BYTES or member.file_size > max(largest, ratio * member.compress_size):
+        elif member.file_size > min(MAX_BYTES, max(MAX_UNPACKED_BYTES, MAX_COMPRESSION_RATIO * member.compress_size)):
             left_out.append((member.filename, "too large"))
         elif stat.S_ISLNK(member.external_attr >> 16):
             left_out.append((member.filename, "unreadable"))
         else:
             names.append(member.filename)
     tops = {name.partition("/")[0] if "/" in name else "" for name in names}
-    top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
-    names = sorted((name.removeprefix(top) for name in names), key=lambda name: name.split("/"))
-    left_out = [(name.removeprefix(top), reason) for name, reason in left_out]
-    return FileSource(names, archive=str(path), top=top, left_out=left_out)
+    root = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
+    names = sorted((name.removeprefix(root) for name in names), key=lambda name: name.split("/"))
+    left_out = [(name.removeprefix(root), reason) for name, reason in left_out]
+    return FileSource(names, archive=str(path), root=root, left_out=left_out)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is a system's, not a person's."""
+    """Whether this is the name of a hidden or system file or folder."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a file says by its name that it is a picture."""
+    """Whether a file has the extension of a picture."""
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
