@@ -94,5 +94,6 @@ def component(name: str, held: Any, *functions: Callable[[Any, Request], Any], *
         apply_default_css=False,
         elem_id=name,
         module=f"{PREFIX}{name}/{name}.js",
+        fetch=f"{PREFIX}shared/fetch.js",
         **props,
     )

@@ -5,9 +5,8 @@ const file = (path) => `${root}${api_prefix}/file=${encodeURI(path)}`;
 const send = async (files) => {
   const form = new FormData();
   for (const one of files) form.append("files", one);
-  const answer = await fetch(`${root}${api_prefix}/upload`, { method: "POST", body: form });
-  if (!answer.ok) throw new Error(`the server did not take it (${answer.status})`);
-  return answer.json();
+  const { request } = await import(root + props.fetch);
+  return (await request(`${root}${api_prefix}/upload`, { method: "POST", body: form })).json();
 };
 import(root + props.module).then((module) => module.mount({ element, props, server, upload: send, file }));
 const ahead = (module) => Object.assign(document.createElement("link"), { rel: "modulepreload", href: root + module });

@@ -172,6 +172,9 @@ def test_pictures_are_encoded_in_the_page_as_core_encodes_them(visit, site, bund
     expect(page.locator("#neighbours figure")).to_have_count(6)
     expect(page.locator("#oddity")).to_contain_text(re.compile("normal images (is|are) at least as odd"))
 
+    files = [url for url in visitor.requests if "/model/" in url]
+    assert len(files) == len(set(files)) >= 10, "each file is fetched once"
+
     encode = """async ([library, file]) => { const { calls, Standalone } = await import(library);
         const baked = JSON.parse(document.querySelector('#baked').textContent);
         const server = calls(new Standalone(baked, (path) => new URL(path, location).href));

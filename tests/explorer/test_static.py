@@ -25,7 +25,7 @@ from core.model.architecture import NETWORKS
 pytestmark = pytest.mark.skipif(NODE is None and not os.environ.get("CI"), reason="no Node on this machine")
 
 
-@pytest.mark.parametrize("name", ["latest", "idle_queue", "frame", "decoder", "hands", "prior", "cells"])
+@pytest.mark.parametrize("name", ["latest", "idle_queue", "frame", "fetch", "decoder", "hands", "prior", "cells"])
 def test_what_needs_nothing_of_cores(name: str) -> None:
     assert_passes_in_node(f"{name}.test.mjs")
 

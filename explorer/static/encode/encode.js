@@ -2,7 +2,8 @@
 
 import { Camera, Crop, Pen } from "./sources.js";
 import { Latest } from "../shared/latest.js";
-import { bytes, draw, Sprite } from "../pixels/picture.js";
+import { fetchBytes } from "../shared/fetch.js";
+import { bytes, draw, thumbnails } from "../pixels/picture.js";
 import { session } from "../shared/session.js";
 
 export function mount({ element, props, server, upload, file }) {
@@ -29,7 +30,6 @@ class Encode {
   #open(model) {
     this.model = model;
     this.sprite = null;
-    this.points = null;
     this.#clear();
     if (this.given) this.#encode();
   }
@@ -108,7 +108,7 @@ class Encode {
 
   async #show(answer, request) {
     if (answer.error) this.#refuse(answer.error, request);
-    else await this.#fill(answer, request);
+    else await this.#fill(answer, request).catch((error) => this.#say(`The map and the neighbours cannot be shown: ${error.message}.`));
     this.frame.setAttribute("aria-busy", "false");
   }
 
@@ -165,21 +165,21 @@ class Encode {
     if (answer && !answer.error) draw(this.ui.again, bytes(answer.pixels), this.model.shape);
   }
 
-  /** Map and neighbours: they need the gallery's files, which are fetched at the first picture. */
+  /** Map and neighbours, from the gallery's files, which the Explore tab has fetched. */
   async #surroundings({ x, y, neighbours }) {
     const { model, ui } = this;
     ui.place.parentElement.hidden = x === null;
     if (!neighbours) return void ui.neighbours.replaceChildren();
-    this.sprite ??= new Sprite(this.file(model.sprite.file), model.sprite.columns, model.shape);
-    if (x !== null && !this.points) this.points = new Float32Array(await (await fetch(this.file(model.points))).arrayBuffer());
-    await this.sprite.ready;
+    const sprite = (this.sprite = thumbnails(this.file(model.sprite.file), model.sprite.columns, model.shape));
+    const points = x === null ? null : new Float32Array(await fetchBytes(this.file(model.points)));
+    await sprite.ready;
     if (model !== this.model) return;
-    if (x !== null) sketch(ui.place, this.points, x, y);
+    if (x !== null) sketch(ui.place, points, x, y);
     ui.neighbours.replaceChildren(
       ...neighbours.map(({ index, distance }) => {
         const figure = document.createElement("figure");
         const canvas = Object.assign(document.createElement("canvas"), { className: "ls-pixels" });
-        this.sprite.draw(canvas, index);
+        sprite.draw(canvas, index);
         figure.append(canvas, make("figcaption", distance.toFixed(2)));
         return figure;
       }),

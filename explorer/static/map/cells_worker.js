@@ -2,9 +2,9 @@
 
 import { answer } from "../shared/one_shot_worker.js";
 import { Cells } from "./cells.js";
-import { fetched } from "../model/projection.js";
+import { request } from "../shared/fetch.js";
 
 answer(async ({ url }) => {
-  const cells = new Cells(new Float32Array(await fetched(url)));
+  const cells = new Cells(new Float32Array(await (await request(url)).arrayBuffer()));
   return { out: { ...cells }, buffers: [cells.order.buffer, cells.places.buffer, cells.starts.buffer] };
 });

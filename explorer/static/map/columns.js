@@ -1,14 +1,14 @@
 // What the points of a map are coloured by: classes or amounts, whose numbers come in a file.
 
-import { fetched } from "../model/projection.js";
+import { fetchBytes } from "../shared/fetch.js";
 
 const CODES = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array };
 
 /** A server's answer to `colour`, with its numbers fetched: {classes, codes} or {values}. Throws where there are none. */
 export async function column(answer, file) {
   if (!answer || answer.error) throw new Error(answer?.error ?? "the server did not answer");
-  if (answer.classes) return { classes: answer.classes, codes: new CODES[answer.bytes](await fetched(file(answer.codes))) };
-  return { values: typeof answer.values === "string" ? new Float32Array(await fetched(file(answer.values))) : answer.values };
+  if (answer.classes) return { classes: answer.classes, codes: new CODES[answer.bytes](await fetchBytes(file(answer.codes))) };
+  return { values: typeof answer.values === "string" ? new Float32Array(await fetchBytes(file(answer.values))) : answer.values };
 }
 
 /** Where the colours of an amount begin and end: the outer percent on each side shares them, or a few odd images would use up the scale. */

@@ -4,7 +4,7 @@
 import { Cells } from "./cells.js";
 import { palette, rgb, scale, shades } from "./colours.js";
 import { frame } from "../shared/frame.js";
-import { Sprite } from "../pixels/picture.js";
+import { thumbnails } from "../pixels/picture.js";
 import { Raster } from "./raster.js";
 import { loadPlotly } from "../shared/load_plotly.js";
 
@@ -71,7 +71,7 @@ export class LatentMap {
   /** Take a model's thumbnails, and the places of the points to show. */
   open({ map, sprite, shape }, cells, file) {
     this.method = map.method;
-    this.sprite = new Sprite(file(sprite.file), sprite.columns, shape);
+    this.sprite = thumbnails(file(sprite.file), sprite.columns, shape);
     this.cells = cells;
     this.large = this.cells.size > MOST;
     this.raster.open(this.large ? this.cells : null);

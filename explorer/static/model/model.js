@@ -2,7 +2,8 @@
 
 import { graphics, opener, ServerDecoder } from "./decoder.js";
 import { bytes } from "../pixels/picture.js";
-import { fetched, Projection } from "./projection.js";
+import { Projection } from "./projection.js";
+import { fetchJson } from "../shared/fetch.js";
 import { Turns } from "../shared/idle_queue.js";
 
 const FRAME = 8; // milliseconds that a picture may take and still be there for every frame
@@ -33,7 +34,7 @@ export class Model {
   /** Fetch what the gallery's images are called, if they are called anything. */
   async openNames(file) {
     const { names } = this.description;
-    if (names) this.names = JSON.parse(new TextDecoder().decode(await fetched(file(names))));
+    if (names) this.names = await fetchJson(file(names));
   }
 
   /** Decode in the page from now on. Resolves with null, or with the reason why not. */

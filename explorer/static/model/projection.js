@@ -1,5 +1,7 @@
 // The map in the page: places to latents and back, as core/latent/projection.py computes them.
 
+import { fetchBytes } from "../shared/fetch.js";
+
 /** Numbers of little-endian half precision, as float32. */
 export function halves(buffer) {
   const view = new DataView(buffer);
@@ -53,18 +55,11 @@ export function blend({ distance, index }, values, size, k, sharpness) {
   return out;
 }
 
-/** The bytes of a file that the map is computed from. */
-export async function fetched(url) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`the map did not arrive (${answer.status})`);
-  return answer.arrayBuffer();
-}
-
 /** A gallery's places (m, 2) and posterior means (m, latents), and the map between them as the model describes it. */
 export class Projection {
   /** The map of a model as described, from the files that its description names. */
   static async open({ map, points, means }, file) {
-    const [places, latents] = await Promise.all([points, means].map((path) => fetched(file(path))));
+    const [places, latents] = await Promise.all([points, means].map((path) => fetchBytes(file(path))));
     return new Projection(map, new Float32Array(places), halves(latents));
   }
 

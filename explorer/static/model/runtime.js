@@ -1,5 +1,7 @@
 // ONNX Runtime Web: fetched, checked and asked for pictures. Runs in a worker of the page, and in Node for its tests.
 
+import { request } from "../shared/fetch.js";
+
 /** Import the runtime from the bytes of its two files: of a single thread, which needs no special headers. */
 export async function start(script, wasm) {
   const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
@@ -14,9 +16,7 @@ export async function start(script, wasm) {
 
 /** The bytes of a file. The browser refuses what does not have the given hash. */
 export async function load(url, integrity) {
-  const answer = await fetch(url, integrity ? { integrity } : {});
-  if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
-  return answer.arrayBuffer();
+  return (await request(url, integrity ? { integrity } : {})).arrayBuffer();
 }
 
 /** A network, open. */

@@ -54,17 +54,28 @@ export function resize(canvas, [, height, width]) {
   canvas.style.aspectRatio = `${width} / ${height}`;
 }
 
+let latest = null; // WeakRef of the sprite that was opened last
+
+/** The thumbnails at an address: the tabs share one Sprite as long as it is in use, unless it failed. */
+export function thumbnails(url, columns, shape) {
+  const open = latest?.deref();
+  if (open?.url === url && !open.failed) return open;
+  const sprite = new Sprite(url, columns, shape);
+  latest = new WeakRef(sprite);
+  return sprite;
+}
+
 /** A sheet of thumbnails, all of one size, row by row. Of it only the channels that the pictures have are kept: as an image the
  * browser would hold it several times over. */
-export class Sprite {
+class Sprite {
   #bytes = null;
   ready;
 
   constructor(url, columns, shape) {
-    this.shape = shape;
+    Object.assign(this, { url, shape });
     const sheet = { url: new URL(url, document.baseURI).href, columns, shape };
     this.ready = aside(new URL("./thumbnails_worker.js", import.meta.url).href, sheet).then((out) => void (this.#bytes = out));
-    this.ready.catch(() => {}); // whoever waits for it hears of it, too
+    this.ready.catch(() => (this.failed = true));
   }
 
   /** Draw thumbnail `index`; nothing happens before the sheet has arrived. */

@@ -1,5 +1,6 @@
 // The worker that unpacks a sheet of thumbnails, which takes eight times as much as they are.
 
+import { request } from "../shared/fetch.js";
 import { answer } from "../shared/one_shot_worker.js";
 
 answer(async ({ url, columns, shape }) => {
@@ -9,9 +10,8 @@ answer(async ({ url, columns, shape }) => {
 
 /** The thumbnails (C, H, W) of a sheet one after another, row by row of the sheet: bytes (M, H, W, C). */
 async function unpack(url, columns, [channels, height, width]) {
-  const sent = await fetch(url);
-  if (!sent.ok) throw new Error(`the thumbnails did not arrive (${sent.status})`);
-  const sheet = await createImageBitmap(await sent.blob(), { colorSpaceConversion: "none" });
+  const response = await request(url);
+  const sheet = await createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });
   const rows = sheet.height / height;
   const out = new Uint8Array(rows * columns * channels * height * width);
   const strip = new OffscreenCanvas(sheet.width, height).getContext("2d", { willReadFrequently: true });

@@ -4,7 +4,8 @@
 import { opener } from "../model/decoder.js";
 import { normal } from "../model/prior.js";
 import { column } from "../map/columns.js";
-import { fetched, halves, neighbours, Projection } from "../model/projection.js";
+import { halves, neighbours, Projection } from "../model/projection.js";
+import { fetchBytes, fetchJson } from "../shared/fetch.js";
 
 const CALLS = ["open_model", "decode_point", "decode_points", "decode_image", "decode_place", "draw_samples", "colour", "find", "encode_upload", "draw_again"];
 
@@ -26,7 +27,7 @@ export class Standalone {
   #asked = new Promise((resolve) => {
     this.#ask = resolve;
   });
-  #files = new Map();
+  #made = new Map(); // what is made of files, once
 
   /** `baked`: what the page was given; `file(path)`: where a path of it is found. */
   constructor(baked, file, open = opener(baked.runtime, file)) {
@@ -102,7 +103,7 @@ export class Standalone {
       codes.forEach((code, i) => hit[code] && mark(i));
     }
     const { names } = this.description;
-    if (names) JSON.parse(new TextDecoder().decode(await this.#file(names))).forEach((name, i) => alike(name).includes(word) && mark(i));
+    if (names) (await fetchJson(this.file(names))).forEach((name, i) => alike(name).includes(word) && mark(i));
     return { found };
   }
 
@@ -147,10 +148,16 @@ export class Standalone {
   }
 
   async #near(z, count) {
-    const { means, images } = this.description;
-    if (!means) return [];
-    const { distance, index } = neighbours(z, halves(await this.#file(means)), Math.min(count, images));
+    const { images } = this.description;
+    if (!images) return [];
+    const { distance, index } = neighbours(z, await this.#means(), Math.min(count, images));
     return [...index].map((found, i) => ({ index: found, distance: distance[i] }));
+  }
+
+  /** The gallery's posterior means; those of the map where there is one. */
+  async #means() {
+    const { map, means } = this.description;
+    return map ? (await this.projection()).means : this.#once("means", async () => halves(await this.#file(means)));
   }
 
   async #surroundings({ mean, log_likelihood }) {
@@ -178,16 +185,16 @@ export class Standalone {
   }
 
   #file(path) {
-    return this.#once(path, () => fetched(this.file(path)));
+    return fetchBytes(this.file(path));
   }
 
   #once(name, make) {
-    if (!this.#files.has(name)) {
+    if (!this.#made.has(name)) {
       const made = make();
-      this.#files.set(name, made);
-      made.catch(() => this.#files.delete(name));
+      this.#made.set(name, made);
+      made.catch(() => this.#made.delete(name));
     }
-    return this.#files.get(name);
+    return this.#made.get(name);
   }
 }
 
