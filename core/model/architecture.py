@@ -1,6 +1,7 @@
 """Architecture: the names in a bundle's config.json, and the VAE that they describe.
 
-NETWORKS, PRIORS and LIKELIHOODS map these names to classes."""
+NETWORKS, PRIORS and LIKELIHOODS map these names to classes.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -48,8 +49,8 @@ class Architecture:
     """Everything needed to build an untrained VAE for images of one size.
 
     `height` and `width` are in pixels, 8 to 256. `latents` is the number of dimensions of z. `network_width` is the number of
-    units in each hidden layer of an mlp (default 300), or of channels of a convolutional network at half the resolution, which
-    its other layers multiply (default 32). Raises ValueError for values out of range and for unknown names.
+    units in each hidden layer of an mlp (default 300), or of channels of a convolutional network at half the resolution; its
+    other layers have multiples of it (default 32). Raises ValueError for values out of range and for unknown names.
     """
 
     channels: int

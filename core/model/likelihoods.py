@@ -189,7 +189,7 @@ class LogisticMixtureLikelihood(Likelihood):
     def __init__(self, components: int = 5) -> None:
         super().__init__()
         self.components = components
-        # The initial locations are spread over [0, 1]: components with equal initial values would stay equal.
+        # The initial locations are spread over [0, 1]: components that start equal would learn alike.
         self.register_buffer("centres", (torch.arange(components) + 0.5) / components, persistent=False)
 
     def channels_out(self, channels: int) -> int:

@@ -72,7 +72,7 @@ class StandardNormal(Prior):
 
 
 class VampPrior(Prior):
-    """VampPrior: the mixture of the posteriors of K = `components` pseudo-inputs, p(z) = 1/K sum_k q(z|u_k).
+    """The mixture of the posteriors of K = `components` pseudo-inputs, p(z) = 1/K sum_k q(z|u_k).
 
     The pseudo-inputs u_k are images in [0, 1], trained with the other weights (Tomczak & Welling, 2018, arXiv 1705.07120).
     `encoder` is the encoder of the same VAE.
@@ -122,9 +122,9 @@ class FlowPrior(Prior):
     bound with one latent vector (Xu et al., 2019, arXiv 1905.13452). A density takes one pass through `transforms` networks
     with two layers of `width` units; a draw takes `latents` passes.
 
-    Each network receives latents clamped to ±MAX_FLOW_INPUT, so that the log density falls quadratically far out. (It remains
-    normalized.) Without the clamp it falls as the square of an exponential, and training cannot recover when its first steps
-    move posteriors far out, which a sharp likelihood of many pixels does while the weight of the KL is small.
+    The networks receive latents clamped to ±MAX_FLOW_INPUT. The density is still normalized, and its logarithm falls
+    quadratically far out. Without the clamp it falls as the square of an exponential. Then training cannot recover if its first
+    steps move posteriors far out, which happens with a sharp likelihood of many pixels while the weight of the KL is small.
     """
 
     def __init__(self, latents: int, transforms: int = 4, width: int = 128) -> None:

@@ -55,7 +55,7 @@ class Checkpoint:
 class CheckpointWriter:
     """Writes the snapshots of one run to its checkpoint; only the main process writes.
 
-    Raises ValueError if the file exists and belongs to another run, is damaged, or `resume` is False.
+    Raises ValueError if the file exists and is damaged, is of another run, or `resume` is False.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class CheckpointWriter:
 def write(path: Path, snapshot: Snapshot, run: dict[str, Any]) -> None:
     """Replace the checkpoint atomically: the old file is replaced only when the new one is completely on disk.
 
-    Raises OSError, which names the space needed, and leaves the old file unchanged if that fails.
+    If that fails, raises OSError with the disk space needed, and leaves the old file unchanged.
     """
     partial = path.with_name(f".{path.name}.partial")
     header = {HEADER_KEY: json.dumps({"version": 1, "run": run, **snapshot.numbers}, allow_nan=False)}

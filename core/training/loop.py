@@ -126,7 +126,7 @@ def _run(
 
 
 def optimizer_step(terms: Elbo, image_weight: float, state: TrainingState, settings: Settings) -> None:
-    """Take one optimizer step on minus the terms.
+    """Take one optimizer step to increase the objective, with the KL weighted by its warm-up.
 
     `image_weight` is the weight of one image's loss: 1 / batch size, times the number of processes, because their gradients are
     averaged.
@@ -235,9 +235,9 @@ def corrupt(x: Float[Tensor, "n c h w"], fraction: float, uniform: Float[Tensor,
 
 @torch.no_grad()
 def update_average(averaged: list[Tensor], weights: list[Tensor], updates: int, decay: float) -> None:
-    """Update the exponential moving average of the weights in place, after `updates` earlier updates.
+    """Update the exponential moving average of the weights in place, after n = `updates` earlier updates.
 
-    The decay is 0 for the first update, then at most (1 + n) / (10 + n), so that the initial weights are soon forgotten.
+    The decay is 0 for the first update, then min(decay, (1 + n) / (10 + n)), so that the initial weights are soon forgotten.
     """
     torch._foreach_lerp_(averaged, weights, 1 - min(decay, updates and (1 + updates) / (10 + updates)))
 

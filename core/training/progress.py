@@ -87,7 +87,7 @@ class RunningSums:
         return time.monotonic() - self.start
 
     def add(self, terms: Elbo, batch_size: int, has_rows: bool) -> None:
-        """Add the terms of this process's shard of a batch; only count the batch where the shard is empty."""
+        """Add the terms of this process's shard of a batch; an empty shard adds nothing, but the batch is counted."""
         self.all_images += batch_size
         if not has_rows:
             return

@@ -15,7 +15,7 @@ from core.training.settings import Settings
 
 
 def split(images: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Split image indices at random by the seed: (training, held out). At most a tenth, and at least one, is held out."""
+    """Split image indices at random into (training, held out). At most a tenth, and at least one, is held out."""
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
     held_out = max(1, min(validation, images // 10))
     return order[held_out:], order[:held_out]
