@@ -113,10 +113,10 @@ def _gunzip(path: Path) -> np.ndarray:
 def load_npz(path: Path, split: Split) -> Data:
     """Load an .npz file that holds `images`, or `x_train` and `x_test`.
 
-    Labels are `labels` or `y_train` and `y_test`, with the names of classes in `label_names`. A file with `images` may also
-    hold `factors` with `factor_names`, and for each label NAME the arrays `NAME_index` and `NAME_names`. Its array `split`,
-    "train" or "test" for each image, is an official split: it can put all images of one font or one person on the same side.
-    Raises ValueError if the file is damaged or an array has the wrong shape or type.
+    Labels are `labels`, or `y_train` and `y_test`, with the names of classes in `label_names`. A file with `images` may have
+    more labels: `factors` (N, K) with `factor_names` and `factor_values_json`, and for any NAME `NAME_index` with `NAME_names`.
+    Its array `split`, "train" or "test" for each image, is an official split, which can keep all images of one font or person
+    on the same side. Raises ValueError if the file is damaged or an array has the wrong shape or type.
     """
     if split == "all":
         return concatenate(npz_splits(path))

@@ -1,4 +1,4 @@
-"""Data sets: digits, dSprites, IDX files, .npz files and pictures of any source, 8-bit and labelled, split once and for all."""
+"""Load data sets: digits, dSprites, IDX files, .npz files and sources of pictures, as 8-bit images with labels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from core.data.sources import Source, open_folder, open_zip
 from core.data.splits import Data, Split, select_split
 from core.data.tables import HubSource, ParquetSource
 
-CHOICES = (
+DATA_KINDS = (
     "digits, dsprites, an .npz file, a folder of IDX files, or pictures: a folder, a zip file, a parquet file with a column of "
     "them, or hf:owner/name"
 )
-"""What a data set can be."""
+"""The kinds of data set, for help texts and messages."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Both parts of a data set, and, where it is one of pictures, how they were read."""
+    """Both splits of a data set. If it was read from pictures, `reading` has their preprocessing, survey and summary."""
 
     train: Data
     test: Data
@@ -38,18 +38,20 @@ def open_data(
     preprocessing: Preprocessing | None = None,
     advance: Callable[[int], None] = lambda entries: None,
 ) -> DataSet:
-    """Read a data set, one of `CHOICES`, once. `options` are about pictures, and so is the rest: see `core.data.reading.read`.
+    """Load both splits of a data set, one of `DATA_KINDS`.
 
-    A source with an official test split keeps it (IDX; `x_test` in .npz; folders `train` and `test`; splits of that name on
-    the hub or in a column `split`). Any other is split by a fixed shuffle: see `split_indices`.
+    An official test split is used if there is one: in IDX files, `x_test` or `split` in .npz, folders `train` and `test`, or
+    splits of these names on the hub or in a column `split`. Any other data set has a fixed random split: see `split_indices`.
+    `options` and `advance` apply to pictures only: see `core.data.reading.read`. With the `preprocessing` of a bundle,
+    pictures are resized to its shape, and arrays must have it.
 
-    Raises ValueError when the source is missing, empty, damaged or of the wrong shape.
+    Raises ValueError if the source is missing, empty, damaged or of the wrong shape.
     """
     pictures = find_pictures(source)
     if pictures is None:
         return DataSet(_arrays(source, "train", preprocessing), _arrays(source, "test", preprocessing))
     reading = _read(source, pictures, options, preprocessing, advance)
-    return DataSet(_part(source, reading, "train"), _part(source, reading, "test"), reading)
+    return DataSet(_select_split(source, reading, "train"), _select_split(source, reading, "test"), reading)
 
 
 def load_data(
@@ -59,34 +61,34 @@ def load_data(
     size: int | None = None,
     fit: Fit = "crop",
 ) -> Data:
-    """One part of a data set, one of `CHOICES`, or all of it: see `open_data`.
+    """Load one split of a data set, one of `DATA_KINDS`, or all of it: see `open_data`.
 
-    With the `preprocessing` of a bundle, pictures are fitted to its shape and arrays must already have it; without,
-    pictures are fitted to `size` (default: chosen from them).
+    With the `preprocessing` of a bundle, pictures are resized to its shape, and arrays must have it. Without it, pictures are
+    resized to `size` (default: chosen from a sample of them). Raises ValueError as `open_data` does.
     """
     if split not in get_args(Split):
         raise ValueError(f"split must be one of {', '.join(get_args(Split))}; got {split!r}.")
     pictures = find_pictures(source)
     if pictures is None:
         return _arrays(source, split, preprocessing)
-    return _part(source, _read(source, pictures, Options(size=size, fit=fit), preprocessing), split)
+    return _select_split(source, _read(source, pictures, Options(size=size, fit=fit), preprocessing), split)
 
 
 def array_splits(source: str | Path, preprocessing: Preprocessing) -> list[Data]:
-    """All of a data set whose images are arrays of a bundle's shape, in its own order, one part after another.
+    """All images of a data set of arrays, in the order of the file, as one data set or as training and test set.
 
-    What does not have to be read as a whole stays on disk. Raises ValueError as `load_data` does.
+    Uncompressed images stay on disk. Raises ValueError as `load_data` does.
     """
     path = Path(source)
     if not path.exists():
         return [_arrays(source, "all", preprocessing)]
-    parts = idx_splits(path, on_disk=True) if path.is_dir() else npz_splits(path, on_disk=True)
-    preprocessing.check(parts[0].images[:1])
-    return parts
+    splits = idx_splits(path, on_disk=True) if path.is_dir() else npz_splits(path, on_disk=True)
+    preprocessing.check(splits[0].images[:1])
+    return splits
 
 
 def find_pictures(source: str | Path) -> Source | None:
-    """The source of pictures of this name; None where it is one of arrays. Raises ValueError where it is nothing at all."""
+    """Open a source of pictures; None if the data set consists of arrays. Raises ValueError if there is no data set."""
     path = Path(source)
     if str(source).startswith("hf:"):
         return HubSource(str(source).removeprefix("hf:"))
@@ -98,7 +100,7 @@ def find_pictures(source: str | Path) -> Source | None:
         return ParquetSource(path)
     if (path.is_file() and path.suffix.lower() == ".npz") or (str(source) in ("digits", "dsprites") and not path.exists()):
         return None
-    raise ValueError(f"DATA must be {CHOICES}; found none at {str(source)!r}.")
+    raise ValueError(f"DATA must be {DATA_KINDS}; got {str(source)!r}.")
 
 
 def _read(
@@ -114,19 +116,19 @@ def _read(
         raise ValueError(f"{source}: {error}") from error
 
 
-def _part(source: str | Path, reading: Reading, split: Split) -> Data:
-    """A part of what was read: the official one, if there is one."""
-    whole = Data(reading.images, reading.labels, reading.names)
+def _select_split(source: str | Path, reading: Reading, split: Split) -> Data:
+    """One split of the pictures that were read: the official one, if there is one."""
+    data = Data(reading.images, reading.labels, reading.names)
     if split == "all" or not reading.splits.astype(bool).any():
-        return select_split(whole, split)
+        return select_split(data, split)
     rows = np.flatnonzero(reading.splits == split)
     if not len(rows):
-        raise ValueError(f"{source} must hold pictures for {split}; none can be read. " + "; ".join(reading.summary.lines()))
-    return whole.take(torch.from_numpy(rows))
+        raise ValueError(f"{source} must hold {split} pictures; none can be read. " + "; ".join(reading.summary.lines()))
+    return data.take(torch.from_numpy(rows))
 
 
 def _arrays(source: str | Path, split: Split, preprocessing: Preprocessing | None) -> Data:
-    """A part of a data set whose images are arrays already."""
+    """One split of a data set of arrays."""
     path = Path(source)
     if path.is_dir():
         data = load_idx(path, split)
@@ -140,7 +142,7 @@ def _arrays(source: str | Path, split: Split, preprocessing: Preprocessing | Non
 
 
 def _digits() -> Data:
-    """scikit-learn's 1,797 handwritten digits, 8x8, 17 grey levels spread over 0…255."""
+    """The 1,797 handwritten digits of scikit-learn: 8x8 pixels, 17 grey levels scaled to 0…255."""
     from sklearn.datasets import load_digits
 
     digits: Any = load_digits()
@@ -149,7 +151,7 @@ def _digits() -> Data:
 
 
 def _dsprites(split: Split) -> Data:
-    """Drawn as they are needed, but for the 10,000 of the test split."""
+    """One split of dSprites. Images are drawn when indexed; only the 10,000 of the test split are in memory."""
     train, test = dsprites_split()
     sprites = DSprites(None if split == "all" else train if split == "train" else test)
     return Data(sprites[:] if split == "test" else sprites, sprites.labels())

@@ -1,8 +1,8 @@
 """dSprites, redrawn: 737,280 images of a sprite, one for each combination of five factors.
 
 The factors and their order follow Matthey et al., 2017 (github.com/deepmind/dsprites-dataset), without their first factor, the
-colour, which has only one value. The images are drawn by this module and differ in single pixels from the original file, so
-scores are close to published ones but not equal.
+colour, which has only one value. The images are drawn by this module, not read from the original file, so scores on the two
+data sets are not exactly comparable.
 """
 
 import math

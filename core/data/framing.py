@@ -46,8 +46,9 @@ def frame_content(
 ) -> tuple[UInt8[np.ndarray, "h2 w2 c"], list[str]]:
     """Cut a picture on a plain background to its content and place that in a new frame.
 
-    The frame has the aspect ratio of `size` (width, height). The content takes the share `extent` of it, with its centre at
-    `centre` (shares of width and height), moved if it would not fit. Returns the framed pixels and a description of the steps.
+    The frame has the aspect ratio of `size` (width, height). The larger of the content's shares of its width and height is
+    `extent`. The content's centre is at `centre` (shares of width and height), moved if the content would not fit otherwise.
+    Returns the framed pixels and a description of what was done.
     Raises ValueError if the frame has more than `MAX_FRAMED_PIXELS`.
     """
     background = np.median(border(pixels), axis=0)

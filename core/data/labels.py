@@ -40,10 +40,10 @@ class LabelColumns:
 
 
 def _array(values: list[Any]) -> np.ndarray:
-    kinds = {type(value) for value in values} - {type(None)}
-    if kinds == {int} and None not in values:
+    types = {type(value) for value in values} - {type(None)}
+    if types == {int} and None not in values:
         return np.array(values, np.int64)
-    if kinds and kinds <= {int, float}:
+    if types and types <= {int, float}:
         return np.array([float("nan") if value is None else value for value in values], np.float64)
     return np.array(["" if value is None else str(value) for value in values])
 

@@ -17,7 +17,7 @@ MAX_BYTES = 256 * 2**20
 
 FORMATS = "PNG JPEG WEBP GIF BMP DIB TIFF PPM ICO ICNS AVIF JPEG2000 PCX QOI SGI DDS XBM XPM PSD"
 """The formats that are read. Others that Pillow supports are left out: some start other programs (EPS), some have no
-signature to recognize them by (TGA)."""
+signature to recognise them by (TGA)."""
 
 COMMON_FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF…"
 """The best-known formats, for messages."""

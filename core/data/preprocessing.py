@@ -161,12 +161,13 @@ class Preprocessing:
         """Make a picture look like the model's training images.
 
         The picture is converted to 8 bits and the model's channels. A picture that already has the model's size and mode is
-        otherwise unchanged, unless polarity is "invert". Any other is fitted to size. Before that, if both the model and the
-        picture have a plain background, a grey picture is inverted if this brings its background closer to the model's
-        (polarity "auto"), and a grey background is levelled. With `trim`, a picture that is not framed like the training images
-        is then cut to its content and framed like them. Last, a binarized model gets a black-and-white sample of the result.
+        not changed otherwise. Any other is resized according to `fit`. If both the model and the picture have a plain background,
+        the picture is prepared before that: for a grey model, its background is levelled to the model's black or white; with
+        `trim`, if it is not framed like the training images, it is cut to its content and framed like them.
 
-        Raises ValueError if the polarity is unknown or the framed picture is too large.
+        Polarity "invert" inverts every picture, "keep" none. "auto" inverts a picture for a grey model if this brings its plain
+        background closer to the model's. For a binarized model, the result is a black-and-white sample. Raises ValueError if
+        the polarity is unknown or the framed picture is too large.
         """
         picture = flatten(picture, self.paper)
         if polarity not in get_args(Polarity):

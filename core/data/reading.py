@@ -26,7 +26,7 @@ CHUNK_SIZE = 64
 """Entries in one task of a worker."""
 
 MAX_SERIAL_SECONDS = 2.0
-"""If reading in one process would take longer, in seconds, worker processes are started."""
+"""Worker processes are started if reading in this process would take longer, in seconds."""
 
 
 @dataclass(frozen=True)

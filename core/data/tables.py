@@ -33,7 +33,7 @@ class ParquetSource:
         if not self.image_column:
             raise ValueError(
                 f"{self.path} must have a column of image files (binary, or a struct with `bytes`); it has "
-                f"{', '.join(schema.names) or 'none'}. A table of labels goes with its pictures: --labels {self.path}."
+                f"{', '.join(schema.names) or 'none'}. To label other pictures with it: --labels {self.path}."
             )
         text = pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary
         label_types = *text, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean
