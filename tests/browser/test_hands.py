@@ -152,7 +152,7 @@ def test_pin_here_waits_for_another_point(visit):
     page = visit().open()
     settled(page)
     page.locator("#pin").click()
-    expect(page.locator("#morph-note")).to_contain_text("go anywhere else")
+    expect(page.locator("#morph-note")).to_contain_text("Go to another point")
     expect(page.locator("#scrub")).to_be_hidden()
     page.locator("#sample").click()
     expect(page.locator("#scrub")).to_be_visible()
@@ -267,7 +267,7 @@ def test_the_map_is_walked_by_arrows_and_enter_goes_there(visit, bundle, picture
     expect(page.locator("#decoded-caption")).to_have_text(re.compile("^preview"))
     expect(page.locator(".ls-walker")).to_be_visible()
     expect(page.locator("#map-tip")).to_be_visible()
-    expect(page.locator("#spoken")).to_have_text(re.compile(r"^Looking at the real image of: .+\. Enter goes there\.$"))
+    expect(page.locator("#spoken")).to_have_text(re.compile(r"^Preview, real image: .+\. Press Enter to go there\.$"))
     page.keyboard.press("Escape")
     settled(page)
     assert (picture(page) == before).all()
@@ -282,7 +282,7 @@ def test_the_map_is_walked_by_arrows_and_enter_goes_there(visit, bundle, picture
     x = bundle.gallery.xy[:, 0]
     assert way * (x[index.item()] - x[0]) > 0
     assert np.abs(picture(page) - decoded(bundle, bundle.gallery.mean[index.item()])).max() <= 1
-    expect(page.locator("#decoded")).to_have_attribute("aria-label", re.compile("at the real image of"))
+    expect(page.locator("#decoded")).to_have_attribute("aria-label", re.compile("; real image:"))
 
 
 def test_p_pins_what_the_walk_looks_at(visit, bundle):

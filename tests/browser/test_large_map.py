@@ -168,7 +168,7 @@ def test_a_word_finds_its_points(visit, large: str, file: Path) -> None:
         expected = sum(word in name or word in label for name, label in zip(names, labels, strict=True))
         expect(page.locator("#group-count")).to_have_text(f"{expected:,} of 25,158 images")
     page.fill("#find", "zebra")
-    expect(page.locator("#group-count")).to_have_text("No image here is called “zebra”")
+    expect(page.locator("#group-count")).to_have_text("No label or name contains “zebra”")
     page.fill("#find", "")
     expect(page.locator("#group")).to_be_hidden()
 

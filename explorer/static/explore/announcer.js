@@ -1,10 +1,10 @@
-// What a screen reader hears: one sentence about the current point, when the hand has come to rest.
+// Announcements for screen readers: one sentence about the current point, once it stops changing.
 
-const PAUSE = 600; // ms without news after which the last of it is said
+const DELAY = 600; // ms without a change, after which the newest text is announced
 
-export class Spoken {
+export class Announcer {
   #timer = 0;
-  #text = null; // to be said
+  #text = null; // the text to announce next
 
   constructor(element) {
     this.element = element;
@@ -12,28 +12,29 @@ export class Spoken {
 
   say(text) {
     this.#text = text;
-    this.wait();
+    this.postpone();
   }
 
-  /** The hand moves: the pause begins anew, also while its next picture is under way. */
-  wait() {
+  /** Restart the delay. A drag calls this, also while its next picture is being decoded. */
+  postpone() {
     clearTimeout(this.#timer);
     if (this.#text === null) return;
     this.#timer = setTimeout(() => {
       this.element.textContent = this.#text;
       this.#text = null;
-    }, PAUSE);
+    }, DELAY);
   }
 }
 
-/** Whether a point is a real image's posterior mean. The page has those in half precision: nearer than this is there. */
-export function real({ distance }) {
+/** Whether a point is a real image's posterior mean. The page has the means in half precision, hence the tolerance. */
+export function isReal({ distance }) {
   return distance < 0.005;
 }
 
-/** What lies nearest to a decoded point, in words; `labels` are the gallery's {classes, codes}, `names` its files', if it has any. */
+/** Describe the nearest real image of a decoded point. `labels`: the gallery's {classes, codes}; `names`: its file names. Both may be
+ * null. */
 export function describe({ nearest }, labels, names = null) {
   if (!nearest) return "no real image to compare with";
   const name = labels?.classes ? labels.classes[labels.codes[nearest.index]] : (names?.[nearest.index] ?? `image ${nearest.index}`);
-  return real(nearest) ? `at the real image of: ${name}` : `nearest real image: ${name}, ${nearest.distance.toFixed(2)} away`;
+  return isReal(nearest) ? `real image: ${name}` : `nearest real image: ${name}, ${nearest.distance.toFixed(2)} away`;
 }

@@ -1,62 +1,62 @@
-// The current point: its picture, or that of the place that is looked at, beside the nearest real image.
+// The picture of the current point, or of the point that is previewed, next to the nearest real image.
 
 import { frame } from "../shared/frame.js";
 import { crisp, draw } from "../pixels/picture.js";
-import { describe, real } from "./announcer.js";
+import { describe, isReal } from "./announcer.js";
 import { write } from "../shared/dom.js";
 
 const PHONE = matchMedia("(max-width: 480px)");
-const PHONE_SIDE = 200; // CSS pixels, at most
-const NEAREST = 96;
-const SET = "decoded from the sliders' z";
+const PHONE_SIDE = 200; // longer side of the decoded picture on a phone in CSS pixels, at most
+const NEAREST_SIDE = 96; // longer side of the nearest real image in CSS pixels, at most
+const CAPTION = "decoded from the current z";
 
-export class Current {
-  set = null; // the answer that is set: z, pixels, x, y, nearest
-  looked = null; // the answer that is previewed, if one is
-  labels = null; // the gallery's {classes, codes}, by which images are called
-  names = null; // their files' names, where these are known
+export class CurrentPoint {
+  point = null; // the answer for the current point: {z, pixels, x, y, nearest}
+  previewed = null; // the answer for the previewed point, or null
+  labels = null; // the gallery's {classes, codes}, or null
+  names = null; // the gallery's file names, or null
 
-  /** `side`: CSS pixels of the picture, at most, where the screen is no phone's. */
+  /** `side`: longer side of the decoded picture on other screens in CSS pixels, at most. */
   constructor(ui, map, side) {
     Object.assign(this, { ui, map, side });
-    PHONE.addEventListener("change", () => this.shape && this.#size());
+    PHONE.addEventListener("change", () => this.shape && this.#resize());
   }
 
-  /** Another model, with pictures of this shape. */
+  /** Another model, with images of this shape. */
   open(shape) {
-    Object.assign(this, { shape, set: null, looked: null, labels: null, names: null });
-    this.#size();
+    Object.assign(this, { shape, point: null, previewed: null, labels: null, names: null });
+    this.#resize();
   }
 
-  #size() {
+  #resize() {
     crisp(this.ui.decoded, this.shape, PHONE.matches ? PHONE_SIDE : this.side);
-    crisp(this.ui.nearest, this.shape, NEAREST);
+    crisp(this.ui.nearest, this.shape, NEAREST_SIDE);
   }
 
-  /** Make an answer the current point. */
+  /** Show an answer as the current point. */
   show(answer) {
-    this.set = answer;
-    this.#paint(answer, SET);
+    this.point = answer;
+    this.#paint(answer, CAPTION);
   }
 
-  /** Show what is looked at, until `restore`. */
-  look(answer, caption) {
-    this.looked = answer;
+  /** Show an answer until `endPreview`. */
+  preview(answer, caption) {
+    this.previewed = answer;
     this.#paint(answer, caption, true);
   }
 
-  restore() {
-    this.looked = null;
-    if (this.set) this.#paint(this.set, SET);
+  endPreview() {
+    this.previewed = null;
+    if (this.point) this.#paint(this.point, CAPTION);
   }
 
-  /** The thumbnails have arrived. */
-  redraw() {
-    if (this.set) this.#beside((this.looked ?? this.set).nearest);
+  /** Draw the nearest real image again: its thumbnail was loaded after the picture was shown. */
+  redrawNearest() {
+    if (this.point) this.#drawNearest((this.previewed ?? this.point).nearest);
   }
 
-  /** An answer in words. */
-  words(answer) {
+  /** An answer's nearest real image as text. */
+  describe(answer) {
     return describe(answer, this.labels, this.names);
   }
 
@@ -66,17 +66,17 @@ export class Current {
       draw(ui.decoded, answer.pixels, this.shape);
       ui.decoded.classList.toggle("ls-preview", preview);
       write(ui["decoded-caption"], caption);
-      ui.decoded.setAttribute("aria-label", `Picture ${caption}; ${this.words(answer)}`);
-      this.#beside(answer.nearest);
+      ui.decoded.setAttribute("aria-label", `Picture ${caption}; ${this.describe(answer)}`);
+      this.#drawNearest(answer.nearest);
     });
   }
 
-  #beside(nearest) {
+  #drawNearest(nearest) {
     const { ui } = this;
     ui.nearest.parentElement.hidden = !nearest;
     if (!nearest) return;
     this.map.sprite?.draw(ui.nearest, nearest.index);
-    write(ui["nearest-caption"], real(nearest) ? "its real image" : `nearest real image, ${nearest.distance.toFixed(2)} away in z`);
+    write(ui["nearest-caption"], isReal(nearest) ? "the real image" : `nearest real image, ${nearest.distance.toFixed(2)} away in z`);
     const file = this.names?.[nearest.index] ?? "";
     write(ui["nearest-file"], file);
     ui["nearest-file"].title = file;

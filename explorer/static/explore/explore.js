@@ -1,11 +1,11 @@
-// The Explore tab: map, current picture, latents and morph, and the state of one visitor.
+// The Explore tab: map, current picture, latents and morph, and the visitor's current point.
 
 import { WORKER } from "../map/cells.js";
 import { start } from "../shared/one_shot_worker.js";
 import { Chart } from "../map/chart.js";
 import { choice } from "../shared/choice.js";
-import { Current } from "./current.js";
-import { Film } from "./film.js";
+import { CurrentPoint } from "./current.js";
+import { Filmstrips } from "./filmstrips.js";
 import { frame } from "../shared/frame.js";
 import { copyLink, savePng } from "./save_share.js";
 import { Latest } from "../shared/latest.js";
@@ -17,17 +17,20 @@ import { Samples } from "./samples.js";
 import { loadPlotly } from "../shared/load_plotly.js";
 import { link, linked, session } from "../shared/session.js";
 import { Sliders } from "./sliders.js";
-import { Spoken } from "./announcer.js";
-import { strides } from "./key_steps.js";
+import { Announcer } from "./announcer.js";
+import { useArrowSteps } from "./key_steps.js";
 import { write } from "../shared/dom.js";
 
-/** Who decodes, while it is not the page, and why not for good. */
-const WORDS = { server: "decoded by the server", never: "decoded by the server", page: "dragging asks nothing of the server" };
+const NO_ANSWER = "The server did not answer.";
+const MAX_UNDO = 100; // points that Undo can return to
 
-/** `own` opens what the page computes with, `words` say who decodes: both are given where there is no server. */
-export function mount({ element, props, server, file, own = opened(props.runtime, file), words = WORDS }) {
-  const page = new Explore(element, props, server, file, words);
-  // Starting Plotly takes a second, in which nothing else is drawn: the points of a large map are there before.
+/** Texts about what decodes: `server` while the browser does not yet, `never` if it cannot; `page` ends the tooltip once it does. */
+const DECODER_TEXTS = { server: "decoded by the server", never: "decoded by the server", page: "dragging sends no requests to the server" };
+
+/** `own` opens the decoder and the map in the page; `texts` replace DECODER_TEXTS. Both are given where there is no server. */
+export function mount({ element, props, server, file, own = opened(props.runtime, file), texts = DECODER_TEXTS }) {
+  const page = new Explore(element, props, server, file, texts);
+  // Starting Plotly blocks drawing for a second. The points of a large map are drawn first, so Plotly is loaded later.
   if (props.encoded) start(WORKER);
   else loadPlotly().catch(() => {});
   page.runtime = props.runtime;
@@ -37,73 +40,72 @@ export function mount({ element, props, server, file, own = opened(props.runtime
 }
 
 class Explore {
-  #history = [];
-  #opening = 0;
-  #underWay = 0;
+  #history = []; // points for Undo
+  #opening = 0; // counts calls of `open`, so that answers for an earlier model are dropped
+  #pending = 0; // requests under way
 
-  constructor(element, props, server, file, who) {
-    Object.assign(this, { server, file, who });
+  constructor(element, props, server, file, decoderTexts) {
+    Object.assign(this, { server, file, decoderTexts });
     this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
     this.root = element.querySelector(".ls-explore");
-    this.spoken = new Spoken(this.ui.spoken);
+    this.announcer = new Announcer(this.ui.spoken);
     this.ui.find.maxLength = props.max_search;
     this.samples = new Samples(this.ui, server, props.sheet, (z) => this.go({ z }));
-    const [view, show, hand] = this.root.querySelectorAll(".ls-switch");
-    const follow = (at) => this.#busily(this.model.follow(at));
-    const width = () => this.model.decoder.width;
+    const [view, show, control] = this.root.querySelectorAll(".ls-switch");
+    const decode = (at) => this.#whileBusy(this.model.follow(at));
+    const maxRequests = () => this.model.decoder.width;
     this.chart = new Chart(this.ui, show, {
-      follow,
-      width,
-      look: (answer, caption, at) => this.#look(answer, caption, at),
-      leave: () => this.current.restore(),
-      say: (text) => this.#say(text),
+      decode,
+      maxRequests,
+      preview: (answer, caption, at) => this.#preview(answer, caption, at),
+      leave: () => this.current.endPreview(),
+      error: (text) => this.#setStatus(text),
       click: (at, pin) => (pin ? this.#pin(at) : this.go(at)),
     });
-    this.current = new Current(this.ui, this.chart.map, props.side);
-    this.drags = new Latest(follow, (answer) => this.#show(answer), width);
-    this.#hands();
-    this.#wire();
-    choice(view, "view", (shown) => this.#view(shown));
-    choice(hand, "hands", (chosen) => this.#hand(chosen));
+    this.current = new CurrentPoint(this.ui, this.chart.map, props.side);
+    this.drags = new Latest(decode, (answer) => this.#show(answer), maxRequests);
+    this.#createControls();
+    this.#listen();
+    choice(view, "view", (chosen) => this.#chooseView(chosen));
+    choice(control, "hands", (chosen) => this.#chooseControl(chosen));
   }
 
-  /** What moves the current point by its latents. */
-  #hands() {
+  /** Sliders, pad and morph: they move the current point by its latents. */
+  #createControls() {
     const { ui } = this;
-    const hand = { move: (z) => this.#steer(z), rest: () => this.#rest() };
+    const on = { input: (z) => this.#dragLatents(z), change: () => this.#endMove() };
     this.sliders = new Sliders(ui.sliders, {
-      input: hand.move,
-      ahead: (z) => {
-        this.morph.away();
+      ...on,
+      early: (z) => {
+        this.morph.leavePath();
         this.drags.ask({ z }, name({ z }));
       },
-      change: hand.rest,
-      unfold: () => this.film.ask(),
+      expand: () => this.filmstrips.update(),
     });
-    this.film = new Film();
-    this.pad = new Pad(ui, { ...hand, values: (latent) => this.model.projection?.values(latent) ?? [] });
-    this.morph = new Morph(ui, this.chart.overlay, { ...hand, move: (z) => this.#drag(z), place: (points) => this.model.places(points) });
+    this.filmstrips = new Filmstrips();
+    this.pad = new Pad(ui, { ...on, values: (latent) => this.model.projection?.values(latent) ?? [] });
+    this.morph = new Morph(ui, this.chart.overlay, { ...on, input: (z) => this.#drag(z), place: (points) => this.model.places(points) });
   }
 
-  /** Open a model by name, at the point in the address if it fits, else at its first image. */
+  /** Open a model by name, at the point in the page's address if it fits the model, else at its first image. */
   async open(model) {
-    const turn = ++this.#opening;
-    this.#say("Opening the model…");
-    this.#busy(1);
+    const opening = ++this.#opening;
+    this.#setStatus("Loading the model…");
+    this.#countRequests(1);
     const description = await this.server.open_model({ model });
-    this.#busy(-1);
-    if (turn !== this.#opening) return;
-    if (!description || description.error) return this.#say(description?.error ?? "The server did not answer.");
+    this.#countRequests(-1);
+    if (opening !== this.#opening) return;
+    if (!description || description.error) return this.#setStatus(description?.error ?? NO_ANSWER);
     const { shape } = description;
     this.model?.close();
     this.model = new Model(description, this.server, this.own);
     this.#history = [];
-    this.#sayWho("server", this.who.server, "");
+    this.#showDecoder("server", this.decoderTexts.server, "");
     this.ui.sample.title = words(description).sample;
     this.ui.reset.title = words(description).reset;
     this.current.open(shape);
     this.sliders.build(description);
-    this.film.open(this.model, this.sliders.rows);
+    this.filmstrips.open(this.model, this.sliders.rows);
     this.pad.open(description);
     this.morph.open(shape);
     this.samples.open(description);
@@ -111,35 +113,35 @@ class Explore {
     const map = this.#openMap(this.model);
     await this.go({ z: linked(description) ?? description.start });
     session.emit("shown", model);
-    const missing = await map;
-    if (turn !== this.#opening) return;
-    // The first point that is shown clears what was said before.
-    if (missing) frame.after(() => this.#say(missing));
-    // 14 MB of runtime wait until the page is usable; beside a large map, whose points need the memory, until a hand moves a latent.
+    const error = await map;
+    if (opening !== this.#opening) return;
+    // Showing the first point clears the status line, so the error is written after that.
+    if (error) frame.after(() => this.#setStatus(error));
+    // The 14 MB runtime is loaded once the page is usable. A large map needs the memory, so there it waits for the first drag.
     if (!this.chart.map.large) return this.#openDecoder();
-    this.#sayWho("server", this.who.server, "Your browser takes over once a latent is moved. Until then its memory is the map's.");
+    this.#showDecoder("server", this.decoderTexts.server, "Your browser decodes once you move a latent. Until then its memory is used for the map.");
   }
 
-  /** From here on the browser decodes, if it can; who does is said beside the sliders. */
+  /** Decode in the browser from now on, if it can, and say next to the sliders what decodes. */
   async #openDecoder(model = this.model) {
     if (model.asked) return;
     model.asked = true;
     const reason = await model.openDecoder();
     if (model !== this.model) return;
-    if (reason !== null) return this.#sayWho("server", this.who.never, `Not in your browser: ${reason}.`);
-    const say = (how) => this.#sayWho("page", "decoded in your browser", `ONNX Runtime Web ${this.runtime.version}, ${how}: ${this.who.page}`);
-    say("WebAssembly");
-    if ((await model.hasten()) && model === this.model) say("WebGPU");
+    if (reason !== null) return this.#showDecoder("server", this.decoderTexts.never, `Not in your browser: ${reason}.`);
+    const show = (backend) => this.#showDecoder("page", "decoded in your browser", `ONNX Runtime Web ${this.runtime.version}, ${backend}: ${this.decoderTexts.page}`);
+    show("WebAssembly");
+    if ((await model.hasten()) && model === this.model) show("WebGPU");
   }
 
-  #sayWho(at, who, why) {
+  #showDecoder(at, text, title) {
     const { engine } = this.ui;
     engine.dataset.at = at;
-    engine.textContent = who;
-    engine.title = why;
+    engine.textContent = text;
+    engine.title = title;
   }
 
-  /** Gives words for what could not be had, if something could not. */
+  /** Open a model's map, thumbnails and file names. Resolves with an error message for the status line, or null. */
   async #openMap(model) {
     try {
       const labels = await this.chart.open(model, this.server, this.file);
@@ -147,8 +149,8 @@ class Explore {
       this.current.labels = labels;
       if (!model.projection) return null;
       this.pad.colour(this.current.labels);
-      this.morph.trace();
-      this.#mark();
+      this.morph.placePath();
+      this.#placeMarker();
     } catch (error) {
       return `The map could not be drawn: ${error.message}.`;
     }
@@ -156,152 +158,152 @@ class Explore {
       await Promise.all([this.chart.map.sprite.ready, model.openNames(this.file)]);
       if (model.closed) return null;
       this.current.names = model.names;
-      this.current.redraw();
+      this.current.redrawNearest();
       return null;
     } catch (error) {
       return `The real images cannot be shown: ${error.message}.`;
     }
   }
 
-  /** Make a point current: {z}, a gallery image {index}, or a place {x, y}. The page's own map is in half precision, so that
-   * the server says what exactly lies at a place. */
+  /** Make a point current: {z}, a gallery image {index}, or a position {x, y}. The server computes z for the last two, because the
+   * page has the gallery's posterior means only in half precision. */
   async go(where, remember = true) {
     this.chart.cancel();
     this.drags.cancel();
-    this.current.looked = null;
-    const answer = await this.#busily("z" in where ? this.model.follow(where) : this.model.exact(where));
-    if (!answer || answer.error) return this.#say(answer?.error ?? "The server did not answer.");
+    this.current.previewed = null;
+    const answer = await this.#whileBusy("z" in where ? this.model.follow(where) : this.model.exact(where));
+    if (!answer || answer.error) return this.#setStatus(answer?.error ?? NO_ANSWER);
     if (remember) this.#remember();
-    this.morph.away();
-    this.#set(answer.z);
+    this.morph.leavePath();
+    this.#setControls(answer.z);
     this.#show(answer);
-    this.#rest(false);
+    this.#endMove(false);
   }
 
-  /** Pin the point at a place, or the one that is looked at, or the current one. */
+  /** Pin the point at a position, or else the previewed point, or else the current one. */
   async #pin(where = null) {
-    const turn = this.#opening;
+    const opening = this.#opening;
     const { current } = this;
-    const answer = where ? await this.#busily(this.model.exact(where)) : (current.looked ?? current.set);
-    if (turn !== this.#opening || !current.set) return;
-    if (!answer || answer.error) return this.#say(answer?.error ?? "The server did not answer.");
-    this.morph.pin(answer, current.set);
-    this.spoken.say(`Pinned: ${current.words(answer)}.`);
+    const answer = where ? await this.#whileBusy(this.model.exact(where)) : (current.previewed ?? current.point);
+    if (opening !== this.#opening || !current.point) return;
+    if (!answer || answer.error) return this.#setStatus(answer?.error ?? NO_ANSWER);
+    this.morph.pin(answer, current.point);
+    this.announcer.say(`Pinned, ${current.describe(answer)}.`);
   }
 
-  async #busily(answer) {
-    this.#busy(1);
+  /** Await an answer; the page counts as busy until the answer has been painted. */
+  async #whileBusy(answer) {
+    this.#countRequests(1);
     try {
       return await answer;
     } finally {
-      // After the answer has been shown: whoever awaits it asks for the frame in these microtasks.
-      setTimeout(() => frame.after(() => this.#busy(-1)));
+      // The caller requests its frame in a microtask after this one; the timeout waits for that.
+      setTimeout(() => frame.after(() => this.#countRequests(-1)));
     }
   }
 
-  /** Assistive technology waits with its announcement until nothing is under way. */
-  #busy(change) {
-    this.#underWay += change;
-    this.root.setAttribute("aria-busy", String(this.#underWay > 0));
+  /** While requests are pending, aria-busy makes screen readers wait with announcements. */
+  #countRequests(change) {
+    this.#pending += change;
+    this.root.setAttribute("aria-busy", String(this.#pending > 0));
   }
 
-  /** All controls show z. */
-  #set(z) {
+  #setControls(z) {
     this.sliders.set(z);
     this.pad.set(z);
   }
 
-  /** A hand moves z itself: not along the morph's path. */
-  #steer(z) {
-    this.morph.away();
+  /** Sliders or pad move z, away from the morph's path. */
+  #dragLatents(z) {
+    this.morph.leavePath();
     this.#drag(z);
   }
 
   #drag(z) {
     if (this.chart.map.large) this.#openDecoder();
     this.model.turns.moved();
-    this.spoken.wait();
+    this.announcer.postpone();
     this.drags.ask({ z }, name({ z }));
-    this.#set(z);
+    this.#setControls(z);
     if (!this.dragging) {
       this.dragging = true;
       this.#remember();
     }
   }
 
-  /** A hand came to rest: the address follows. */
-  #rest(keep = true) {
-    if (keep) this.dragging = false;
+  /** A move is complete: update Undo and the page's address. */
+  #endMove(endDrag = true) {
+    if (endDrag) this.dragging = false;
     this.ui.undo.disabled = this.#history.length === 0;
     if (window.top === window) history.replaceState(history.state, "", link(this.model.name, this.sliders.z));
   }
 
   #remember() {
-    if (this.current.set) this.#history = [...this.#history.slice(-99), this.current.set.z];
+    if (this.current.point) this.#history = [...this.#history.slice(1 - MAX_UNDO), this.current.point.z];
   }
 
   #show(answer) {
-    if (answer.error) return this.#say(answer.error);
+    if (answer.error) return this.#setStatus(answer.error);
     this.current.show(answer);
-    this.film.ask(answer.z);
+    this.filmstrips.update(answer.z);
     frame.paint("set", () => {
-      this.#mark();
-      this.morph.shown(answer);
-      this.#say("");
+      this.#placeMarker();
+      this.morph.pointShown(answer);
+      this.#setStatus("");
     });
-    this.spoken.say(`Current point, ${this.current.words(answer)}.`);
+    this.announcer.say(`Current point, ${this.current.describe(answer)}.`);
   }
 
-  #mark() {
-    const { set } = this.current;
-    if (set?.x !== undefined) this.chart.map.place(set.x, set.y);
+  #placeMarker() {
+    const { point } = this.current;
+    if (point?.x !== undefined) this.chart.map.placeMarker(point.x, point.y);
   }
 
-  #look(answer, caption, at) {
-    this.current.look(answer, caption);
-    if (at.walked) this.spoken.say(`Looking ${this.current.words(answer)}. Enter goes there.`);
+  #preview(answer, caption, at) {
+    this.current.preview(answer, caption);
+    if (at.keyboard) this.announcer.say(`Preview, ${this.current.describe(answer)}. Press Enter to go there.`);
   }
 
-  #say(text) {
+  #setStatus(text) {
     write(this.ui.status, text);
   }
 
-  #wire() {
+  #listen() {
     const { ui } = this;
     ui.reset.addEventListener("click", () => this.go({ z: this.model.description.middle }));
     ui.sample.addEventListener("click", async () => {
-      const z = await this.#busily(sample(this.model));
+      const z = await this.#whileBusy(sample(this.model));
       if (z) this.go({ z });
-      else this.#say("The server did not answer.");
+      else this.#setStatus(NO_ANSWER);
     });
     ui.undo.addEventListener("click", () => {
       const z = this.#history.pop();
       if (z) this.go({ z }, false);
     });
     ui.pin.addEventListener("click", () => this.#pin());
-    this.root.addEventListener("keydown", (event) => this.#key(event));
-    strides(ui.sliders);
+    this.root.addEventListener("keydown", (event) => this.#onKey(event));
+    useArrowSteps(ui.sliders);
     ui.save.addEventListener("click", () => savePng(ui.decoded, this.model.name));
-    ui.copy.addEventListener("click", async () => this.#say(await copyLink(link(this.model.name, this.sliders.z))));
+    ui.copy.addEventListener("click", async () => this.#setStatus(await copyLink(link(this.model.name, this.sliders.z))));
   }
 
-  /** Sliders or pad. */
-  #hand(chosen) {
+  /** Show the sliders or the pad. */
+  #chooseControl(chosen) {
     for (const part of this.root.querySelectorAll("[data-hand]")) part.hidden = part.dataset.hand !== chosen;
-    if (chosen === "pad") this.pad.shown();
-    else this.film.ask();
+    if (chosen === "pad") this.pad.redraw();
+    else this.filmstrips.update();
   }
 
-  #key(event) {
+  #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input[type=search]")) return;
     if (event.key.toLowerCase() === "p") this.#pin();
     else if (event.key === "Escape") this.morph.unpin();
   }
 
-  #view(view) {
+  #chooseView(view) {
     for (const name of ["map", "samples"]) {
       for (const part of this.root.querySelectorAll(`.ls-only-${name}`)) part.hidden = name !== view;
     }
-    if (view === "samples") this.samples.shown();
+    if (view === "samples") this.samples.show();
   }
 }

@@ -1,19 +1,19 @@
-// Steps by keyboard that can be seen: a range input's own 0.01 changes no picture visibly.
+// Larger arrow-key steps: a range input's own step of 0.01 does not change the picture visibly.
 
-const STEP = 0.1;
-const LEAP = 0.5; // with Shift
+const STEP = 0.1; // change of a latent per key press
+const LARGE_STEP = 0.5; // the same with Shift
 const SIGNS = { ArrowLeft: [-1, 0], ArrowDown: [0, -1], ArrowRight: [1, 0], ArrowUp: [0, 1] };
 
-/** How far an arrow key goes, (across, up); null for other keys. */
-export function stride(event) {
+/** The step of an arrow key, [across, up]; null for other keys. */
+export function arrowStep(event) {
   const signs = !event.ctrlKey && !event.metaKey && !event.altKey && SIGNS[event.key];
-  return signs ? signs.map((sign) => sign * (event.shiftKey ? LEAP : STEP)) : null;
+  return signs ? signs.map((sign) => sign * (event.shiftKey ? LARGE_STEP : STEP)) : null;
 }
 
-/** Give the range inputs inside an element these steps. */
-export function strides(element) {
+/** Use these steps for all range inputs inside an element. */
+export function useArrowSteps(element) {
   element.addEventListener("keydown", (event) => {
-    const step = event.target.type === "range" && stride(event);
+    const step = event.target.type === "range" && arrowStep(event);
     if (!step) return;
     event.preventDefault();
     event.target.value = Number(event.target.value) + step[0] + step[1];

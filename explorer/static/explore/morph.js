@@ -1,24 +1,24 @@
-// A pin, and the morph between the current point and the pin: a scrubber, two thumbnails, the path on the map.
+// The morph from the current point to a pinned one: a slider, two thumbnails, the path on the map.
 
 import { distance, interpolate, path } from "../model/geometry.js";
 import { draw } from "../pixels/picture.js";
 
-const STEPS = 33; // points of the path that the map shows
-const STILL = 150; // ms without a new point after which the path is placed anew
+const PATH_POINTS = 33; // points of the path on the map
+const DELAY = 150; // ms without a new point after which the path is placed on the map again
 
 export class Morph {
-  #start = null; // where the scrubber's 0 is: the point that was set last by anything but the scrubber
-  #pinned = null;
-  #scrubbing = false;
+  #start = null; // the answer at the slider's 0: the last point that the morph slider itself did not set
+  #pinned = null; // the answer for the pinned point, or null
+  #scrubbing = false; // whether the current point is on the path
   #timer = 0;
 
-  /** `on.move(z)` at every move of the scrubber, `on.rest()` when it stops, `on.place(points)` gives their places on the map. */
+  /** `on.input(z)` at every move of the slider, `on.change()` at release, `on.place(points)` returns positions on the map. */
   constructor(ui, overlay, on) {
     Object.assign(this, { ui, overlay, on });
     ui.scrub.addEventListener("input", () => this.#scrub(Number(ui.scrub.value)));
-    ui.scrub.addEventListener("change", () => on.rest());
+    ui.scrub.addEventListener("change", () => on.change());
     ui["morph-method"].addEventListener("change", () => {
-      this.trace();
+      this.placePath();
       if (this.#scrubbing) this.#jump(Number(ui.scrub.value));
     });
     ui["morph-start"].addEventListener("click", () => this.#jump(0));
@@ -26,11 +26,7 @@ export class Morph {
     ui.unpin.addEventListener("click", () => this.unpin());
   }
 
-  get pinned() {
-    return this.#pinned !== null;
-  }
-
-  /** Another model: its pictures have another shape, and a pin of the old one means nothing. */
+  /** Another model, with images of this shape: remove the pin. */
   open(shape) {
     this.shape = shape;
     this.#start = null;
@@ -42,8 +38,8 @@ export class Morph {
     this.#pinned = answer;
     this.#scrubbing = false;
     draw(this.ui["morph-end"].querySelector("canvas"), answer.pixels, this.shape);
-    this.overlay.pin(answer.x === undefined ? null : [answer.x, answer.y]);
-    this.shown(current);
+    this.overlay.setPin(answer.x === undefined ? null : [answer.x, answer.y]);
+    this.pointShown(current);
   }
 
   unpin() {
@@ -51,17 +47,17 @@ export class Morph {
     if (this.ui.morph.contains(document.activeElement)) this.ui.pin.focus();
     this.ui.morph.hidden = true;
     clearTimeout(this.#timer);
-    this.overlay.pin(null);
-    this.overlay.trail([]);
+    this.overlay.setPin(null);
+    this.overlay.setPath([]);
   }
 
-  /** Something else than the scrubber sets the point: the next one shown is where the morph starts. */
-  away() {
+  /** Another control sets the point: the next point that is shown becomes the start of the morph. */
+  leavePath() {
     this.#scrubbing = false;
   }
 
-  /** A point was set and its picture shown. */
-  shown(answer) {
+  /** A new current point is shown: the morph starts there, unless it is on the path. */
+  pointShown(answer) {
     if (this.#scrubbing) return;
     this.#start = answer;
     if (!this.#pinned) return;
@@ -71,40 +67,40 @@ export class Morph {
     this.ui.morph.classList.toggle("ls-same", !apart);
     for (const part of [this.ui.scrub, this.ui["morph-start"], this.ui["morph-end"]]) part.disabled = !apart;
     this.ui.morph.hidden = false;
-    this.#note(0);
-    this.overlay.trail([]);
-    this.trace();
+    this.#showProgress(0);
+    this.overlay.setPath([]);
+    this.placePath();
   }
 
   #jump(t) {
     this.ui.scrub.value = t;
     this.#scrub(t);
-    this.on.rest();
+    this.on.change();
   }
 
   #scrub(t) {
     this.#scrubbing = true;
-    this.#note(t);
-    this.on.move(interpolate(this.#start.z, this.#pinned.z, t, this.ui["morph-method"].value));
+    this.#showProgress(t);
+    this.on.input(interpolate(this.#start.z, this.#pinned.z, t, this.ui["morph-method"].value));
   }
 
-  #note(t) {
+  #showProgress(t) {
     const percent = `${Math.round(100 * t)} %`;
     this.ui.scrub.setAttribute("aria-valuetext", `${percent} of the way to the pin`);
     this.ui["morph-note"].textContent = this.ui.scrub.disabled
-      ? "Pinned. Now go anywhere else and morph between the two."
-      : `${percent} of the way · ${distance(this.#start.z, this.#pinned.z).toFixed(2)} apart`;
+      ? "Pinned. Go to another point to morph between the two."
+      : `${percent} of the way · distance ${distance(this.#start.z, this.#pinned.z).toFixed(2)}`;
   }
 
-  /** Place the path on the map, once the hand is still: that takes longer than a frame where the gallery is large. */
-  trace() {
+  /** Draw the path on the map after a delay: with a large gallery, placing its points takes longer than a frame. */
+  placePath() {
     clearTimeout(this.#timer);
     if (this.#pinned?.x === undefined || this.ui.scrub.disabled) return;
     this.#timer = setTimeout(() => {
-      const places = this.on.place(path(this.#start.z, this.#pinned.z, STEPS, this.ui["morph-method"].value));
-      // The ends are where they are shown: a place between the images is not quite where its latent is placed.
-      if (places.length) for (const [at, end] of [[0, this.#start], [STEPS - 1, this.#pinned]]) places[at] = [end.x, end.y];
-      this.overlay.trail(places);
-    }, STILL);
+      const positions = this.on.place(path(this.#start.z, this.#pinned.z, PATH_POINTS, this.ui["morph-method"].value));
+      // Both ends are drawn where the map shows them: lifting a position and placing it again moves it slightly.
+      if (positions.length) for (const [at, end] of [[0, this.#start], [PATH_POINTS - 1, this.#pinned]]) positions[at] = [end.x, end.y];
+      this.overlay.setPath(positions);
+    }, DELAY);
   }
 }

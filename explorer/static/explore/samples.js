@@ -1,15 +1,16 @@
-// A sheet of draws from the prior; a click on one goes there.
+// The Samples view: a grid of draws from the prior; a click on one makes it the current point.
 
 import { bytes, imageData } from "../pixels/picture.js";
 import { words } from "../model/prior.js";
 
-const COLUMNS = 8;
+const COLUMNS = 8; // of the grid
 
 export class Samples {
   #seed = 0;
   #stale = true;
+  #request = 0;
 
-  /** `count`: samples on a sheet. */
+  /** `count`: samples in the grid. */
   constructor(ui, server, count, onPick) {
     Object.assign(this, { ui, server, count, onPick });
     ui["more-samples"].addEventListener("click", () => {
@@ -29,17 +30,17 @@ export class Samples {
     if (!this.ui.samples.hidden) this.#draw();
   }
 
-  /** The sheet has come into view. */
-  shown() {
+  /** The view became visible: draw the grid if it is out of date. */
+  show() {
     if (this.#stale) this.#draw();
   }
 
   async #draw() {
     this.#stale = false;
-    const request = { model: this.model.model, seed: this.#seed, temperature: Number(this.ui.temperature.value), count: this.count };
-    const turn = (this.turn = (this.turn ?? 0) + 1);
-    const answer = await this.server.draw_samples(request);
-    if (turn !== this.turn) return;
+    const options = { model: this.model.model, seed: this.#seed, temperature: Number(this.ui.temperature.value), count: this.count };
+    const request = ++this.#request;
+    const answer = await this.server.draw_samples(options);
+    if (request !== this.#request) return;
     if (!answer || answer.error) return void (this.ui.status.textContent = answer?.error ?? "The server did not answer.");
     const [channels, height, width] = this.model.shape;
     const all = bytes(answer.pixels);

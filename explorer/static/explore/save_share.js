@@ -1,4 +1,4 @@
-// What a visitor takes along: the picture as a PNG, the point as a link.
+// Save the picture as a PNG file; copy a link to the current point.
 
 /** Save a canvas at its own size. */
 export function savePng(canvas, name) {
@@ -8,13 +8,13 @@ export function savePng(canvas, name) {
   a.click();
 }
 
-/** Copy an address; gives what to tell the visitor. */
+/** Copy an address to the clipboard. Returns the text for the status line. */
 export async function copyLink(address) {
   try {
     await navigator.clipboard.writeText(String(address));
     return "Link copied: it opens this model at this point.";
   } catch {
-    // No clipboard without https or a grant: the link is shown instead, ready to be copied by hand.
+    // The clipboard needs https and permission. Without them the link is shown, so that the user can copy it.
     return String(address);
   }
 }

@@ -1,4 +1,4 @@
-// The worker that fetches points and sorts them into cells.
+// A worker that fetches points and sorts them into the cells of a grid.
 
 import { answer } from "../shared/one_shot_worker.js";
 import { Cells } from "./cells.js";
@@ -6,5 +6,5 @@ import { request } from "../shared/fetch.js";
 
 answer(async ({ url }) => {
   const cells = new Cells(new Float32Array(await (await request(url)).arrayBuffer()));
-  return { out: { ...cells }, buffers: [cells.order.buffer, cells.places.buffer, cells.starts.buffer] };
+  return { out: { ...cells }, buffers: [cells.order.buffer, cells.positions.buffer, cells.starts.buffer] };
 });

@@ -1,8 +1,8 @@
-// The map with what lies over and under it, lens, manifold, pin and path; and how it is looked at: by mouse, keys or fingers.
+// The map with its layers (decoded pictures, pin, path, group), the preview lens, and its input by mouse, keyboard and touch.
 
 import { Cells } from "./cells.js";
 import { choice } from "../shared/choice.js";
-import { column } from "./columns.js";
+import { loadColumn } from "./columns.js";
 import { Group } from "./group.js";
 import { Latest } from "../shared/latest.js";
 import { Lens } from "./lens.js";
@@ -16,17 +16,18 @@ import { Touch } from "./touch.js";
 import { Walk } from "./walk.js";
 
 export class Chart {
-  #turn = 0; // of colours that were asked for
+  #colouring = 0; // counts colour requests, so that answers to earlier ones are dropped
 
   /**
-   * `on.follow(at)` gives the answer at a place, `on.width()` says how many may be under way; `on.look(answer, caption, at)`
-   * when one is looked at, `on.leave()` when none is any more, `on.click(at, pin)` when one is chosen, `on.say(text)` what failed.
+   * `on.decode(at)` resolves with the answer at a position, `on.maxRequests()` limits how many run at once. `on.preview(answer,
+   * caption, at)` shows an answer, `on.leave()` ends the preview. `on.click(at, pin)` chooses a point, `on.error(text)` reports a
+   * failure.
    */
   constructor(ui, show, on) {
     Object.assign(this, { ui, on });
     this.map = new LatentMap(ui.map, ui["map-marker"], ui.raster, {
       hover: (at) => this.#hover(at),
-      ahead: (at) => this.previews.ask(at, name(at)),
+      early: (at) => this.previews.ask(at, name(at)),
       leave: () => this.#leave(),
       click: (at, pin) => on.click(at, pin),
       view: () => {
@@ -41,7 +42,7 @@ export class Chart {
     this.group = new Group(ui, this.map, this.overlay, (text) => this.server.find({ model: this.model.name, text }));
     this.walk = new Walk(this.map, this.overlay);
     new Touch(this.map);
-    this.previews = new Latest((at) => on.follow(at), (answer, at) => this.#look(answer, at), on.width);
+    this.previews = new Latest((at) => on.decode(at), (answer, at) => this.#preview(answer, at), on.maxRequests);
     choice(show, "show", (what) => {
       this.map.show(what);
       this.manifold.show(what !== "points");
@@ -49,7 +50,7 @@ export class Chart {
     ui["colour-by"].addEventListener("change", () => this.#recolour());
   }
 
-  /** Draw a model's map. Gives the gallery's {classes, codes}, if its first label has classes. */
+  /** Draw a model's map. Resolves with the gallery's {classes, codes}, if its first label has classes, else null. */
   async open(model, server, file) {
     const { ui } = this;
     const { map, labels, latents, shape, encoded } = model.description;
@@ -64,53 +65,53 @@ export class Chart {
       this.map.close();
       return null;
     }
-    ui["map-note"].textContent = `trust ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} %`;
-    ui["map-dots"].textContent = encoded ? "Each dot is an encoded image" : "Each dot is an image the model was not trained on";
+    ui["map-note"].textContent = `trustworthiness ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} %`;
+    ui["map-dots"].textContent = encoded ? "Each dot is an encoded image" : "Each dot is an image that was not used for training";
     ui["map-note"].title =
-      "Trustworthiness: how far neighbours on the map are neighbours in the latent space (1 is best). Round trip: how far a place moves, of the map's width, when it is lifted to a latent and placed again.";
+      "Trustworthiness: how far neighbours on the map are also neighbours in the latent space (1 is best). Round trip: how far a position moves when it is lifted to latents and placed on the map again, in percent of the map's width.";
     const names = [...Object.keys(encoded?.labels ?? labels), "posterior width", ...latents.filter((l) => l.active).map((l) => `z${l.index}`)];
     ui["colour-by"].replaceChildren(...names.map((by) => new Option(by.replaceAll("_", " "), by)));
-    const own = encoded && Object.keys(labels)[0]; // the gallery's label, where the points of the map are others
-    const rest = () => Promise.all([own ? this.#column(own, "gallery") : null, model.openProjection()]);
-    // Encoded images are drawn before the gallery, by which the page places latents, is asked for.
-    const [values, cells] = await Promise.all([this.#column(names[0]), encoded ? Cells.fetched(file(encoded.points)) : rest().then(() => new Cells(model.projection.points))]);
+    const galleryLabel = encoded && Object.keys(labels)[0]; // loaded separately where the dots are not the gallery
+    const openGallery = () => Promise.all([galleryLabel ? this.#loadColumn(galleryLabel, "gallery") : null, model.openProjection()]);
+    // Encoded images are drawn before the gallery is loaded. Without them, the dots are the gallery.
+    const [values, cells] = await Promise.all([this.#loadColumn(names[0]), encoded ? Cells.load(file(encoded.points)) : openGallery().then(() => new Cells(model.projection.points))]);
     if (model.closed) return null;
     this.map.open(model.description, cells, file);
     this.lens.open(shape, this.map.sprite);
     this.manifold.open(model);
-    const [, [gallery]] = await Promise.all([this.#show(values, names[0]), encoded ? rest() : [null]]);
+    const [, [gallery]] = await Promise.all([this.#colour(values, names[0]), encoded ? openGallery() : [null]]);
     if (model.closed) return null;
     this.manifold.redraw();
     for (const tool of [ui["colour-by"], ui.lasso, ui.find]) tool.disabled = false;
-    const named = encoded ? gallery : values;
-    return named?.classes ? named : null;
+    const classLabels = encoded ? gallery : values;
+    return classLabels?.classes ? classLabels : null;
   }
 
-  /** Look at nothing any more, and forget what was asked for. */
+  /** Hide the lens and drop all requested previews. */
   cancel() {
     this.previews.cancel();
     this.lens.hide();
   }
 
-  #column(by, of = "map") {
-    return this.server.colour({ model: this.model.name, by, of }).then((answer) => column(answer, this.file));
+  #loadColumn(by, of = "map") {
+    return this.server.colour({ model: this.model.name, by, of }).then((answer) => loadColumn(answer, this.file));
   }
 
-  #show(values, name) {
+  #colour(values, name) {
     this.group.colour(values, name);
     return this.map.colour(values, name);
   }
 
   async #recolour() {
     const { model, ui } = this;
-    const turn = ++this.#turn;
+    const colouring = ++this.#colouring;
     const { value, textContent } = ui["colour-by"].selectedOptions[0];
-    const wanted = () => turn === this.#turn && !model.closed;
+    const wanted = () => colouring === this.#colouring && !model.closed;
     try {
-      const values = await this.#column(value);
-      if (wanted()) await this.#show(values, textContent);
+      const values = await this.#loadColumn(value);
+      if (wanted()) await this.#colour(values, textContent);
     } catch (error) {
-      if (wanted()) this.on.say(`The map has no such colours: ${error.message}.`);
+      if (wanted()) this.on.error(`The map could not be coloured: ${error.message}.`);
     }
   }
 
@@ -119,12 +120,12 @@ export class Chart {
     this.previews.ask(at, name(at));
   }
 
-  #look(answer, at) {
+  #preview(answer, at) {
     if (answer.error) return;
     const dot = at.index >= 0;
     const what = dot ? (this.map.label(at.index) ?? answer.file ?? `image ${at.index}`) : `nearest dot ${answer.gap.toFixed(2)} away on the map`;
     frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : (this.model.projection?.trust(answer.gap) ?? 1)));
-    this.on.look(answer, dot ? `preview: this dot${answer.file ? `, ${answer.file}` : ""}` : `preview: this place, ${what}`, at);
+    this.on.preview(answer, dot ? `preview of this dot${answer.file ? `: ${answer.file}` : ""}` : `preview of this position, ${what}`, at);
   }
 
   #leave() {

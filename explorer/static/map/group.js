@@ -1,24 +1,24 @@
-// A group of the map's points, drawn around with the lasso or found by a word: it stands out, and what it is made of is said.
+// A group of points, chosen with the lasso or by a search: it is highlighted, and its size and labels are shown.
 
 import { Lasso } from "./lasso.js";
 import { bytes } from "../pixels/picture.js";
 import { write } from "../shared/dom.js";
 
-const PAUSE = 250; // ms after the last key before a word is looked for
-const NAMED = 4; // classes that are named; the others are counted
+const SEARCH_DELAY = 250; // ms after the last key press before the search starts
+const MAX_NAMED = 4; // classes listed by name; the others are counted
 
 export class Group {
   #timer = 0;
-  #turn = 0;
+  #change = 0; // counts changes, so that answers to earlier searches are dropped
 
-  /** `find(text)` gives {found}: a bit for each point, of those that a word stands for. */
+  /** `find(text)` resolves with {found}: one bit per point, set where its label or file name contains the text. */
   constructor(ui, map, overlay, find) {
     Object.assign(this, { ui, map, overlay, find, mask: null });
-    this.lasso = new Lasso(ui.lasso, map, overlay, (corners) => this.#loop(corners));
-    ui.find.addEventListener("input", () => this.#typed());
+    this.lasso = new Lasso(ui.lasso, map, overlay, (corners) => this.#selectLoop(corners));
+    ui.find.addEventListener("input", () => this.#onType());
     ui.ungroup.addEventListener("click", () => this.clear());
     ui.map.addEventListener("keydown", (event) => {
-      if (event.key.toLowerCase() === "l" && !event.ctrlKey && !event.metaKey && !event.altKey) this.lasso.take(!map.lassoing);
+      if (event.key.toLowerCase() === "l" && !event.ctrlKey && !event.metaKey && !event.altKey) this.lasso.activate(!map.lassoing);
       else if (event.key === "Escape" && !ui.group.hidden) this.clear();
       else return;
       event.preventDefault();
@@ -26,41 +26,41 @@ export class Group {
     });
   }
 
-  /** The points have other colours: {classes, codes} or {values}, by this name. */
+  /** The points are coloured by another column: {classes, codes} or {values}, with this name. */
   colour(by, name) {
     Object.assign(this, { by, name });
-    if (this.mask) this.#say();
+    if (this.mask) this.#describe();
   }
 
-  /** No group any more, and the lasso laid aside. */
+  /** Remove the group and switch the lasso off. */
   clear() {
-    this.#turn += 1;
+    this.#change += 1;
     this.mask = null;
     this.word = "";
     this.ui.find.value = "";
     this.ui.group.hidden = true;
-    this.overlay.loop(null);
-    this.lasso.take(false);
+    this.overlay.setLoop(null);
+    this.lasso.activate(false);
     this.map.select(null);
   }
 
-  #loop(corners) {
-    this.#turn += 1;
+  #selectLoop(corners) {
+    this.#change += 1;
     this.word = this.ui.find.value = "";
     this.#set(this.map.inside(corners));
   }
 
-  #typed() {
+  #onType() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#look(this.ui.find.value.trim()), PAUSE);
+    this.#timer = setTimeout(() => this.#search(this.ui.find.value.trim()), SEARCH_DELAY);
   }
 
-  async #look(word) {
+  async #search(word) {
     if (!word) return this.clear();
-    const turn = ++this.#turn;
+    const change = ++this.#change;
     const answer = await this.find(word).catch(() => null);
-    if (turn !== this.#turn) return;
-    this.overlay.loop(null);
+    if (change !== this.#change) return;
+    this.overlay.setLoop(null);
     this.word = word;
     if (answer?.found === undefined) {
       this.mask = null;
@@ -80,25 +80,25 @@ export class Group {
     this.mask = mask;
     this.count = mask.reduce((sum, one) => sum + one, 0);
     this.map.select(this.count ? mask : null);
-    this.#say();
+    this.#describe();
   }
 
-  #say() {
+  #describe() {
     const { ui, count, mask } = this;
     const all = mask.length.toLocaleString("en");
     ui.group.hidden = false;
     ui.group.dataset.count = count;
     if (!count) {
-      write(ui["group-count"], this.word ? `No image here is called “${this.word}”` : "No image in there");
+      write(ui["group-count"], this.word ? `No label or name contains “${this.word}”` : "No image inside the loop");
       return write(ui["group-parts"], "");
     }
     write(ui["group-count"], `${count.toLocaleString("en")} of ${all} images`);
-    write(ui["group-parts"], this.by.classes ? parts(mask, count, this.by) : means(mask, this.by.values, this.name));
+    write(ui["group-parts"], this.by.classes ? classShares(mask, count, this.by) : meanText(mask, this.by.values, this.name));
   }
 }
 
-/** The classes of a group by their shares, the largest first. */
-function parts(mask, count, { classes, codes }) {
+/** The shares of a group's classes in percent, the largest first. */
+function classShares(mask, count, { classes, codes }) {
   const counts = new Float64Array(classes.length);
   for (let i = 0; i < mask.length; i++) counts[codes[i]] += mask[i];
   const order = [...counts.keys()].filter((code) => counts[code]).sort((a, b) => counts[b] - counts[a]);
@@ -106,21 +106,21 @@ function parts(mask, count, { classes, codes }) {
     const percent = (100 * counts[code]) / count;
     return `${classes[code]} ${percent < 1 ? "<1" : percent > 99 && percent < 100 ? ">99" : percent.toFixed(0)} %`;
   };
-  const more = order.length - NAMED;
-  return [...order.slice(0, NAMED).map(share), ...(more > 0 ? [`${more} more`] : [])].join(" · ");
+  const more = order.length - MAX_NAMED;
+  return [...order.slice(0, MAX_NAMED).map(share), ...(more > 0 ? [`${more} more`] : [])].join(" · ");
 }
 
-/** The mean of an amount over a group, beside that over all. */
-function means(mask, values, name) {
-  let [here, within, all, known] = [0, 0, 0, 0];
+/** The mean of a column over a group and over all points. */
+function meanText(mask, values, name) {
+  let [groupSum, groupCount, sum, count] = [0, 0, 0, 0];
   for (let i = 0; i < mask.length; i++) {
     if (!Number.isFinite(values[i])) continue;
-    all += values[i];
-    known += 1;
+    sum += values[i];
+    count += 1;
     if (mask[i]) {
-      here += values[i];
-      within += 1;
+      groupSum += values[i];
+      groupCount += 1;
     }
   }
-  return within ? `mean ${name} ${(here / within).toFixed(2)} (all: ${(all / known).toFixed(2)})` : `no ${name} known here`;
+  return groupCount ? `mean ${name} ${(groupSum / groupCount).toFixed(2)} (all: ${(sum / count).toFixed(2)})` : `no values of ${name} here`;
 }

@@ -1,15 +1,16 @@
-// The lens: a small window at the pointer, with what the decoder draws there beside the nearest real image.
+// The lens: a small window at the pointer with the decoded picture and the nearest real image.
 
 import { crisp, draw } from "../pixels/picture.js";
 import { write } from "../shared/dom.js";
 
-const SIDE = 96;
-const ASIDE = 16; // CSS pixels from a mouse
-const ABOVE = 40; // CSS pixels from a finger, which hides what is under it
-const EDGE = 4;
+// All in CSS pixels.
+const PICTURE_SIDE = 96; // longer side of each of the two pictures, at most
+const MOUSE_OFFSET = 16; // between the mouse and the lens
+const TOUCH_OFFSET = 40; // between a finger, which covers what is under it, and the lens
+const MARGIN = 4; // between the lens and the edges of the map
 
 export class Lens {
-  /** `element`: a figure with two canvases, the decoded and the real one, and a caption. */
+  /** `element`: a figure with two canvases, decoded and real, and a caption. */
   constructor(element) {
     const [decoded, real] = element.querySelectorAll("canvas");
     Object.assign(this, { element, decoded, real, caption: element.querySelector("figcaption") });
@@ -18,21 +19,21 @@ export class Lens {
   open(shape, sprite) {
     Object.assign(this, { shape, sprite });
     this.decoded.width = this.decoded.height = 0;
-    for (const canvas of [this.decoded, this.real]) crisp(canvas, shape, SIDE);
+    for (const canvas of [this.decoded, this.real]) crisp(canvas, shape, PICTURE_SIDE);
     this.hide();
-    // Always as large, so that nothing jumps between dots and empty map, and no layout is asked for while the hand moves.
+    // A fixed size, so that moving the pointer causes no layout and the lens does not jump.
     this.size = { width: 2 * parseFloat(this.decoded.style.width) + 16, height: parseFloat(this.decoded.style.height) + 32 };
   }
 
-  /** Follow the pointer, {left, top} in a box of {width, height}; the lens opens with its first picture. */
-  move({ left, top, finger }, box) {
+  /** Follow the pointer at {left, top} in a box of {width, height}. The lens becomes visible with its first picture. */
+  move({ left, top, touch }, box) {
     if (!this.shape) return;
     this.active = true;
-    const [x, y] = finger ? this.#over(left, top, box) : this.#beside(left, top, box);
+    const [x, y] = touch ? this.#aboveFinger(left, top, box) : this.#besidePointer(left, top, box);
     this.element.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
   }
 
-  /** Show what is decoded there, as strongly as it can be trusted (0 to 1), beside the real image nearest to it. */
+  /** Show a decoded picture and its nearest real image. `trust`, 0 to 1, sets the opacity of the decoded picture. */
   show({ pixels, nearest }, caption, trust) {
     if (!this.active) return;
     draw(this.decoded, pixels, this.shape);
@@ -47,20 +48,21 @@ export class Lens {
     this.element.hidden = true;
   }
 
-  #beside(left, top, box) {
+  #besidePointer(left, top, box) {
     const { width, height } = this.size;
-    const flip = left + ASIDE + width + EDGE > box.width;
-    return [flip ? left - ASIDE - width : left + ASIDE, within(top - height / 2, height, box.height)];
+    const flip = left + MOUSE_OFFSET + width + MARGIN > box.width;
+    return [flip ? left - MOUSE_OFFSET - width : left + MOUSE_OFFSET, fit(top - height / 2, height, box.height)];
   }
 
-  #over(left, top, box) {
+  #aboveFinger(left, top, box) {
     const { width, height } = this.size;
-    const y = top - ABOVE - height;
-    if (y >= EDGE) return [within(left - width / 2, width, box.width), y];
-    return [within(left > box.width / 2 ? left - ABOVE - width : left + ABOVE, width, box.width), EDGE];
+    const y = top - TOUCH_OFFSET - height;
+    if (y >= MARGIN) return [fit(left - width / 2, width, box.width), y];
+    return [fit(left > box.width / 2 ? left - TOUCH_OFFSET - width : left + TOUCH_OFFSET, width, box.width), MARGIN];
   }
 }
 
-function within(start, length, box) {
-  return Math.max(EDGE, Math.min(box - length - EDGE, start));
+/** Shift an interval so that it is inside a box. */
+function fit(start, length, box) {
+  return Math.max(MARGIN, Math.min(box - length - MARGIN, start));
 }

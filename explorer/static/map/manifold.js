@@ -1,21 +1,21 @@
-// The manifold: behind the points, the plane of the map as the decoder draws it, on a lattice that refines as one zooms.
+// Decoded pictures behind the points, on a grid over the map that is refined on zooming in.
 
 import { frame } from "../shared/frame.js";
 import { imageData } from "../pixels/picture.js";
 
-const CELL = 46; // CSS pixels a cell is about as large as, at any zoom
-const COARSE = 2; // levels above the wanted one that are drawn first
-const KEEP = 2048; // cells kept
-const LARGEST = 96; // pixels of a cell that is kept, at most
-const LIFTS = 24; // cells looked at in one turn
+const CELL_SIZE = 46; // CSS pixels of a cell's side, about, at any zoom
+const COARSE_LEVELS = 2; // a grid this many levels coarser is drawn first
+const MAX_CACHED = 2048; // cells in the cache
+const MAX_CELL_SIDE = 96; // pixels of a cached picture's longer side
+const MAX_LIFTS = 24; // positions that are lifted to latents in one task of the idle queue
 
 export class Manifold {
-  #cells = new Map();
-  #turn = 0;
-  #filling = "";
+  #cells = new Map(); // the cache: {canvas, trust} by key, null where no picture is drawn
+  #fillCount = 0; // counts calls of #fill, so that earlier ones stop
+  #filling = ""; // the view that is being filled
   shown = false;
 
-  /** `view()`: where the axes lie in the map's box, {left, top, width, height, x, y, scale, ratio}; null before there are any. */
+  /** `view()`: the map's view, as LatentMap.view returns it. */
   constructor(canvas, view) {
     Object.assign(this, { canvas, view });
   }
@@ -24,14 +24,14 @@ export class Manifold {
     this.model = model;
     this.#cells.clear();
     this.#filling = "";
-    this.#turn += 1;
+    this.#fillCount += 1;
     this.redraw();
   }
 
   show(shown) {
     this.shown = shown;
     this.canvas.hidden = !shown;
-    this.#turn += 1;
+    this.#fillCount += 1;
     this.#filling = "";
     this.redraw();
   }
@@ -40,8 +40,8 @@ export class Manifold {
     if (this.shown) frame.paint(this, () => this.#draw());
   }
 
-  /** The cells of a level in view: column and row of the lattice, and their place on the screen. */
-  #lattice(level, { x, y, width, height, scale }) {
+  /** The cells of a level that are in view: their centres on the map, and their places on the screen in CSS pixels. */
+  #grid(level, { x, y, width, height, scale }) {
     const size = this.model.projection.width / 2 ** level;
     const [first, last] = [Math.floor(x / size), Math.floor((x + width / scale) / size)];
     const [low, high] = [Math.floor((y - height / scale) / size), Math.floor(y / size)];
@@ -64,8 +64,8 @@ export class Manifold {
     Object.assign(canvas.style, { left: `${view.left}px`, top: `${view.top}px`, width: `${view.width}px`, height: `${view.height}px` });
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, width, height);
-    const level = Math.round(Math.log2((this.model.projection.width * view.scale) / CELL));
-    const levels = [level - COARSE, level].map((each) => this.#lattice(each, view));
+    const level = Math.round(Math.log2((this.model.projection.width * view.scale) / CELL_SIZE));
+    const levels = [level - COARSE_LEVELS, level].map((each) => this.#grid(each, view));
     for (const cells of levels) for (const cell of cells) this.#paint(context, cell, view.ratio);
     this.#fill(`${level} ${view.x} ${view.y} ${view.width} ${view.height}`, levels, view);
   }
@@ -73,7 +73,7 @@ export class Manifold {
   #paint(context, { key, left, top, side }, ratio) {
     const cell = this.#cells.get(key);
     if (cell === undefined) return;
-    // Edges on whole pixels, so that neighbours meet without seams.
+    // Edges on whole pixels, so that neighbouring cells meet without gaps.
     const edge = (value) => Math.round(value * ratio);
     const [x0, y0, x1, y1] = [edge(left), edge(top), edge(left + side), edge(top + side)];
     context.clearRect(x0, y0, x1 - x0, y1 - y0);
@@ -87,19 +87,19 @@ export class Manifold {
     context.globalAlpha = 1;
   }
 
-  /** Decode what is missing in view, the coarse level first, each from the middle outwards, whenever the hand is still. */
+  /** Decode the missing cells of a view while the pointer is idle: the coarse level first, each from the centre outwards. */
   async #fill(name, levels, view) {
     if (name === this.#filling) return;
     this.#filling = name;
-    const turn = ++this.#turn;
+    const fill = ++this.#fillCount;
     const { model } = this;
-    const fromMiddle = ({ left, top }) => Math.hypot(left - view.width / 2, top - view.height / 2);
-    const missing = levels.flatMap((cells) => cells.filter(({ key }) => !this.#cells.has(key)).sort((a, b) => fromMiddle(a) - fromMiddle(b)));
-    while (missing.length && turn === this.#turn && !model.closed) {
+    const fromCentre = ({ left, top }) => Math.hypot(left - view.width / 2, top - view.height / 2);
+    const missing = levels.flatMap((cells) => cells.filter(({ key }) => !this.#cells.has(key)).sort((a, b) => fromCentre(a) - fromCentre(b)));
+    while (missing.length && fill === this.#fillCount && !model.closed) {
       try {
-        await model.turns.rest(() => turn === this.#turn && this.#decode(missing), 1);
+        await model.turns.rest(() => fill === this.#fillCount && this.#decode(missing), 1);
       } catch {
-        return; // No decoder any more; the next view asks again.
+        return; // The decoder failed. The next view tries again.
       }
       this.redraw();
     }
@@ -108,36 +108,36 @@ export class Manifold {
   async #decode(missing) {
     const { projection, decoder, description } = this.model;
     const batch = [];
-    for (let i = 0; i < LIFTS && missing.length && batch.length < decoder.batch; i++) {
+    for (let i = 0; i < MAX_LIFTS && missing.length && batch.length < decoder.batch; i++) {
       const cell = missing.shift();
       const { z, gap } = projection.lift(cell.x, cell.y);
       const trust = projection.trust(gap);
-      // Where no image is near, nothing vouches for a picture: the plane stays empty.
+      // Far from all images the lift is not reliable, so the cell stays empty.
       if (trust > 0) batch.push({ ...cell, z, trust });
-      else this.#keep(cell.key, null);
+      else this.#cache(cell.key, null);
     }
     if (!batch.length) return;
     const pixels = await decoder.decode(batch.map(({ z }) => z));
     const size = pixels.length / batch.length;
     batch.forEach(({ key, trust }, i) => {
-      this.#keep(key, { canvas: small(imageData(pixels.subarray(i * size, (i + 1) * size), description.shape)), trust });
+      this.#cache(key, { canvas: cellCanvas(imageData(pixels.subarray(i * size, (i + 1) * size), description.shape)), trust });
     });
   }
 
-  #keep(key, cell) {
+  #cache(key, cell) {
     this.#cells.set(key, cell);
-    if (this.#cells.size > KEEP) this.#cells.delete(this.#cells.keys().next().value);
+    if (this.#cells.size > MAX_CACHED) this.#cells.delete(this.#cells.keys().next().value);
   }
 }
 
-/** A picture on a canvas of its own, no larger than a cell needs. */
-function small(data) {
+/** A canvas with a picture, reduced to MAX_CELL_SIDE if it is larger. */
+function cellCanvas(data) {
   const { width, height } = data;
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   canvas.getContext("2d").putImageData(data, 0, 0);
-  const scale = LARGEST / Math.max(width, height);
+  const scale = MAX_CELL_SIDE / Math.max(width, height);
   if (scale >= 1) return canvas;
-  const less = Object.assign(document.createElement("canvas"), { width: Math.round(width * scale), height: Math.round(height * scale) });
-  less.getContext("2d").drawImage(canvas, 0, 0, less.width, less.height);
-  return less;
+  const reduced = Object.assign(document.createElement("canvas"), { width: Math.round(width * scale), height: Math.round(height * scale) });
+  reduced.getContext("2d").drawImage(canvas, 0, 0, reduced.width, reduced.height);
+  return reduced;
 }

@@ -1,45 +1,45 @@
-// The map by mouse, or pen: what it is on is looked at, a click goes there. Plotly moves and zooms; fingers are for touch.js.
+// Mouse and pen input of the map: hovering previews, a click chooses. Plotly pans and zooms; touch.js handles fingers.
 
-const STILL = 5; // pixels a click may travel
+const CLICK_TOLERANCE = 5; // CSS pixels that the pointer may travel in a click
 
 export class Mouse {
-  #down = null;
+  #down = null; // where the button was pressed, or null
 
   constructor(map) {
     this.map = map;
-    // Heard before Plotly, whose drag layer swallows what it uses.
+    // In the capture phase, before Plotly, whose drag layer stops these events.
     const listen = (target, name, act, capture) => target.addEventListener(name, (event) => event.pointerType !== "touch" && act(event), capture);
-    listen(map.element, "pointermove", (event) => (event.buttons ? map.leave() : map.look(event)));
+    listen(map.element, "pointermove", (event) => (event.buttons ? map.leave() : map.hover(event)));
     listen(map.element, "pointerrawupdate", (event) => {
-      const at = event.buttons ? null : map.at(event);
-      if (at) map.on.ahead(at);
+      const at = event.buttons ? null : map.locate(event);
+      if (at) map.on.early(at);
     });
     listen(map.element, "pointerleave", () => map.leave());
     listen(map.element, "pointerdown", (event) => this.#press(event), true);
-    listen(window, "pointermove", (event) => this.#stray(event), true);
-    listen(window, "pointerup", (event) => this.#up(event), true);
+    listen(window, "pointermove", (event) => this.#cancelIfMoved(event), true);
+    listen(window, "pointerup", (event) => this.#release(event), true);
   }
 
   #press(event) {
-    // Only on the plot itself: the legend has its own meaning. While a button is down Plotly covers the page, so this is
-    // known at the press alone.
+    // Only the plot counts: a click on the legend switches a class. This is checked at the press, because Plotly covers the page
+    // while a button is down.
     if (event.button !== 0 || !event.target.closest(".draglayer")) return;
     this.#down = [event.clientX, event.clientY];
-    // Plotly keeps the press from giving focus; with it, the keys go on from the mouse.
+    // Plotly prevents the focus that a press gives. With the focus, arrow keys continue from the clicked point.
     this.map.element.focus({ preventScroll: true });
   }
 
-  /** A click stays where it began: what comes back to there, from a pan or a loop, is none. */
-  #stray(event) {
-    if (this.#down && Math.hypot(event.clientX - this.#down[0], event.clientY - this.#down[1]) > STILL) this.#down = null;
+  /** A pointer that moved and came back, after a pan or a loop, does not click. */
+  #cancelIfMoved(event) {
+    if (this.#down && Math.hypot(event.clientX - this.#down[0], event.clientY - this.#down[1]) > CLICK_TOLERANCE) this.#down = null;
   }
 
-  #up(event) {
-    this.#stray(event);
+  #release(event) {
+    this.#cancelIfMoved(event);
     const down = this.#down;
     this.#down = null;
     if (!down) return;
-    const at = this.map.at(event);
+    const at = this.map.locate(event);
     if (at) this.map.on.click(at, event.shiftKey);
   }
 }

@@ -1,79 +1,80 @@
-// What lies over the map's points: the pin, the path of a morph, the lasso's loop, and the ring that walks by keyboard.
+// An SVG layer above the map's points: the pin, the path of a morph, the lasso's loop, and the ring of keyboard navigation.
 
 import { set } from "../shared/dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const PIN = "M0 0C-3-8-9-12-9-19a9 9 0 1 1 18 0c0 7-6 11-9 19Z";
+const PIN_SHAPE = "M0 0C-3-8-9-12-9-19a9 9 0 1 1 18 0c0 7-6 11-9 19Z"; // an SVG path in CSS pixels, with its tip at (0, 0)
 
 export class Overlay {
-  #trail = [];
+  #path = []; // all positions are [x, y] in units of the map
   #pin = null;
-  #walker = null;
+  #ring = null;
   #loop = [];
 
   constructor(svg, map) {
     this.map = map;
-    const [clip, trail] = [make("clipPath", { id: "map-window" }), make("g", { "clip-path": "url(#map-window)" })];
-    this.window = make("rect");
-    this.line = [make("path", { class: "ls-trail-halo" }), make("path", { class: "ls-trail" }), make("path", { class: "ls-trail-dots" })];
-    this.pinned = make("g", { class: "ls-pin" });
-    this.pinned.append(make("path", { d: PIN }), make("circle", { cy: -19, r: 3.5 }));
-    this.lasso = make("path", { class: "ls-loop" });
+    const [clip, clipped] = [make("clipPath", { id: "map-window" }), make("g", { "clip-path": "url(#map-window)" })];
+    this.clipRect = make("rect");
+    this.path = [make("path", { class: "ls-trail-halo" }), make("path", { class: "ls-trail" }), make("path", { class: "ls-trail-dots" })];
+    this.pin = make("g", { class: "ls-pin" });
+    this.pin.append(make("path", { d: PIN_SHAPE }), make("circle", { cy: -19, r: 3.5 }));
+    this.loop = make("path", { class: "ls-loop" });
     this.ring = make("circle", { class: "ls-walker", r: 10 });
-    clip.append(this.window);
-    trail.append(this.lasso, ...this.line);
-    svg.replaceChildren(clip, trail, this.ring, this.pinned);
+    clip.append(this.clipRect);
+    clipped.append(this.loop, ...this.path);
+    svg.replaceChildren(clip, clipped, this.ring, this.pin);
     this.draw();
   }
 
-  /** Places [x, y] of a path, from its start to its end; none removes it. */
-  trail(places) {
-    this.#trail = places;
+  /** The positions of a path, from its start to its end; an empty array removes it. */
+  setPath(positions) {
+    this.#path = positions;
     this.draw();
   }
 
-  /** The corners [x, y] of a loop, or null. */
-  loop(corners) {
+  /** The corners of a loop, or null. */
+  setLoop(corners) {
     this.#loop = corners ?? [];
     this.draw();
   }
 
-  /** The pin's place, or null. */
-  pin(place) {
-    this.#pin = place;
+  /** The pin's position, or null. */
+  setPin(position) {
+    this.#pin = position;
     this.draw();
   }
 
-  /** The walker's place, or null. */
-  walker(place) {
-    this.#walker = place;
+  /** The position of keyboard navigation, or null. */
+  setRing(position) {
+    this.#ring = position;
     this.draw();
   }
 
-  /** The map moved, or something on it. */
+  /** Draw everything again, after a change or when the axes have moved. */
   draw() {
     const box = this.map.view();
-    if (box) for (const [name, value] of [["x", box.left], ["y", box.top], ["width", box.width], ["height", box.height]]) set(this.window, name, value);
-    const spots = box ? this.#trail.map((place) => this.map.screen(...place)) : [];
-    const line = drawn(spots);
-    set(this.lasso, "d", box && this.#loop.length ? `${drawn(this.#loop.map((place) => this.map.screen(...place)))}Z` : "");
-    set(this.line[0], "d", line);
-    set(this.line[1], "d", line);
-    // Equal steps of the latents: dots crowd where the map stands still and spread where it leaps.
-    set(this.line[2], "d", spots.map(({ left, top }) => `M${left.toFixed(1)} ${top.toFixed(1)}h0`).join(""));
-    this.#put(this.pinned, box && this.#pin);
-    this.#put(this.ring, box && this.#walker);
+    if (box) for (const [name, value] of [["x", box.left], ["y", box.top], ["width", box.width], ["height", box.height]]) set(this.clipRect, name, value);
+    const points = box ? this.#path.map((position) => this.map.screen(...position)) : [];
+    const line = polyline(points);
+    set(this.loop, "d", box && this.#loop.length ? `${polyline(this.#loop.map((position) => this.map.screen(...position)))}Z` : "");
+    set(this.path[0], "d", line);
+    set(this.path[1], "d", line);
+    // The dots are equal steps in latent space, so their spacing shows how fast the position on the map changes.
+    set(this.path[2], "d", points.map(({ left, top }) => `M${left.toFixed(1)} ${top.toFixed(1)}h0`).join(""));
+    this.#move(this.pin, box && this.#pin);
+    this.#move(this.ring, box && this.#ring);
   }
 
-  #put(part, place) {
-    const spot = place && this.map.screen(...place);
-    set(part, "display", spot?.inside ? "inline" : "none");
-    if (spot?.inside) set(part, "transform", `translate(${spot.left} ${spot.top})`);
+  /** Move a part to a position, and hide it outside the axes. */
+  #move(part, position) {
+    const point = position && this.map.screen(...position);
+    set(part, "display", point?.inside ? "inline" : "none");
+    if (point?.inside) set(part, "transform", `translate(${point.left} ${point.top})`);
   }
 }
 
-function drawn(spots) {
-  return spots.map(({ left, top }, i) => `${i ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}`).join("");
+function polyline(points) {
+  return points.map(({ left, top }, i) => `${i ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}`).join("");
 }
 
 function make(name, attributes = {}) {

@@ -1,21 +1,21 @@
-// The map by fingers: a tap goes there; one finger sideways, or held still first, looks around, and lifting it goes there; two
-// fingers move and zoom. One finger up or down stays the page's own, or a phone could not scroll past the map.
+// Touch input of the map. A tap chooses a point. Sliding one finger sideways, or after a long press, previews; lifting it chooses.
+// Two fingers pan and zoom. Sliding one finger up or down scrolls the page, so that a phone can scroll past the map.
 
-import { move, whole } from "./viewport.js";
+import { moveView, showAll } from "./viewport.js";
 
-const STILL = 10; // pixels a tap may travel
-const HOLD = 350; // ms after which a resting finger looks around
-const TWICE = 300; // ms between the taps of a double tap
+const TAP_TOLERANCE = 10; // CSS pixels that a finger may travel in a tap
+const LONG_PRESS = 350; // ms after which a finger at rest starts to preview
+const DOUBLE_TAP = 300; // ms between the taps of a double tap, at most
 
 export class Touch {
-  #mode = null; // null, "down", "look" or "two"
+  #mode = null; // null, "down", "preview" or "pinch"
   #timer = 0;
-  #last = null; // of one finger: where it went down; of two: where they were
-  #tapped = -Infinity;
+  #last = null; // one finger: where it touched down; two fingers: their last positions
+  #tapped = -Infinity; // time of the last single tap
 
   constructor(map) {
     this.map = map;
-    // Heard before Plotly, which would take every touch and leave the page none.
+    // In the capture phase, before Plotly, which would take every touch and block scrolling.
     const listen = (name, act) => map.element.addEventListener(name, (event) => act(event), { capture: true, passive: false });
     listen("touchstart", (event) => this.#start(event));
     listen("touchmove", (event) => this.#move(event));
@@ -29,27 +29,27 @@ export class Touch {
     event.stopPropagation();
     if (event.touches.length === 2) {
       this.#cancel();
-      this.#mode = "two";
-      this.#last = pair(event);
+      this.#mode = "pinch";
+      this.#last = fingers(event);
       return event.preventDefault();
     }
     if (event.touches.length !== 1) return this.#cancel();
     this.#mode = "down";
     this.#last = event.touches[0];
-    this.#timer = setTimeout(() => this.#look(this.#last), HOLD);
+    this.#timer = setTimeout(() => this.#preview(this.#last), LONG_PRESS);
   }
 
   #move(event) {
     if (!this.#mode) return;
     event.stopPropagation();
     const finger = event.touches[0];
-    if (this.#mode === "two") this.#pinch(pair(event));
-    else if (this.#mode === "look") this.#look(finger);
+    if (this.#mode === "pinch") this.#pinch(fingers(event));
+    else if (this.#mode === "preview") this.#preview(finger);
     else {
       const [dx, dy] = [Math.abs(finger.clientX - this.#last.clientX), Math.abs(finger.clientY - this.#last.clientY)];
-      if (Math.max(dx, dy) <= STILL) return;
+      if (Math.max(dx, dy) <= TAP_TOLERANCE) return;
       if (dy >= dx) return this.#cancel();
-      this.#look(finger);
+      this.#preview(finger);
     }
     event.preventDefault();
   }
@@ -57,44 +57,44 @@ export class Touch {
   #end(event) {
     if (!this.#mode) return;
     event.stopPropagation();
-    // Without this, Plotly would hear the mouse that browsers make of a touch.
+    // Without this, Plotly would get the mouse events that browsers create from a touch.
     if (event.cancelable) event.preventDefault();
     const [mode, finger] = [this.#mode, event.changedTouches[0]];
-    const at = this.map.at(finger);
-    if (mode === "two" && event.touches.length) return;
-    // What was looked at stays in view until it is set.
-    if (mode === "look" && at) this.#mode = "down";
+    const at = this.map.locate(finger);
+    if (mode === "pinch" && event.touches.length) return;
+    // With mode "down", #cancel does not end the preview: it stays until the chosen point is shown.
+    if (mode === "preview" && at) this.#mode = "down";
     this.#cancel();
-    if (mode === "two" || !at) return;
-    const twice = mode === "down" && event.timeStamp - this.#tapped < TWICE;
-    this.#tapped = mode === "down" && !twice ? event.timeStamp : -Infinity;
-    if (twice) whole(this.map.element);
+    if (mode === "pinch" || !at) return;
+    const double = mode === "down" && event.timeStamp - this.#tapped < DOUBLE_TAP;
+    this.#tapped = mode === "down" && !double ? event.timeStamp : -Infinity;
+    if (double) showAll(this.map.element);
     else this.map.on.click(at, false);
   }
 
-  #look(finger) {
+  #preview(finger) {
     clearTimeout(this.#timer);
-    this.#mode = "look";
-    this.map.look(finger, true);
+    this.#mode = "preview";
+    this.map.hover(finger, true);
   }
 
   #pinch(now) {
     const box = this.map.element.getBoundingClientRect();
     const { x, y, spread } = this.#last;
-    move(this.map.element, { dx: now.x - x, dy: now.y - y, factor: now.spread / spread, left: now.x - box.left, top: now.y - box.top });
+    moveView(this.map.element, { dx: now.x - x, dy: now.y - y, factor: now.spread / spread, left: now.x - box.left, top: now.y - box.top });
     this.#last = now;
   }
 
   #cancel() {
     clearTimeout(this.#timer);
-    const looked = this.#mode === "look";
+    const previewed = this.#mode === "preview";
     this.#mode = null;
-    if (looked) this.map.on.leave();
+    if (previewed) this.map.on.leave();
   }
 }
 
-/** Two fingers: their middle, and how far they are apart. */
-function pair({ touches: [a, b] }) {
+/** The middle of two fingers and the distance between them, in CSS pixels. */
+function fingers({ touches: [a, b] }) {
   return {
     x: (a.clientX + b.clientX) / 2,
     y: (a.clientY + b.clientY) / 2,

@@ -1,62 +1,58 @@
-// The map by keyboard: arrows look from dot to dot, Enter goes there.
+// Keyboard navigation of the map: arrow keys preview one dot after another, Enter makes the dot current.
 
 import { ahead } from "../model/geometry.js";
-import { move, whole } from "./viewport.js";
+import { moveView, showAll } from "./viewport.js";
 
-const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-const STRIDE = 14; // pixels: a step is as long on the screen whatever the zoom
-const LEAP = 90; // with Shift
-const ZOOM = 1.5;
+const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+const STEP = 14; // CSS pixels to the next dot, at least: the same on the screen at every zoom
+const LARGE_STEP = 90; // the same with Shift
+const ZOOM = 1.5; // magnification per key press
 
 export class Walk {
-  #at = null; // the dot that is looked at, as the map tells of it
+  #at = null; // the dot that is previewed, as in the events of LatentMap
 
   constructor(map, overlay) {
     Object.assign(this, { map, overlay });
-    map.element.addEventListener("keydown", (event) => this.#key(event));
-    map.element.addEventListener("focusout", () => this.stop());
+    map.element.addEventListener("keydown", (event) => this.#onKey(event));
+    map.element.addEventListener("focusout", () => this.cancel());
   }
 
-  get walking() {
-    return this.#at !== null;
-  }
-
-  /** Back to the point that is set; nothing has changed. */
-  stop() {
+  /** End the preview; the current point has not changed. */
+  cancel() {
     if (!this.#at) return;
     this.#end();
     this.map.on.leave();
   }
 
-  #key(event) {
+  #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.map.drawn) return;
     const { key } = event;
-    if (WAYS[key]) this.#step(WAYS[key], event.shiftKey ? LEAP : STRIDE);
+    if (DIRECTIONS[key]) this.#step(DIRECTIONS[key], event.shiftKey ? LARGE_STEP : STEP);
     else if (key === "+" || key === "=") this.#zoom(ZOOM);
     else if (key === "-") this.#zoom(1 / ZOOM);
-    else if (key === "0") whole(this.map.element);
-    else if ((key === "Enter" || key === " ") && this.#at) this.#set();
-    else if (key === "Escape" && this.#at) this.stop();
+    else if (key === "0") showAll(this.map.element);
+    else if ((key === "Enter" || key === " ") && this.#at) this.#choose();
+    else if (key === "Escape" && this.#at) this.cancel();
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  #step(way, pixels) {
+  #step(direction, pixels) {
     const { map } = this;
-    const from = this.#at ? [this.#at.x, this.#at.y] : map.marked;
+    const from = this.#at ? [this.#at.x, this.#at.y] : map.markerPosition;
     if (!from) return;
-    const { order, places } = map.cells;
-    const next = ahead(places, from, way, pixels / map.view().scale, (i) => map.visible(order[i]));
+    const { order, positions } = map.cells;
+    const next = ahead(positions, from, direction, pixels / map.view().scale, (i) => map.visible(order[i]));
     if (next < 0) return;
-    const [x, y] = [places[2 * next], places[2 * next + 1]];
+    const [x, y] = [positions[2 * next], positions[2 * next + 1]];
     this.#reveal(x, y);
-    this.overlay.walker([x, y]);
-    this.#at = { x, y, index: order[next], ...map.screen(x, y), walked: true };
+    this.overlay.setRing([x, y]);
+    this.#at = { x, y, index: order[next], ...map.screen(x, y), keyboard: true };
     map.on.hover(this.#at);
   }
 
-  #set() {
+  #choose() {
     const at = this.#at;
     this.#end();
     this.map.on.click(at, false);
@@ -64,18 +60,18 @@ export class Walk {
 
   #end() {
     this.#at = null;
-    this.overlay.walker(null);
+    this.overlay.setRing(null);
   }
 
   #zoom(factor) {
-    const place = this.#at ? [this.#at.x, this.#at.y] : this.map.marked;
-    if (place) move(this.map.element, { factor, ...this.map.screen(...place) });
+    const centre = this.#at ? [this.#at.x, this.#at.y] : this.map.markerPosition;
+    if (centre) moveView(this.map.element, { factor, ...this.map.screen(...centre) });
   }
 
-  /** Bring a place that is out of view to the middle. */
+  /** Centre the view on a position, if it is out of view. */
   #reveal(x, y) {
     const { left, top, inside } = this.map.screen(x, y);
     const view = this.map.view();
-    if (!inside) move(this.map.element, { dx: view.left + view.width / 2 - left, dy: view.top + view.height / 2 - top });
+    if (!inside) moveView(this.map.element, { dx: view.left + view.width / 2 - left, dy: view.top + view.height / 2 - top });
   }
 }

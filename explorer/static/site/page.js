@@ -17,7 +17,7 @@ const server = calls(standalone);
 choice(document.querySelector(".ls-tabs"), "tab", (chosen) => {
   for (const id of ["explore", "encode"]) part(id).hidden = id !== chosen;
 });
-explore.mount({ element: part("explore"), props: baked, server, file, own: standalone, words: WORDS });
+explore.mount({ element: part("explore"), props: baked, server, file, own: standalone, texts: WORDS });
 // Pictures that are given to the page are their own paths: there is nowhere to send them.
 encode.mount({ element: part("encode"), props: baked, server, upload: async (pictures) => pictures, file });
 header.mount({ element: document, props: { models: [baked.description.model] } });

@@ -3,7 +3,7 @@
 
 import { opener } from "../model/decoder.js";
 import { normal } from "../model/prior.js";
-import { column } from "../map/columns.js";
+import { loadColumn } from "../map/columns.js";
 import { halves, neighbours, Projection } from "../model/projection.js";
 import { fetchBytes, fetchJson } from "../shared/fetch.js";
 
@@ -98,7 +98,7 @@ export class Standalone {
     const mark = (i) => (found[i >> 3] |= 1 << (i & 7));
     for (const { classes, ...rest } of Object.values(this.baked.colours)) {
       if (!classes) continue;
-      const { codes } = await column({ classes, ...rest }, this.file);
+      const { codes } = await loadColumn({ classes, ...rest }, this.file);
       const hit = classes.map((name) => alike(name).includes(word));
       codes.forEach((code, i) => hit[code] && mark(i));
     }
@@ -165,7 +165,7 @@ export class Standalone {
     const near = await this.#near(mean, this.baked.encoding.neighbours);
     if (!near.length) return { x, y };
     const { log_likelihood: known } = this.baked.colours;
-    const scores = known && (await column(known, this.file)).values;
+    const scores = known && (await loadColumn(known, this.file)).values;
     const rank = scores && { rank: scores.filter((score) => score < log_likelihood).length / scores.length };
     return { x, y, neighbours: near, ...rank };
   }

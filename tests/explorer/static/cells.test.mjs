@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Cells, inside } from "../../../explorer/static/map/cells.js";
-import { ends } from "../../../explorer/static/map/columns.js";
+import { colourRange } from "../../../explorer/static/map/columns.js";
 
 /** Numbers in [0, 1), the same each time. */
 function random(seed) {
@@ -44,9 +44,9 @@ for (const [name, points] of Object.entries(CLOUDS)) {
     assert.deepEqual([...cells.order].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i));
     const x = points.filter((_, i) => i % 2 === 0);
     const y = points.filter((_, i) => i % 2 === 1);
-    assert.deepEqual(cells.arrange(x, Float32Array), cells.places.filter((_, i) => i % 2 === 0));
-    assert.deepEqual(cells.arrange(y, Float32Array), cells.places.filter((_, i) => i % 2 === 1));
-    cells.order.forEach((point, i) => assert.equal(cells.ranks[point], i));
+    assert.deepEqual(cells.arrange(x, Float32Array), cells.positions.filter((_, i) => i % 2 === 0));
+    assert.deepEqual(cells.arrange(y, Float32Array), cells.positions.filter((_, i) => i % 2 === 1));
+    cells.order.forEach((point, i) => assert.equal(cells.slots[point], i));
   });
 
   test(`${name}: a box holds all that lies in it`, () => {
@@ -103,8 +103,8 @@ test("the even-odd rule on a square, and on a star whose middle is outside", () 
 
 test("an amount's colours end at its outer percents, whatever is not a number", () => {
   const values = Float32Array.from({ length: 10_001 }, (_, i) => (i === 10_000 ? NaN : i));
-  assert.deepEqual(ends(values), [100, 9899]);
-  assert.deepEqual(ends(Float32Array.of(NaN)), [0, 0]);
+  assert.deepEqual(colourRange(values), [100, 9899]);
+  assert.deepEqual(colourRange(Float32Array.of(NaN)), [0, 0]);
   const many = Float32Array.from({ length: 1_000_000 }, (_, i) => i / 1e6);
-  ends(many).forEach((got, i) => assert.ok(Math.abs(got - [0.01, 0.99][i]) < 1e-3));
+  colourRange(many).forEach((got, i) => assert.ok(Math.abs(got - [0.01, 0.99][i]) < 1e-3));
 });
