@@ -58,16 +58,16 @@ def evaluate(
 
     group, model = ProcessGroup(launched_accelerator()), core.load(bundle)
     images = report.load_images(model, data, split, limit)
-    figures = report.score(model, images, seed, batch_size, choose_device(device), samples, group)
+    evaluation = report.score(model, images, seed, batch_size, choose_device(device), samples, group)
     if not group.is_main:
         return
     if save:
-        model.evaluated(split if data else "gallery", figures).save(locate(bundle))
+        model.evaluated(split if data else "gallery", evaluation).save(locate(bundle))
     if as_json:
-        print(json.dumps({"model": model.name, "split": split if data else "gallery", **asdict(figures)}))
+        print(json.dumps({"model": model.name, "split": split if data else "gallery", **asdict(evaluation)}))
     else:
         source = f"{split} images of {data}" if data else "images of its gallery, which were not used for training"
-        Console().print(report.table(figures, model.vae.prior.latents, source))
+        Console().print(report.table(evaluation, model.vae.prior.latents, source))
 
 
 def project(
@@ -91,10 +91,10 @@ def project(
     target = out or locate(bundle)
     projected = core.load(bundle).projected(method, (first, second), seed, min_dist)  # pyright: ignore[reportArgumentType]
     projected.save(target)
-    figures = projected.config["map"]
+    scores = projected.config["map"]
     print(
-        f"{method} map in {target}: trustworthiness {figures['trustworthiness']:.3f}, "
-        f"round trip {100 * figures['round_trip']:.2f} % of the width"
+        f"{method} map in {target}: trustworthiness {scores['trustworthiness']:.3f}, "
+        f"round-trip error {100 * scores['round_trip']:.2f} % of the map's width"
     )
 
 

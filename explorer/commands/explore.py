@@ -31,7 +31,7 @@ def explore(
         typer.Option(
             envvar="LATENTSCAPE_RUNTIME",
             help="Folder with onnxruntime-web, which decodes in the browser; the public CDN jsDelivr if not given. "
-            "With none, the server decodes.",
+            "The value none makes the server decode.",
         ),
     ] = None,
     mcp: Annotated[bool, typer.Option("--mcp", help="Also offer the API endpoints to language models as MCP tools.")] = False,

@@ -53,11 +53,11 @@ def score(
         )
 
 
-def table(figures: core.Evaluation, latents: int, source: str) -> Table:
+def table(evaluation: core.Evaluation, latents: int, source: str) -> Table:
     """Table with one row per score. `latents` is the model's number of latents; `source` names the scored images."""
-    result = Table("figure", "value", box=None, title=f"{figures.images:,} {source}, each scored once", title_justify="left")
-    for name, value in scores(asdict(figures), latents):
+    result = Table("score", "value", box=None, title=f"{evaluation.images:,} {source}, each scored once", title_justify="left")
+    for name, value in scores(asdict(evaluation), latents):
         result.add_row(name, value)
-    result.add_row("KL of each latent", "  ".join(f"{kl:.2f}" for kl in figures.kl_per_latent) + " nats")
-    result.add_row("likelihood", figures.likelihood)
+    result.add_row("KL of each latent", "  ".join(f"{kl:.2f}" for kl in evaluation.kl_per_latent) + " nats")
+    result.add_row("likelihood", evaluation.likelihood)
     return result

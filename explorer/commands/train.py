@@ -22,8 +22,9 @@ def train(
 ) -> None:
     """Train a VAE and save it as a bundle.
 
-    Settings that are not given are chosen from the data and printed with the reason. Ctrl-C ends training early and saves the
-    best weights so far. --resume continues the run, also after a crash.
+    Settings that are not given are chosen from the data and printed with the reason.
+    Ctrl-C ends training early and saves the best weights so far.
+    --resume continues the run, also after a crash.
 
     To train with several processes or machines: accelerate launch -m explorer train …
     """
@@ -39,10 +40,10 @@ def train(
     bundle, out, labels = fit(options, group), options.out, options.labels
     if not group.is_main:
         return
-    figures = bundle.config["evaluation"]
+    scores = bundle.config["evaluation"]
     print(
-        f"Test ELBO {figures['elbo']:.2f} nats (log-likelihood {figures['log_likelihood']:.2f}, KL {figures['kl']:.2f}), "
-        f"{figures['active_units']} of {bundle.architecture.latents} latents active.\n"
+        f"Test ELBO {scores['elbo']:.2f} nats (log-likelihood {scores['log_likelihood']:.2f}, KL {scores['kl']:.2f}), "
+        f"{scores['active_units']} of {bundle.architecture.latents} latents active.\n"
         f"Saved in {out}. Explore it:  latentscape explore {out}"
     )
     if bundle.map is not None:

@@ -22,7 +22,7 @@ import os
 from pathlib import Path
 
 if os.environ.get("SPACES_ZERO_GPU"):
-    import spaces  # before torch
+    import spaces  # has to come before torch
 
     @spaces.GPU
     def unused() -> None:

@@ -76,24 +76,24 @@ class Machine:
 
 
 def max_side(machine: Machine) -> int:
-    """The largest image side, in pixels, that is chosen: training at this size is useful within half an hour."""
+    """Largest chosen image side, in pixels. Larger images need more than half an hour of training on this machine."""
     return 64 if machine.device == "cpu" else 128
 
 
 def image_shape(preprocessing: Preprocessing, survey: Survey) -> list[Choice]:
     """The size and the channels that were chosen from a survey of the pictures, with their reasons."""
-    looked, largest = len(survey.pictures), max(preprocessing.height, preprocessing.width)
+    inspected, largest = len(survey.pictures), max(preprocessing.height, preprocessing.width)
     if survey.common_size == (preprocessing.width, preprocessing.height):
-        why = "the size of all pictures"
+        reason = "the size of all pictures"
     elif survey.common_size:
-        why = f"all pictures are {survey.common_size[0]}x{survey.common_size[1]}; training above {largest} is slow here"
+        reason = f"all pictures are {survey.common_size[0]}x{survey.common_size[1]}; training above {largest} is slow here"
     elif survey.median_side > largest:
-        why = f"the median shorter side is {survey.median_side}; training above {largest} is slow here"
+        reason = f"the median shorter side is {survey.median_side}; training above {largest} is slow here"
     else:
-        why = f"the median shorter side of the pictures; fitted with {preprocessing.fit}"
-    colour = f"{survey.colour_count:,} of {looked:,} inspected pictures have colour"
+        reason = f"the median shorter side of the pictures; fitted with {preprocessing.fit}"
+    colour = f"{survey.colour_count:,} of {inspected:,} inspected pictures have colour"
     return [
-        Choice(f"{preprocessing.width}x{preprocessing.height}", why),
+        Choice(f"{preprocessing.width}x{preprocessing.height}", reason),
         Choice("colour" if preprocessing.channels == 3 else "grey", colour),
     ]
 
@@ -121,7 +121,7 @@ def latents(data: DatasetStats) -> Choice:
     limit = 2 ** int(math.log2(max(data.images / 4, 2)))
     reason = f"{data.components} principal components explain 80 % of the variance"
     if limit < min(needed, 64):
-        return Choice(max(2, limit), f"{data.images:,} images are too few for more")
+        return Choice(max(2, limit), f"{data.images:,} images are too few for more latents")
     # Small details contribute little to the variance but need latents too. Training switches off unneeded latents.
     minimum = 32 if math.prod(data.shape) > 4096 else 8
     if needed < minimum <= limit:
@@ -173,8 +173,8 @@ def duration(data: DatasetStats, machine: Machine, rate: float) -> tuple[str, Ch
     minutes = wanted * data.images / max(rate, 1e-9) / 60
     speed = f"about {rate:,.0f} images/s on {machine}"
     if minutes <= MAX_MINUTES:
-        seen = f"{wanted * data.images:,.0f} images in all"
-        return "epochs", Choice(wanted, f"{seen}, about {math.ceil(minutes)} minutes; {speed}")
+        total = f"{wanted * data.images:,.0f} images in all"
+        return "epochs", Choice(wanted, f"{total}, about {math.ceil(minutes)} minutes; {speed}")
     return "minutes", Choice(MAX_MINUTES, f"{wanted:.0f} epochs would take {minutes:,.0f} minutes; {speed}")
 
 

@@ -27,7 +27,7 @@ from explorer.runs import auto_config, throughput
 from explorer.runs.log import Log, show_progress
 from explorer.runs.options import TrainingOptions
 from explorer.runs.preview import COLUMNS, Preview
-from explorer.runs.record import command_line, run_of_checkpoint, save, sibling_file, training_record
+from explorer.runs.record import command_line, resumed_run, save, sibling_file, training_record
 
 ARCHITECTURE_OPTIONS = ("network", "network_width", "likelihood", "prior", "latents")
 """The fields of the architecture that the user may set."""
@@ -145,28 +145,28 @@ def prepare(options: TrainingOptions, group: core.ProcessGroup, console: Console
     checkpoint = sibling_file(out, "checkpoint")
     if is_bundle(out) and not (options.resume or options.replace or checkpoint.exists()):
         raise ValueError(f"{out} is already a bundle and is not changed. Choose another --out, or overwrite it with --replace.")
-    model, settings = specified_options(options, run_of_checkpoint(checkpoint, out) if options.resume else {})
+    fixed, settings = specified_options(options, resumed_run(checkpoint, out) if options.resume else {})
     device = group.device or choose_device(options.device)
-    reading_options, names = options_of_reading(options, device), split_names(options.label_names)
+    read_options, names = reading_options(options, device), split_names(options.label_names)
     train_data, test_data, preprocessing, reading = read_data(
-        options.data, reading_options, names, settings.get("binarization", "none"), console
+        options.data, read_options, names, settings.get("binarization", "none"), console
     )
     start, settings = load_start(options.start, train_data.images, settings)
-    architecture, chosen, choices = choose_settings(train_data.images, preprocessing, model, settings, start, device, group)
-    print_choices(choices, reading, reading_options, console)
+    architecture, chosen, choices = choose_settings(train_data.images, preprocessing, fixed, settings, start, device, group)
+    print_choices(choices, reading, read_options, console)
     weights = sum(weight.numel() for weight in architecture.build().parameters())
-    others = f" and {group.count - 1} more" if group.count > 1 else ""
+    processes = f", {group.count} processes" if group.count > 1 else ""
     console.print(
-        f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture.network} of {weights:,} "
-        f"weights, {architecture.latents} latents, {architecture.likelihood} likelihood, {architecture.prior} prior; "
-        f"on {device}{others}.",
+        f"{len(train_data.images):,} training and {len(test_data.images):,} test images; {architecture.network} network, "
+        f"{weights:,} weights, {architecture.latents} latents, {architecture.likelihood} likelihood, "
+        f"{architecture.prior} prior; on {device}{processes}.",
         soft_wrap=True,
     )
     return PreparedRun(train_data, test_data, preprocessing, reading, architecture, chosen, start, device, checkpoint)
 
 
-def options_of_reading(options: TrainingOptions, device: torch.device) -> Options:
-    """The options of reading pictures."""
+def reading_options(options: TrainingOptions, device: torch.device) -> Options:
+    """The options of reading pictures, with the largest side that suits the device."""
     return Options(
         options.size,
         options.channels,
@@ -207,22 +207,25 @@ def build_vae(architecture: core.Architecture, seed: int, start: core.Bundle | N
 def choose_settings(
     images: Images,
     preprocessing: core.Preprocessing,
-    model: dict[str, Any],
+    fixed: dict[str, Any],
     settings: dict[str, Any],
     start: core.Bundle | None,
     device: torch.device,
     group: core.ProcessGroup,
 ) -> tuple[core.Architecture, core.Settings, dict[str, auto_config.Choice]]:
-    """Return the architecture, the settings and the choices made for those that are not in `model` and `settings`."""
+    """Choose the architecture fields that are not in `fixed` and the settings that are not in `settings`.
+
+    Returns the architecture, the settings and the choices.
+    """
     core.Settings(**({} if {"epochs", "minutes"} & set(settings) else {"epochs": 1.0}), **settings)  # refuse invalid values
     data, machine = auto_config.DatasetStats.of(images), auto_config.Machine.current(device)
-    choices = {key: choice for key, choice in auto_config.choose(data, machine).items() if key not in {**model, **settings}}
+    choices = {key: choice for key, choice in auto_config.choose(data, machine).items() if key not in {**fixed, **settings}}
     if start:
-        architecture = replace(start.architecture, prior=model.get("prior", start.architecture.prior))
+        architecture = replace(start.architecture, prior=fixed.get("prior", start.architecture.prior))
         choices = {key: choice for key, choice in choices.items() if key == "batch_size"}
     else:
         chosen = {key: choices[key].value for key in ("network", "latents", "likelihood") if key in choices}
-        architecture = core.Architecture(*preprocessing.shape, **{**chosen, **model})
+        architecture = core.Architecture(*preprocessing.shape, **{**chosen, **fixed})
     if "batch_size" in choices:
         settings = {**settings, "batch_size": choices["batch_size"].value}
     length = {unit: settings[unit] for unit in ("epochs", "minutes") if unit in settings}

@@ -99,7 +99,7 @@ def show_progress(
 
 
 def format_report(report: core.Progress, objective: str = "elbo") -> str:
-    """A report as one line. The KL includes the weight of the objective."""
+    """A report as one line. With an objective other than the ELBO, the KL is weighted as in that objective."""
     name = "ELBO" if objective == "elbo" else objective
     scored = not np.isnan(report.validation_elbo)
     validation = f"validation ELBO {report.validation_elbo:.2f}  active {report.active_latents}  " if scored else ""

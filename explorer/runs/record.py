@@ -28,7 +28,7 @@ def sibling_file(out: Path, suffix: str) -> Path:
     return out.with_name(f"{out.name}.{suffix}")
 
 
-def run_of_checkpoint(checkpoint: Path, out: Path) -> dict[str, Any]:
+def resumed_run(checkpoint: Path, out: Path) -> dict[str, Any]:
     """The architecture, settings and objective of the run that wrote this checkpoint; empty if there is no checkpoint yet.
 
     Raises ValueError if the run has finished.
