@@ -146,7 +146,7 @@ def test_a_file_that_is_no_picture_leaves_the_one_before_it(visit, shoe, pixels,
     file = tmp_path / "notes.png"
     file.write_text("these are notes")
     page.locator("#upload input[type=file]").set_input_files(file)
-    expect(page.locator("#encode-status")).to_have_text(re.compile("not an image.*The picture before it is still here"))
+    expect(page.locator("#encode-status")).to_have_text(re.compile("not an image.*The previous picture is still shown"))
     settled(page)
     expect(page.locator("#encode-body")).to_be_visible()
     expect(page.locator("#crop-canvas")).to_be_visible()

@@ -1,4 +1,4 @@
-// The Encode tab: where a picture comes from, and what the model makes of it.
+// The Encode tab: encodes a picture and shows its posterior, reconstruction, position on the map and nearest images.
 
 import { Camera, Crop, Pen } from "./sources.js";
 import { Latest } from "../shared/latest.js";
@@ -11,18 +11,20 @@ export function mount({ element, props, server, upload, file }) {
 }
 
 class Encode {
-  constructor(element, { max_upload }, server, upload, file) {
-    Object.assign(this, { root: element, max_upload, server, upload, file, given: null, kept: null, result: null, seed: 0 });
-    this.ui = Object.fromEntries([...element.querySelectorAll("[id]")].map((part) => [part.id, part]));
-    this.frame = element.querySelector(".ls-encode");
-    this.requests = new Latest((request) => server.encode_upload(request), (answer, request) => this.#show(answer, request), () => 1);
+  #uploads = 0;
+
+  constructor(root, { max_upload }, server, upload, file) {
+    Object.assign(this, { root, max_upload, server, upload, file, uploaded: null, encoded: null, result: null, seed: 0 });
+    this.ui = Object.fromEntries([...root.querySelectorAll("[id]")].map((part) => [part.id, part]));
+    this.frame = root.querySelector(".ls-encode");
+    this.requests = new Latest((request) => server.encode_upload(request), (answer, request) => this.#showAnswer(answer, request), () => 1);
     this.crop = new Crop(this.ui, () => this.#encode());
-    this.pen = new Pen(this.ui, (blob) => this.#take(blob, "drawing.png", false));
+    this.pen = new Pen(this.ui, (blob) => this.#upload(blob, "drawing.png", false));
     this.camera = new Camera(this.ui, (blob) => {
-      this.#source("file");
-      this.#take(blob, "camera.png");
+      this.#chooseSource("file");
+      this.#upload(blob, "camera.png");
     });
-    this.#wire();
+    this.#listen();
     session.on("open", (model) => this.#open(model));
     this.frame.setAttribute("aria-busy", "false");
   }
@@ -31,74 +33,74 @@ class Encode {
     this.model = model;
     this.sprite = null;
     this.#clear();
-    if (this.given) this.#encode();
+    if (this.uploaded) this.#encode();
   }
 
-  #wire() {
+  #listen() {
     const { ui } = this;
     const input = ui.upload.querySelector("input[type=file]");
-    const chosen = () => {
-      if (input.files[0]) this.#take(input.files[0], input.files[0].name);
+    const choose = () => {
+      if (input.files[0]) this.#upload(input.files[0], input.files[0].name);
       input.value = "";
     };
-    input.addEventListener("change", chosen);
-    chosen(); // a quick hand may have been before us
+    input.addEventListener("change", choose);
+    choose(); // a file may have been chosen before this script ran
     for (const name of ["dragover", "dragleave", "drop"]) {
       ui.upload.addEventListener(name, (event) => {
         event.preventDefault();
         ui.drop.classList.toggle("ls-over", name === "dragover");
         const dropped = name === "drop" && event.dataTransfer.files[0];
-        if (dropped) this.#take(dropped, dropped.name);
+        if (dropped) this.#upload(dropped, dropped.name);
       });
     }
     document.addEventListener("paste", (event) => {
       const item = [...(event.clipboardData?.items ?? [])].find((entry) => entry.type.startsWith("image/"));
       if (!item || this.root.offsetParent === null) return;
-      this.#source("file");
-      this.#take(item.getAsFile(), "pasted.png");
+      this.#chooseSource("file");
+      this.#upload(item.getAsFile(), "pasted.png");
     });
     ui.another.addEventListener("click", () => input.click());
     for (const option of [ui.polarity, ui.trim]) option.addEventListener("change", () => this.#encode());
-    for (const tab of this.root.querySelectorAll("[data-source]")) tab.addEventListener("click", () => this.#source(tab.dataset.source));
-    ui["draw-again"].addEventListener("click", () => this.#again());
+    for (const tab of this.root.querySelectorAll("[data-source]")) tab.addEventListener("click", () => this.#chooseSource(tab.dataset.source));
+    ui["draw-again"].addEventListener("click", () => this.#drawAgain());
     ui["take-me"].addEventListener("click", () => {
       session.go(this.result.mean);
       document.querySelector("#tabs [role=tab]").click();
     });
   }
 
-  #source(name) {
+  #chooseSource(name) {
     for (const tab of this.root.querySelectorAll("[data-source]")) tab.setAttribute("aria-selected", tab.dataset.source === name);
     for (const pane of this.root.querySelectorAll("[data-pane]")) pane.hidden = pane.dataset.pane !== name;
     if (name === "camera") this.camera.start();
     else this.camera.stop();
   }
 
-  /** Send a picture to the server and encode it; the newest one counts. */
-  async #take(blob, name, show = true) {
-    const turn = (this.turn = (this.turn ?? 0) + 1);
+  /** Upload a picture and encode it. An earlier upload that is still under way is dropped. */
+  async #upload(blob, name, show = true) {
+    const upload = ++this.#uploads;
     if (show) this.crop.show(blob);
-    this.#say("Taking the picture in…");
+    this.#setStatus("Reading the picture…");
     this.frame.setAttribute("aria-busy", "true");
     try {
       const [path] = await this.upload([new File([blob], name, { type: blob.type })]);
-      if (turn !== this.turn) return;
-      this.given = { path, blob, show };
+      if (upload !== this.#uploads) return;
+      this.uploaded = { path, blob, show };
       this.#encode();
     } catch {
-      if (turn !== this.turn) return;
-      this.#refuse(`The picture could not be sent. It may be larger than ${Math.round(this.max_upload / 2 ** 20)} MB.`, { path: null });
+      if (upload !== this.#uploads) return;
+      this.#reject(`The picture could not be uploaded. It may be larger than ${Math.round(this.max_upload / 2 ** 20)} MB.`, { path: null });
       this.frame.setAttribute("aria-busy", "false");
     }
   }
 
   #encode() {
-    if (!this.given || !this.model) return;
-    this.#say("Encoding…");
+    if (!this.uploaded || !this.model) return;
+    this.#setStatus("Encoding…");
     this.frame.setAttribute("aria-busy", "true");
     const { polarity, trim } = this.ui;
-    const { path, show } = this.given;
-    this.requests.ask({ model: this.model.model, path, crop: show ? this.crop.shares : null, polarity: polarity.value, trim: trim.checked });
+    const { path, show } = this.uploaded;
+    this.requests.ask({ model: this.model.model, path, crop: show ? this.crop.fractions : null, polarity: polarity.value, trim: trim.checked });
   }
 
   #clear() {
@@ -106,27 +108,27 @@ class Encode {
     this.ui["encode-empty"].hidden = false;
   }
 
-  async #show(answer, request) {
-    if (answer.error) this.#refuse(answer.error, request);
-    else await this.#fill(answer, request).catch((error) => this.#say(`The map and the neighbours cannot be shown: ${error.message}.`));
+  async #showAnswer(answer, request) {
+    if (answer.error) this.#reject(answer.error, request);
+    else await this.#showResult(answer, request).catch((error) => this.#setStatus(`The map and the neighbours cannot be shown: ${error.message}.`));
     this.frame.setAttribute("aria-busy", "false");
   }
 
-  /** A picture that cannot be encoded gives its place back to the one before it. */
-  #refuse(error, { path }) {
-    if (!this.kept || this.kept.path === path) {
+  /** Report an error. If another picture was encoded before, it becomes current again. */
+  #reject(error, { path }) {
+    if (!this.encoded || this.encoded.path === path) {
       this.#clear();
-      return this.#say(error);
+      return this.#setStatus(error);
     }
-    this.given = this.kept;
-    if (this.kept.show) this.crop.show(this.kept.blob, this.kept.crop);
-    this.#say(`${error} The picture before it is still here.`);
+    this.uploaded = this.encoded;
+    if (this.encoded.show) this.crop.show(this.encoded.blob, this.encoded.crop);
+    this.#setStatus(`${error} The previous picture is still shown.`);
   }
 
-  async #fill(answer, { path, crop }) {
-    this.#say("");
+  async #showResult(answer, { path, crop }) {
+    this.#setStatus("");
     this.result = answer;
-    if (path === this.given.path) this.kept = { ...this.given, crop };
+    if (path === this.uploaded.path) this.encoded = { ...this.uploaded, crop };
     const { ui } = this;
     const { shape } = this.model;
     ui["encode-empty"].hidden = true;
@@ -134,39 +136,39 @@ class Encode {
     draw(ui.seen, bytes(answer.seen), shape);
     draw(ui.reconstruction, bytes(answer.reconstruction), shape);
     draw(ui["error-map"], bytes(answer.error_map), [1, ...shape.slice(1)]);
-    ui.steps.textContent = answer.steps.join(", ") || "as it came";
-    ui.rmse.textContent = `root mean square ${(100 * answer.rmse).toFixed(1)} % of the range`;
+    ui.steps.textContent = answer.steps.join(", ") || "unchanged";
+    ui.rmse.textContent = `RMS error ${(100 * answer.rmse).toFixed(1)} % of the pixel range`;
     ui.oddity.textContent = answer.verdict ?? "";
     ui.oddity.dataset.odd = answer.p_value !== null && answer.p_value < this.model.verdict.odd;
-    this.#numbers(answer);
-    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => latent.active).map((latent) => bar(latent, answer, this.model.reach)));
-    await Promise.all([this.#again(), this.#surroundings(answer)]);
+    this.#showNumbers(answer);
+    ui.posterior.replaceChildren(...this.model.latents.filter((latent) => latent.active).map((latent) => posteriorRow(latent, answer, this.model.reach)));
+    await Promise.all([this.#drawAgain(), this.#showNeighbours(answer)]);
   }
 
-  #numbers({ log_likelihood, kl, elbo, rank }) {
+  #showNumbers({ log_likelihood, kl, elbo, rank }) {
     const better = rank === undefined ? "" : ` (higher than ${Math.round(100 * rank)} % of the gallery)`;
     const entries = [
-      ["log-likelihood", `${nats(log_likelihood)}${better}`, "How well the model explains the pixels, given its latents"],
-      ["KL", nats(kl), "What it costs to tell this image's latents from the prior"],
-      ["ELBO", nats(elbo), "Log-likelihood minus KL: a lower bound of log p(x)"],
+      ["log-likelihood", `${nats(log_likelihood)}${better}`, "How well the decoder explains the pixels, given the latents"],
+      ["KL", nats(kl), "KL divergence of the posterior from the prior: how much information the latents hold about the image"],
+      ["ELBO", nats(elbo), "Log-likelihood minus KL: a lower bound on log p(x)"],
     ];
     this.ui.numbers.replaceChildren(
       ...entries.map(([name, value, title]) => {
         const group = Object.assign(document.createElement("div"), { title });
-        group.append(make("dt", name), make("dd", value));
+        group.append(element("dt", name), element("dd", value));
         return group;
       }),
     );
   }
 
-  async #again() {
+  async #drawAgain() {
     const { mean, log_variance } = this.result;
     const answer = await this.server.draw_again({ model: this.model.model, mean, log_variance, seed: this.seed++ });
     if (answer && !answer.error) draw(this.ui.again, bytes(answer.pixels), this.model.shape);
   }
 
-  /** Map and neighbours, from the gallery's files, which the Explore tab has fetched. */
-  async #surroundings({ x, y, neighbours }) {
+  /** Show the map and the nearest images, from the gallery's files, which the Explore tab has fetched. */
+  async #showNeighbours({ x, y, neighbours }) {
     const { model, ui } = this;
     ui.place.parentElement.hidden = x === null;
     if (!neighbours) return void ui.neighbours.replaceChildren();
@@ -174,24 +176,24 @@ class Encode {
     const points = x === null ? null : new Float32Array(await fetchBytes(this.file(model.points)));
     await sprite.ready;
     if (model !== this.model) return;
-    if (x !== null) sketch(ui.place, points, x, y);
+    if (x !== null) drawMiniMap(ui.place, points, x, y);
     ui.neighbours.replaceChildren(
       ...neighbours.map(({ index, distance }) => {
         const figure = document.createElement("figure");
         const canvas = Object.assign(document.createElement("canvas"), { className: "ls-pixels" });
         sprite.draw(canvas, index);
-        figure.append(canvas, make("figcaption", distance.toFixed(2)));
+        figure.append(canvas, element("figcaption", distance.toFixed(2)));
         return figure;
       }),
     );
   }
 
-  #say(text) {
+  #setStatus(text) {
     this.ui["encode-status"].textContent = text;
   }
 }
 
-function make(tag, text) {
+function element(tag, text) {
   return Object.assign(document.createElement(tag), { textContent: text });
 }
 
@@ -199,8 +201,8 @@ function nats(value) {
   return `${value.toFixed(1).replace("-", "−")} nats`;
 }
 
-/** One latent's posterior as a bar over `reach` standard deviations of all images' on either side of their centre. */
-function bar({ index, centre, sd }, { mean, log_variance }, reach) {
+/** One latent's posterior as a bar. The track spans the images' mean ± `reach` standard deviations. */
+function posteriorRow({ index, centre, sd }, { mean, log_variance }, reach) {
   const [m, sigma] = [mean[index], Math.exp(log_variance[index] / 2)];
   const line = Object.assign(document.createElement("div"), { className: "ls-posterior" });
   line.title = `z${index}: mean ${m.toFixed(3)}, σ ${sigma.toFixed(3)}`;
@@ -213,12 +215,12 @@ function bar({ index, centre, sd }, { mean, log_variance }, reach) {
   dot.style.left = `${at(m)}%`;
   track.append(prior, width, dot);
   const numbers = `${m >= 0 ? "+" : "−"}${Math.abs(m).toFixed(2)} ± ${sigma.toFixed(2)}`;
-  line.append(make("b", `z${index}`), track, make("span", numbers));
+  line.append(element("b", `z${index}`), track, element("span", numbers));
   return line;
 }
 
-/** The gallery as faint dots with one place marked. */
-function sketch(canvas, points, x, y) {
+/** A small map: the gallery's positions as faint dots, and a ring at (x, y). */
+function drawMiniMap(canvas, points, x, y) {
   const size = 224;
   canvas.width = canvas.height = size;
   let [left, right, bottom, top] = [x, x, y, y];

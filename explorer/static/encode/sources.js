@@ -1,10 +1,10 @@
-// Where pictures come from besides files: a crop of one, a pen, a camera.
+// Sources of pictures: a crop of a file, a drawing, the camera.
 
-const MOST = 640; // pixels on the longer side of the picture shown for cropping
+const MAX_SIDE = 640; // pixels on the longer side of the picture that is shown for cropping
 
-/** A picture shown whole, with a rectangle dragged over it. */
+/** Shows a picture, and lets the user drag a rectangle over it to crop it. */
 export class Crop {
-  shares = null; // left, top, right, bottom of the crop as shares of the sides; null for the whole picture
+  fractions = null; // left, top, right, bottom of the crop, 0 to 1; null for the whole picture
 
   constructor(ui, onChange) {
     Object.assign(this, { ui, onChange });
@@ -13,10 +13,10 @@ export class Crop {
       canvas.setPointerCapture(event.pointerId);
       this.start = this.#at(event);
     });
-    canvas.addEventListener("pointermove", (event) => this.start && this.#span(this.#at(event)));
+    canvas.addEventListener("pointermove", (event) => this.start && this.#dragTo(this.#at(event)));
     canvas.addEventListener("pointerup", (event) => {
       if (!this.start) return;
-      this.#span(this.#at(event));
+      this.#dragTo(this.#at(event));
       this.start = null;
       this.onChange();
     });
@@ -26,13 +26,13 @@ export class Crop {
     });
   }
 
-  /** Show a picture, cropped to shares; one that the browser cannot draw is simply not shown. */
-  async show(blob, shares = null) {
-    this.#set(shares);
+  /** Show a picture and its crop. A picture that the browser cannot decode is not shown. */
+  async show(blob, fractions = null) {
+    this.#set(fractions);
     const { ui } = this;
     try {
       const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });
-      const scale = Math.min(1, MOST / Math.max(bitmap.width, bitmap.height));
+      const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
       const canvas = ui["crop-canvas"];
       canvas.width = Math.max(1, Math.round(bitmap.width * scale));
       canvas.height = Math.max(1, Math.round(bitmap.height * scale));
@@ -57,24 +57,24 @@ export class Crop {
     return [clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height)];
   }
 
-  #span([x, y]) {
+  #dragTo([x, y]) {
     const [x0, y0] = this.start;
-    const shares = [Math.min(x, x0), Math.min(y, y0), Math.max(x, x0), Math.max(y, y0)];
-    // A click or a sliver is no crop.
-    this.#set(shares[2] - shares[0] < 0.02 || shares[3] - shares[1] < 0.02 ? null : shares);
+    const fractions = [Math.min(x, x0), Math.min(y, y0), Math.max(x, x0), Math.max(y, y0)];
+    // A click or a very thin rectangle removes the crop.
+    this.#set(fractions[2] - fractions[0] < 0.02 || fractions[3] - fractions[1] < 0.02 ? null : fractions);
   }
 
-  #set(shares) {
-    this.shares = shares;
+  #set(fractions) {
+    this.fractions = fractions;
     const frame = this.ui["crop-frame"];
-    frame.hidden = shares === null;
-    if (!shares) return;
-    const percent = (share) => `${100 * share}%`;
-    Object.assign(frame.style, { left: percent(shares[0]), top: percent(shares[1]), width: percent(shares[2] - shares[0]), height: percent(shares[3] - shares[1]) });
+    frame.hidden = fractions === null;
+    if (!fractions) return;
+    const percent = (fraction) => `${100 * fraction}%`;
+    Object.assign(frame.style, { left: percent(fractions[0]), top: percent(fractions[1]), width: percent(fractions[2] - fractions[0]), height: percent(fractions[3] - fractions[1]) });
   }
 }
 
-/** Black ink on white paper. */
+/** A canvas to draw on, in black on white. Each stroke is followed by `onStroke` with a PNG. */
 export class Pen {
   constructor(ui, onStroke) {
     this.canvas = ui.pen;
@@ -119,7 +119,7 @@ export class Pen {
   }
 }
 
-/** A camera that runs only while its pane is open. */
+/** The camera. It runs only while its pane is open. */
 export class Camera {
   #stream = null;
 
@@ -140,7 +140,7 @@ export class Camera {
       this.#stream = await navigator.mediaDevices.getUserMedia({ video: true });
       this.ui.camera.srcObject = this.#stream;
     } catch (error) {
-      this.ui["camera-note"].textContent = `No camera: ${error.message ?? "the browser offers none on this page"}.`;
+      this.ui["camera-note"].textContent = `No camera: ${error.message ?? "the browser does not allow one on this page"}.`;
     }
     this.ui.snap.disabled = this.#stream === null;
   }
