@@ -1,1 +1,1 @@
-"""The bundle: the folder a trained model lives in, how it is shared, and what it says about itself."""
+"""Bundles: folders with a trained model and its gallery; saving, loading, exporting and publishing them."""

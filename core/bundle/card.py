@@ -1,4 +1,4 @@
-"""The model card: a bundle's README.md, written from its config alone."""
+"""The model card: a bundle's README.md, generated from its config.json."""
 
 import json
 from typing import Any
@@ -16,13 +16,13 @@ METRICS = {
     "reconstruction_rmse": "root mean squared error of reconstructions, pixels in 0…1",
     "aggregated_posterior_mismatch": "energy distance of aggregated posterior and prior",
 }
-"""The figures of config.json's evaluation that the front matter's model-index lists, where they are defined."""
+"""Evaluation figures of config.json in the model-index of the front matter; undefined ones are omitted."""
 
 
 def model_card(config: dict[str, Any], source: str | None = None) -> str:
-    """Markdown with the front matter that model hubs read.
+    """Return the card as Markdown with front matter for model hubs.
 
-    `source` is what the model is opened by; its name if not given.
+    `source` is the argument that opens the model, by default its name.
     """
     source = source or config["name"]
     architecture, evaluation, training = config["architecture"], config["evaluation"], config["training"]
@@ -70,7 +70,7 @@ For any ONNX runtime (opset {OPSET}): `decoder.onnx` maps `z` (N, {architecture[
 
 
 def pictures(config: dict[str, Any]) -> str:
-    """The sheets that a bundle with a gallery has beside its card."""
+    """Return the section with the contact sheets, or an empty text if the bundle has no gallery."""
     if not config.get("gallery"):
         return ""
     shown = "\n\n".join(f"![{caption}]({file})\n\n{caption}." for file, caption in CAPTIONS.items())
@@ -78,10 +78,10 @@ def pictures(config: dict[str, Any]) -> str:
 
 
 def front_matter(config: dict[str, Any]) -> str:
-    """The YAML that the card begins with, in the hub's terms. Every value is JSON, which YAML holds: no name can break out."""
+    """Return the YAML front matter for the hub. All values are written as JSON, so names cannot inject YAML."""
     evaluation = config["evaluation"]
     metrics = [
-        {"type": key, "name": name, "value": round(evaluation[key], 4)}  # YAML 1.1 takes 1e-05 for a string
+        {"type": key, "name": name, "value": round(evaluation[key], 4)}  # rounded, as YAML 1.1 reads 1e-05 as a string
         for key, name in METRICS.items()
         if evaluation.get(key) is not None
     ]
@@ -94,13 +94,13 @@ def front_matter(config: dict[str, Any]) -> str:
     }
     task = {"type": "unconditional-image-generation", "name": "Unconditional image generation"}
     results = [{"name": config["name"], "results": [{"task": task, "dataset": dataset, "metrics": metrics}]}]
-    given = {"license": config.get("license", "unknown"), "tags": TAGS, "model-index": results}
-    lines = [f"{key}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in given.items()]
+    fields = {"license": config.get("license", "unknown"), "tags": TAGS, "model-index": results}
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}" for key, value in fields.items()]
     return "\n".join(["---", "library_name: latentscape", "pipeline_tag: unconditional-image-generation", *lines, "---"])
 
 
 def scores(evaluation: dict[str, Any], latents: int) -> list[tuple[str, str]]:
-    """The figures of an evaluation of a model of so many latents, by name, in words."""
+    """Return the figures of an evaluation as (name, text)."""
     bits, nll, separation = (evaluation.get(key) for key in ("bits_per_dim", "nll", "disentanglement"))
     rows = [
         ("ELBO", f"{evaluation['elbo']:.2f} nats per image"),
@@ -146,7 +146,7 @@ def scores(evaluation: dict[str, Any], latents: int) -> list[tuple[str, str]]:
 
 
 def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """Everything measured about the model, by name, in words."""
+    """Return all figures of a model as (name, text): evaluation, anomaly detector and map."""
     rows = scores(config["evaluation"], config["architecture"]["latents"])
     if odd := config.get("anomaly"):
         told = f"{100 * odd['false_alarms']:.1f} % of {odd['images']:,} gallery images have a p-value below 0.05"
@@ -160,17 +160,19 @@ def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def stages(training: dict[str, Any]) -> list[dict[str, Any]]:
-    """The training records of a model, from its first weights to its last."""
-    before = training.get("started_from")
-    return [*(stages(before) if before else []), training]
+    """Return the training records of a model, oldest first."""
+    previous = training.get("started_from")
+    return [*(stages(previous) if previous else []), training]
 
 
 def stage(training: dict[str, Any]) -> str:
-    """One command, and what it took."""
+    """Return the command of a training record as Markdown, with its epochs, time and machine if the record has them."""
+    complete = {"epochs", "seconds", "machine"} <= training.keys()
+    line = "{epochs:.1f} epochs in {minutes:.1f} minutes on {machine}.\n"
+    duration = line.format(**training, minutes=training["seconds"] / 60) if complete else ""
     return f"""
 ```
-{training["command"]}
+{training.get("command", "not recorded")}
 ```
 
-{training["epochs"]:.1f} epochs in {training["seconds"] / 60:.1f} minutes on {training["machine"]}.
-"""
+{duration}"""

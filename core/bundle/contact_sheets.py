@@ -1,4 +1,4 @@
-"""Sheets: the pictures on a model card, each a PNG file of many small ones side by side. None of them is chosen by hand."""
+"""Contact sheets: the pictures on a model card, PNG files with grids of images. No image is selected by hand."""
 
 import torch
 from jaxtyping import UInt8
@@ -15,31 +15,31 @@ CAPTIONS = {
     "latents.png": "Each row moves one latent, the eight with the largest KL from above, through -3 to 3 standard deviations "
     "of the aggregated posterior; all others stay where the gallery's first image has them",
 }
-"""Names of the files, and what they show."""
+"""File names and captions of the contact sheets."""
 SIDE = 64
-"""Pixels that a picture on a sheet has at least: small ones are enlarged by whole numbers, so that they stay crisp."""
+"""Minimum side of an image on a contact sheet in pixels; smaller images are enlarged by an integer factor to stay sharp."""
 STEPS, ROWS = 7, 8
-"""Pictures along a latent, and latents."""
+"""Images per latent and number of latents in latents.png."""
 
 
 def image_grid(images: UInt8[Tensor, "n c h w"], columns: int) -> UInt8[Tensor, "c height width"]:
-    """Images row by row on one sheet; what the last row lacks is black."""
+    """Arrange images row by row in a grid; empty cells are black."""
     n, c, h, w = images.shape
     rows = -(-n // columns)
-    sheet = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
-    sheet[:n] = images
-    return sheet.reshape(rows, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, rows * h, columns * w)
+    grid = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
+    grid[:n] = images
+    return grid.reshape(rows, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, rows * h, columns * w)
 
 
 def contact_sheet(images: UInt8[Tensor, "n c h w"], columns: int) -> bytes:
-    """Images row by row, large enough to be seen, as a PNG file."""
+    """Return a PNG file with a grid of images, enlarged to at least `SIDE` pixels each."""
     factor = -(-SIDE // max(images.shape[2:]))
     return to_png(image_grid(images, columns).repeat_interleave(factor, 1).repeat_interleave(factor, 2))
 
 
 @torch.no_grad()
 def contact_sheets(vae: VAE, gallery: Gallery, kl_per_latent: list[float]) -> dict[str, bytes]:
-    """The files of `CAPTIONS`, for a VAE on the CPU in evaluation mode."""
+    """Return the files of `CAPTIONS` by name. The VAE must be on the CPU and in evaluation mode."""
 
     def decode(z: Tensor) -> Tensor:
         return to_bytes(vae.decode(z.float()).mean)

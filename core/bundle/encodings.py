@@ -1,4 +1,4 @@
-"""Encodings: what a model makes of a whole data set, written to a parquet file as it goes, so that memory stays flat."""
+"""Encodings of a whole data set, written to a parquet file block by block in constant memory."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -26,55 +26,60 @@ from core.distributed import SINGLE_PROCESS, ProcessGroup
 from core.evaluation.scores import encode, posteriors
 
 ROWS = 8192
-"""Images in a row group."""
+"""Maximum number of images in a row group."""
 
 BATCH = 256
-"""Images that go through the encoder at once."""
+"""Images per encoder batch."""
 
 OWN_COLUMNS = ("file", "mean", "log_variance", "log_likelihood", "kl", "elbo", "x", "y")
-"""Columns that are the file's own; a label of such a name is called `NAME (given)` there."""
+"""Names of the columns that are not labels; a label with such a name is written as `NAME (given)`."""
 
-Found = tuple[Tensor, list[str], dict[str, Any]]
-"""Images, their names, and their labels."""
+NamedImages = tuple[Tensor, list[str], dict[str, Any]]
+"""Images, their names and their columns of labels."""
 
 Block = tuple[Tensor, pa.Table]
-"""Images, with a column `file` of their names and one for each label."""
+"""Images, and a table with their names in the column `file` and a column for each label."""
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """Labels that a person gives: a CSV or parquet `table` of them, joined on the names of pictures, and `names` for the
-    classes 0, 1, 2… of the label called `label`."""
+    """Labels given by the user: a CSV or parquet `table`, joined on the names of pictures, and `names` for the classes
+    0, 1, 2… of the label called `label`."""
 
     table: Path | None = None
     names: list[str] | None = None
 
 
-def read_blocks(source: str, preprocessing: Preprocessing, most: int, given: LabelOptions, summary: Summary) -> Iterator[Block]:
-    """The images of a data set, in order, at most so many at a time. Pictures that cannot be read are left out; the summary
-    accounts for them. ValueError for a table of labels where images have no names."""
-    pictures, table = find_pictures(source), LabelTable.read(given.table) if given.table is not None else None
+def read_blocks(
+    source: str, preprocessing: Preprocessing, max_images: int, label_options: LabelOptions, summary: Summary
+) -> Iterator[Block]:
+    """Yield the images of a data set in order, in blocks of at most `max_images`.
+
+    Unreadable pictures are left out and counted in `summary`. Raises ValueError for a table of labels if images have no names.
+    """
+    pictures, table = find_pictures(source), LabelTable.read(label_options.table) if label_options.table is not None else None
     if pictures is None and table is not None:
         raise ValueError(f"--labels are joined on the names of picture files; {source} holds arrays, which have none.")
-    found = (
-        _arrays(source, preprocessing, most, summary)
-        if pictures is None
-        else _pictures(pictures, preprocessing, table, summary)
-    )
-    for images, names, labels in found:
-        yield images, _labelled(names, name_classes(labels, given.names) if given.names else labels)
+    if pictures is None:
+        named_images = _read_arrays(source, preprocessing, max_images, summary)
+    else:
+        named_images = _read_pictures(pictures, preprocessing, table, summary)
+    for images, names, labels in named_images:
+        yield images, _to_table(names, name_classes(labels, label_options.names) if label_options.names else labels)
 
 
-def _arrays(source: str, preprocessing: Preprocessing, most: int, summary: Summary) -> Iterator[Found]:
+def _read_arrays(source: str, preprocessing: Preprocessing, max_images: int, summary: Summary) -> Iterator[NamedImages]:
     for part in array_splits(source, preprocessing):
-        for start in range(0, len(part.images), most):
-            images = part.images[start : start + most]
+        for start in range(0, len(part.images), max_images):
+            images = part.images[start : start + max_images]
             names = [f"row {summary.read + i}" for i in range(len(images))]
             summary.read += len(images)
-            yield images, names, {name: column[start : start + most] for name, column in part.labels.items()}
+            yield images, names, {name: column[start : start + max_images] for name, column in part.labels.items()}
 
 
-def _pictures(pictures: Source, preprocessing: Preprocessing, table: LabelTable | None, summary: Summary) -> Iterator[Found]:
+def _read_pictures(
+    pictures: Source, preprocessing: Preprocessing, table: LabelTable | None, summary: Summary
+) -> Iterator[NamedImages]:
     if table is not None:
         table.choose_key([entry.name for entry in pictures.sample(SURVEY_SIZE)])
     # For few pictures, starting processes takes longer than decoding.
@@ -84,18 +89,18 @@ def _pictures(pictures: Source, preprocessing: Preprocessing, table: LabelTable 
         yield torch.from_numpy(images.copy()), [entry.name for entry in entries], labels
 
 
-def _labelled(names: list[str], labels: dict[str, Any]) -> pa.Table:
+def _to_table(names: list[str], labels: dict[str, Any]) -> pa.Table:
     columns = {f"{name} (given)" if name in OWN_COLUMNS else name: pa.array(values) for name, values in labels.items()}
     return pa.table({"file": pa.array(names), **columns})
 
 
-def rebatch(parts: Iterator[Block], rows: int) -> Iterator[Block]:
-    """The same in blocks of so many images, the last one apart, whose columns are of the kinds that the first one's are."""
+def rebatch(blocks: Iterator[Block], rows: int) -> Iterator[Block]:
+    """Yield the images in blocks of `rows`, the last one shorter. All tables are cast to the schema of the first."""
     waiting: list[Block] = []
     count, schema = 0, pa.schema([])
-    for part in parts:
-        waiting.append(part)
-        count += len(part[0])
+    for block in blocks:
+        waiting.append(block)
+        count += len(block[0])
         if count >= rows:
             images, table = _concatenate(waiting)
             schema = schema if len(schema) else _general_schema(table.schema)
@@ -106,13 +111,13 @@ def rebatch(parts: Iterator[Block], rows: int) -> Iterator[Block]:
         yield images, table.cast(schema if len(schema) else _general_schema(table.schema))
 
 
-def _concatenate(parts: list[Block]) -> Block:
-    tables = pa.concat_tables([table for _, table in parts], promote_options="permissive")
-    return torch.cat([images for images, _ in parts]), tables
+def _concatenate(blocks: list[Block]) -> Block:
+    table = pa.concat_tables([table for _, table in blocks], promote_options="permissive")
+    return torch.cat([images for images, _ in blocks]), table
 
 
 def _general_schema(schema: pa.Schema) -> pa.Schema:
-    """Numbers stay numbers, all else is text: what comes later fits in."""
+    """Return the schema with all types but numbers replaced by text, so that later tables can be cast to it."""
     number = (pa.types.is_integer, pa.types.is_floating)
     return pa.schema([(each.name, each.type if any(kind(each.type) for kind in number) else pa.string()) for each in schema])
 
@@ -125,72 +130,69 @@ def write(
     advance: Callable[[int], None] = lambda images: None,
     scores: bool = True,
     group: ProcessGroup = SINGLE_PROCESS,
-    given: LabelOptions | None = None,
+    label_options: LabelOptions | None = None,
 ) -> Summary:
-    """Encode a data set into a parquet file, a row group at a time; returns how many images, and what was left out.
+    """Encode a data set into a parquet file, one row group at a time; return a summary of what was read and left out.
 
-    A row has the picture's name (`file`), posterior `mean` and `log_variance`, a float32 for each latent, with `scores` its
-    `log_likelihood`, `kl` and `elbo` in nats (one draw of z), its place on the map, `x` and `y`, if there is one, and its
-    labels: a column of numbers or of text for each, null where it is missing, under its own name, or as `NAME (given)` where
-    that is one of the above. Pictures are fitted to the model's size and otherwise left as they are, as in training. Without
-    scores nothing is decoded.
+    Columns: the picture's name (`file`); posterior `mean` and `log_variance`, lists of float32; with `scores` also
+    `log_likelihood`, `kl` and `elbo` in nats (one draw of z); if the bundle has a map, the position `x`, `y`; and a column of
+    numbers or text for each label, null where missing. A label with one of these names is written as `NAME (given)`. Pictures
+    are fitted to the model's size as in training. Without `scores` the decoder is not run.
 
-    Of several processes each encodes its part of every row group; the first one writes. The file is complete or not there.
-    Raises ValueError when nothing can be read, and for labels that cannot be joined.
+    The processes of `group` share each row group; the main process writes. The file is written atomically.
+    Raises ValueError if nothing can be read or the labels cannot be joined.
     """
     bundle.vae.to(device)
-    rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, or a few pictures
+    rows = min(ROWS, max(512, 2**25 // math.prod(bundle.preprocessing.shape)))  # at most 32 MiB, unless 512 images are larger
     summary = Summary()
-    jobs = (
-        (None, block)
-        for block in rebatch(read_blocks(source, bundle.preprocessing, rows, given or LabelOptions(), summary), rows)
-    )
-    threads, alone = torch.get_num_threads(), group.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
-    # Cores do more when each has a block of its own than when they share every step; reading and writing go on beside.
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if alone else ThreadPoolExecutor(1)
-    part = out.with_name(out.name + ".part")
+    blocks = read_blocks(source, bundle.preprocessing, rows, label_options or LabelOptions(), summary)
+    jobs = ((None, block) for block in rebatch(blocks, rows))
+    threads, parallel = torch.get_num_threads(), group.count == 1 and next(bundle.vae.parameters()).device.type == "cpu"
+    # On a CPU, one block per thread is faster than all threads on one block. Reading and writing run at the same time.
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if parallel else ThreadPoolExecutor(1)
+    partial_file = out.with_name(out.name + ".part")
     writer: pq.ParquetWriter | None = None
     try:
         for _, table in map_in_order(
-            pool, partial(_encoded, bundle, scores=scores, group=group), jobs, threads if alone else 1
+            pool, partial(_encode_block, bundle, scores=scores, group=group), jobs, threads if parallel else 1
         ):
             if group.is_main:
-                # Numbers hardly ever repeat, and names never do.
-                repeated = [name for name in table.column_names if name not in OWN_COLUMNS]
-                settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeated}
-                writer = writer or pq.ParquetWriter(part, table.schema, **settings)
+                # A dictionary helps only labels: numbers rarely repeat, and names never do.
+                label_columns = [name for name in table.column_names if name not in OWN_COLUMNS]
+                settings: dict[str, Any] = {"compression": "zstd", "use_dictionary": label_columns}
+                writer = writer or pq.ParquetWriter(partial_file, table.schema, **settings)
                 writer.write_table(table, row_group_size=ROWS)
             advance(len(table))
         if not summary.read:
             raise ValueError(f"{source} holds no pictures that can be read. " + " ".join(summary.lines()))
         if writer is not None:
             writer.close()
-            part.replace(out)
+            partial_file.replace(out)
     finally:
         torch.set_num_threads(threads)
         if writer is not None:
             if writer.is_open:
                 writer.close()
-            part.unlink(missing_ok=True)
+            partial_file.unlink(missing_ok=True)
     return summary
 
 
-def _encoded(bundle: Bundle, block: Block, scores: bool, group: ProcessGroup) -> pa.Table:
-    """The rows of a block."""
-    images, given = bundle.preprocessing.evaluation_images(block[0]), block[1]
+def _encode_block(bundle: Bundle, block: Block, scores: bool, group: ProcessGroup) -> pa.Table:
+    """Encode a block; return its rows of the file."""
+    images, label_table = bundle.preprocessing.evaluation_images(block[0]), block[1]
     if scores:
-        found = encode(bundle.vae, images, batch_size=BATCH, group=group)
-        mean, log_variance = found.mean, found.log_variance
-        numbers = {"log_likelihood": found.log_likelihood, "kl": found.kl, "elbo": found.elbo}
+        encodings = encode(bundle.vae, images, batch_size=BATCH, group=group)
+        mean, log_variance = encodings.mean, encodings.log_variance
+        numbers = {"log_likelihood": encodings.log_likelihood, "kl": encodings.kl, "elbo": encodings.elbo}
     else:
         mean, log_variance = posteriors(bundle.vae, images, batch_size=BATCH, group=group)
         numbers = {}
     if bundle.map is not None:
-        places = group.map_rows(bundle.map.place, mean)
-        numbers |= {"x": places[:, 0], "y": places[:, 1]}
-    columns = {"file": given["file"], "mean": _lists(mean), "log_variance": _lists(log_variance)}
+        positions = group.map_rows(bundle.map.place, mean)
+        numbers |= {"x": positions[:, 0], "y": positions[:, 1]}
+    columns = {"file": label_table["file"], "mean": _lists(mean), "log_variance": _lists(log_variance)}
     columns |= {name: pa.array(values.numpy()) for name, values in numbers.items()}
-    return pa.table({**columns, **{name: given[name] for name in given.column_names[1:]}})
+    return pa.table({**columns, **{name: label_table[name] for name in label_table.column_names[1:]}})
 
 
 def _lists(matrix: Tensor) -> pa.Array:

@@ -1,15 +1,15 @@
-"""ONNX: the decoder and the encoder as files that any runtime computes with, the visitor's browser among them.
+"""Export to ONNX, for any runtime, including those in browsers.
 
-decoder.onnx   z (N, latents) → mean (N, C, H, W), the likelihood's mean picture, in [0, 1]
-encoder.onnx   x (N, C, H, W) in [0, 1] → mean, log_variance (N, latents), of the posterior
+decoder.onnx   z (N, latents) → mean (N, C, H, W) of the likelihood, in [0, 1]
+encoder.onnx   x (N, C, H, W) in [0, 1] → mean, log_variance (N, latents) of the posterior
 
-and, for a page that has no server to ask (no part of a bundle, and of one image at a time):
+A static page also needs the following file, which is not part of a bundle:
 
-score.onnx     x (1, C, H, W), mean, log_variance (1, latents) → log_likelihood, kl (1,), in nats, and score (1,), float64,
-               minus the log density of what the anomaly verdict looks at (only where there is a detector)
+score.onnx     x (1, C, H, W), mean, log_variance (1, latents) → log_likelihood, kl (1,), in nats, and, if there is a detector,
+               the anomaly score (1,) as float64
 
-All else float32, N free, opset 18. Numbers that half precision holds exactly are stored in half precision and widened by a Cast
-when the file is opened: half the size, the same pictures.
+All other tensors are float32, N is dynamic, and the opset is 18. Weights that half precision represents exactly are stored as
+float16, with a Cast to float32. This halves the file size and does not change the outputs.
 """
 
 import logging
@@ -30,13 +30,13 @@ from core.model.networks import Shape
 from core.model.vae import VAE
 
 OPSET = 18
-"""The version of ONNX's operators that the files ask a runtime for."""
+"""The ONNX operator set version of the files."""
 TOLERANCE = 1e-4
-"""How far a file may be from torch: in pictures, where 1 is white; in posteriors, times one plus the number's size."""
+"""Maximum difference between the outputs of a file and of torch, divided by 1 + |torch's output|."""
 
 
 class Decoder(nn.Module):
-    """Latents → the mean picture, whatever the likelihood."""
+    """Maps latents to the mean of the likelihood."""
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Decoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images → the posterior's mean and log-variance."""
+    """Maps images to the mean and log-variance of the posterior."""
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
 
 
 class Scorer(nn.Module):
-    """One image and its posterior → what `core.encode` says of its ELBO, and its anomaly score if there is a detector."""
+    """Maps one image and its posterior to the ELBO terms of `core.encode`, and to its anomaly score if there is a detector."""
 
     def __init__(self, vae: VAE, detector: Detector | None) -> None:
         super().__init__()
@@ -81,9 +81,9 @@ class Scorer(nn.Module):
 
 @torch.no_grad()
 def onnx_files(vae: VAE, shape: Shape) -> dict[str, bytes]:
-    """decoder.onnx and encoder.onnx of a VAE for images of this shape, by name.
+    """Export the decoder and the encoder of a VAE for images of this shape; return file contents by name.
 
-    Raises ValueError when a file, run by ONNX Runtime, does not give what torch gives.
+    Raises ValueError if the outputs of a file in ONNX Runtime differ from those of torch.
     """
     vae = deepcopy(vae).cpu().eval()
     generator = torch.Generator().manual_seed(0)
@@ -97,7 +97,7 @@ def onnx_files(vae: VAE, shape: Shape) -> dict[str, bytes]:
 
 @torch.no_grad()
 def score_file(vae: VAE, detector: Detector | None, images: UInt8[Tensor, "n c h w"]) -> bytes:
-    """score.onnx; ValueError when, run by ONNX Runtime on these images, it does not give what torch gives."""
+    """Return score.onnx. Raises ValueError if its outputs for these images in ONNX Runtime differ from those of torch."""
     vae = deepcopy(vae).cpu().eval()
     examples: list[dict[str, Tensor]] = []
     for x in to_unit(images).split(1):
@@ -108,7 +108,7 @@ def score_file(vae: VAE, detector: Detector | None, images: UInt8[Tensor, "n c h
 
 
 def exact_half(tensor: Tensor) -> Tensor:
-    """The tensor in half precision where that changes none of its numbers; else the tensor itself.
+    """Return the tensor in half precision if that is exact, else the tensor itself.
 
     >>> exact_half(torch.tensor([0.5, -3.0])).dtype, exact_half(torch.tensor([0.1])).dtype
     (torch.float16, torch.float32)
@@ -118,10 +118,10 @@ def exact_half(tensor: Tensor) -> Tensor:
 
 
 def _export(file: str, module: nn.Module, examples: list[dict[str, Tensor]], outputs: list[str]) -> bytes:
-    """One network as an ONNX file, compared with torch on the examples; it takes batches if the first of them is one."""
+    """Export a module as an ONNX file and check it on the examples. If the first is a batch, the batch size is dynamic."""
     first, *_ = examples
     batches = all(len(tensor) > 1 for tensor in first.values())
-    # The exporter warns of packages that it does without and of its own insides.
+    # The exporter warns about optional packages and its own internals.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -142,15 +142,14 @@ def _export(file: str, module: nn.Module, examples: list[dict[str, Tensor]], out
         logger.setLevel(level)
     assert program is not None
     content = _compact(program.model_proto)
-    for given in examples:
-        _check(file, content, given, [output.numpy() for output in module(*given.values())])
+    for inputs in examples:
+        _check(file, content, inputs, [output.numpy() for output in module(*inputs.values())])
     return content
 
 
 def _compact(model: Any) -> bytes:
-    """The file without the exporter's notes, which name this machine's folders, and with exact halves."""
-    # Imported here alone, like ONNX Runtime below: only saving needs them.
-    from onnx import TensorProto, helper, numpy_helper
+    """Serialize a model without the exporter's metadata, which contains local paths, and with float16 weights where exact."""
+    from onnx import TensorProto, helper, numpy_helper  # imported here, as only saving needs it
 
     graph = model.graph
     model.producer_name, model.producer_version = "latentscape", ""
@@ -176,34 +175,35 @@ def _compact(model: Any) -> bytes:
 
 
 def _stabilise_log_sigmoid(graph: Any) -> None:
-    """Write log σ(x) as -softplus(-x): the exporter's Log(Sigmoid(x)) loses its digits from x = -17 on, and all from -104."""
+    """Replace Log(Sigmoid(x)) by -softplus(-x): the exporter's form loses precision below x = -17 and is -inf below -104."""
     from onnx import helper
 
-    made_by = {output: node for node in graph.node for output in node.output}
+    producer = {output: node for node in graph.node for output in node.output}
     nodes = []
     for node in graph.node:
-        inner = made_by.get(node.input[0]) if node.op_type == "Log" else None
+        inner = producer.get(node.input[0]) if node.op_type == "Log" else None
         if inner is None or inner.op_type != "Sigmoid":
             nodes.append(node)
             continue
         (name,) = node.output
         minus, soft = f"{name}.minus", f"{name}.soft"
         steps = [("Neg", inner.input[0], minus), ("Softplus", minus, soft), ("Neg", soft, name)]
-        nodes += [helper.make_node(kind, [given], [made]) for kind, given, made in steps]
+        nodes += [helper.make_node(kind, [source], [target]) for kind, source, target in steps]
     del graph.node[:]
     graph.node.extend(nodes)
 
 
-def _check(file: str, content: bytes, given: dict[str, Tensor], expected: list[np.ndarray]) -> None:
+def _check(file: str, content: bytes, inputs: dict[str, Tensor], expected: list[np.ndarray]) -> None:
+    """Raise ValueError unless the file's outputs for these inputs in ONNX Runtime are the expected ones."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    answers = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
-    for answer, truth in zip(answers, expected, strict=True):
-        answer = np.asarray(answer)
-        error = float(np.max(np.abs(answer - truth) / (1 + np.abs(truth)))) if answer.shape == truth.shape else np.inf
+    outputs = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    for output, truth in zip(outputs, expected, strict=True):
+        output = np.asarray(output)
+        error = float(np.max(np.abs(output - truth) / (1 + np.abs(truth)))) if output.shape == truth.shape else np.inf
         if not error <= TOLERANCE:
             raise ValueError(
-                f"{file} must give what torch gives, to {TOLERANCE}; it is {error:.2g} off. "
-                "Weights this large overflow or lose their digits: train with a smaller learning rate or more clipping."
+                f"{file} must give the same outputs as torch, to {TOLERANCE}; the difference is {error:.2g}. "
+                "Very large weights cause this: train with a smaller learning rate or stronger gradient clipping."
             )

@@ -1,4 +1,4 @@
-"""Folders: where bundles lie, by their names and paths, and how one takes another's place."""
+"""Bundle folders: finding them by name or path, and replacing them atomically."""
 
 import json
 import os
@@ -18,11 +18,12 @@ PRETRAINED = Path(__file__).parents[2] / "pretrained"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new folder to fill, which then takes the place of whatever is at `path`; an error leaves that as it was.
+    """Yield a new folder; on success it replaces whatever is at `path`, on an error that is left unchanged.
 
-    What was there is moved aside before the new folder moves in, and deleted after it: whenever the process is killed, one of
-    the two is whole, and `restore` finds it. Everybody may read what is in the new one, as a web server must, whatever wrote
-    it: safetensors lets nobody else."""
+    The old folder is renamed before the new one is put in place, and deleted afterwards. If the process is killed, one of the
+    two is complete, and `restore` finds it. All files become readable for everyone, which web servers need; safetensors writes
+    them for the owner only.
+    """
     restore(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -30,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         for inside in (partial, *partial.rglob("*")):
             inside.chmod(0o755 if inside.is_dir() else 0o644)
-        shutil.rmtree(replaced_folder(path), ignore_errors=True)  # of a replacement that was killed before its last step
+        shutil.rmtree(replaced_folder(path), ignore_errors=True)  # left by a replacement that was killed before its last step
         if path.exists():
             os.replace(path, replaced_folder(path))
         os.replace(partial, path)
@@ -41,25 +42,25 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replaced_folder(path: Path) -> Path:
-    """Where the folder at `path` is kept while another takes its place."""
+    """Return the temporary location of the folder at `path` while it is replaced."""
     return path.absolute().with_name(f".{path.absolute().name}.replaced")
 
 
 def restore(path: Path) -> None:
-    """Put back what was at `path` where a replacement ended between its two moves."""
+    """Restore the folder at `path` if a replacement was killed between its two renames."""
     if not path.exists() and replaced_folder(path).exists():
         os.replace(replaced_folder(path), path)
 
 
 def check_target(path: Path) -> None:
-    """Raise a ValueError unless a bundle can be saved here without harm: nothing, an empty folder, or another bundle."""
+    """Raise ValueError unless `path` does not exist, is an empty folder or is a bundle, which may be replaced."""
     restore(path)
     if path.exists() and not is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{path} is not a bundle and not empty; it is left alone. Choose another folder.")
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a folder says that it is a bundle."""
+    """Return whether the config.json of a folder declares a bundle."""
     try:
         return json.loads((path / "config.json").read_text(encoding="utf-8")).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
@@ -67,14 +68,14 @@ def is_bundle(path: Path) -> bool:
 
 
 def pretrained() -> list[str]:
-    """Names of the models that come with the package."""
+    """Return the names of the models that are included in the package."""
     return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """The folder of a bundle, given by its path, a pretrained model's name, or "hf:owner/name", which is fetched first.
+    """Return the folder of a bundle, given a path, the name of a pretrained model, or "hf:owner/name", which is downloaded.
 
-    Raises ValueError if there is none.
+    Raises ValueError if it is not found.
     """
     if str(name_or_path).startswith(hub.PREFIX):
         return hub.fetch(str(name_or_path))
@@ -88,13 +89,13 @@ def locate(name_or_path: str | Path) -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A bundle's config.json; ValueError that says what is wrong if it is missing, damaged or foreign."""
+    """Return a bundle's config.json. Raises ValueError with the reason if it is missing, damaged or not a bundle's."""
     file = path / "config.json"
     if not file.exists():
         raise ValueError(f"{path} is not a bundle: it has no config.json. A bundle is what `latentscape train --out` writes.")
     config = manifest.read_json(file)
     if config.get("format") != FORMAT:
-        raise ValueError(f'{file} is not of a bundle: it must say "format": "{FORMAT}".')
+        raise ValueError(f'{file} is not of a bundle: it must contain "format": "{FORMAT}".')
     if config.get("version") != VERSION:
         raise ValueError(f"{path} is a bundle of version {config.get('version')}; this program reads {VERSION}. Update it.")
     missing = [key for key in ("name", "architecture", "preprocessing", "training", "evaluation", "map") if key not in config]
@@ -108,6 +109,6 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def check_name(name: object) -> None:
-    """Raise a ValueError unless a model may be called so: up to 200 printable characters, and nothing like a path."""
+    """Raise ValueError unless this is a valid model name: 1 to 200 printable characters without / and \\."""
     if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable() or set(name) & set("/\\"):
         raise ValueError(f"a model's name must be 1 to 200 printable characters without / and \\; got {name!r:.300}.")

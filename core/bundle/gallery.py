@@ -1,4 +1,4 @@
-"""The gallery: the images a bundle shows, each with its posterior, its place on the map and its labels."""
+"""The gallery: images of a bundle with their posteriors, map positions and labels, stored in gallery.parquet."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -18,23 +18,22 @@ from core.model.architecture import MAX_LATENTS
 from core.model.networks import Shape
 
 COLUMNS = ("image", "mean", "log_variance", "x", "y")
-"""What every gallery.parquet starts with; each column after these, and after the names, is a label."""
+"""The first columns of gallery.parquet; all later columns, except the names, are labels."""
 NAMES = "file"
-"""The column of names, where the images have any."""
+"""The optional column with the file names of the images."""
 MAX_IMAGES, MAX_COLUMNS, MAX_LABEL = 1_000_000, 100, 1000
-"""Rows, columns, and characters of a label, that a gallery may have."""
+"""Maximum numbers of rows, of columns, and of bytes of a label."""
 MAX_PNG = 1 << 20
-"""Bytes of one image: more than any 256x256 picture takes as a PNG file."""
+"""Maximum size of an image in bytes, more than any 256x256 PNG file needs."""
 MAX_INFLATION = 100
-"""A table may unpack to this many times its file and 64 MiB. PNG files hardly shrink, and labels by less; a bomb by more."""
+"""Maximum ratio of unpacked to packed size, beyond 64 MiB. Real galleries are far below it; decompression bombs exceed it."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """N images as PNG files, posterior means and log-variances (N, latents), places (N, 2), labels of N entries, and what the
-    images were called where they came from, if anything.
+    """N images as PNG files, with posterior means and log-variances (N, latents), map positions (N, 2), labels and file names.
 
-    A label is an array of strings (classes), or of integers or floats (amounts).
+    A label is an array of N strings (classes), or of N integers or floats (quantities).
     """
 
     pngs: list[bytes]
@@ -47,47 +46,47 @@ class Gallery:
     def __post_init__(self) -> None:
         for name, values in self.labels.items():
             if name in (*COLUMNS, NAMES):
-                raise ValueError(f"a label cannot be named {name}: that column is taken. Rename it.")
+                raise ValueError(f"a label cannot be named {name}: the gallery has another column of this name. Rename it.")
             if len(values) != len(self):
-                raise ValueError(f"label {name} has {len(values)} entries for {len(self)} images; they must be as many.")
+                raise ValueError(f"label {name} must have one entry per image; got {len(values)} for {len(self)} images.")
 
     def __len__(self) -> int:
         return len(self.pngs)
 
     @cached_property
     def images(self) -> UInt8[Tensor, "n c h w"]:
-        """The images, unpacked on first use."""
+        """All images, decoded on first use."""
         return self.first(len(self))
 
     def first(self, n: int) -> UInt8[Tensor, "_ c h w"]:
-        """The first n images."""
+        """Return the first n images."""
         return torch.stack([from_png(png) for png in self.pngs[:n]])
 
     @cached_property
     def aggregate(self) -> tuple[Float[Tensor, " latents"], Float[Tensor, " latents"]]:
-        """Centre and standard deviation of each latent over the aggregated posterior, the mean of q(z|x) over the gallery.
+        """Mean and standard deviation of each latent under the aggregated posterior, the mean of q(z|x) over the gallery.
 
-        Its variance is that of the means plus the mean of the variances.
+        Its variance is the variance of the means plus the mean of the variances.
         """
         mean, variance = self.mean.double(), self.log_variance.double().exp()
         return mean.mean(0), (mean.var(0, correction=0) + variance.mean(0)).sqrt()
 
     def check(self, shape: Shape, latents: int) -> None:
-        """Raise a ValueError unless this is a gallery of PNG images of this shape and of a model of so many latents.
+        """Raise ValueError unless all images are PNG files of this shape and the posteriors have this number of latents.
 
-        Of a PNG file only the header is read, so that none can unpack to more than it should.
+        Only the headers of the PNG files are read, so a decompression bomb is rejected without decoding it.
         """
         if self.mean.shape[1] != latents or self.log_variance.shape[1] != latents:
             raise ValueError(f"the gallery has {self.mean.shape[1]} latents, the model {latents}.")
         if not all(values.isfinite().all() for values in (self.mean, self.log_variance, self.xy)):
-            raise ValueError("the gallery has places or latents that are not numbers.")
-        head = png_header(shape)
+            raise ValueError("the gallery has positions or latents that are not finite numbers.")
+        header = png_header(shape)
         for i, png in enumerate(self.pngs):
-            if not isinstance(png, bytes) or not png.startswith(head):
+            if not isinstance(png, bytes) or not png.startswith(header):
                 raise ValueError(f"gallery image {i} is not an 8-bit PNG file of {shape[0]}x{shape[1]}x{shape[2]}.")
 
     def with_positions(self, xy: Float[Tensor, "n 2"]) -> "Gallery":
-        """The same gallery on another map."""
+        """Return the gallery with other map positions."""
         return replace(self, xy=xy)
 
     def write(self, path: Path) -> None:
@@ -103,19 +102,19 @@ class Gallery:
         }
         table = pa.table(columns)
         kinds = {field.name: field.type for field in table.schema}
-        # Floats byte by byte and without a dictionary: all in all a fifth smaller, and the same numbers.
+        # Byte-stream splitting of floats, without a dictionary, makes the file a fifth smaller without loss.
         floats = [
             "mean.list.element",
             "log_variance.list.element",
             *(n for n, kind in kinds.items() if pa.types.is_floating(kind)),
         ]
         texts = [name for name, kind in kinds.items() if pa.types.is_string(kind)]
-        kept = {"use_dictionary": texts, "use_byte_stream_split": floats}
-        pq.write_table(table, path, compression="zstd", compression_level=19, **kept)  # pyright: ignore[reportArgumentType]
+        encoding = {"use_dictionary": texts, "use_byte_stream_split": floats}
+        pq.write_table(table, path, compression="zstd", compression_level=19, **encoding)  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def read(cls, path: Path) -> "Gallery":
-        """Read gallery.parquet. Raises ValueError when a column is missing or is not what it should be."""
+        """Read gallery.parquet. Raises ValueError if it is damaged, too large, or a column is missing or has a wrong type."""
         try:
             table = read_table(path)
         except (pa.ArrowException, OSError) as error:
@@ -130,40 +129,40 @@ class Gallery:
                 names=list(map(str, table[NAMES].to_pylist())) if NAMES in table.column_names else None,
             )
         except (pa.ArrowException, AttributeError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{path} has a column of the wrong kind: {error}.") from error
+            raise ValueError(f"{path} has a column of the wrong type: {error}.") from error
 
 
 def read_table(path: Path) -> pa.Table:
-    """The table in gallery.parquet, refused with a ValueError while it is still small if it would unpack to too much.
+    """Read gallery.parquet as a table. Raises ValueError if it exceeds the limits, before it takes much memory.
 
-    A value that is stored once can stand in a billion rows, so texts and images are read as numbers into a list of them, and
-    weighed before they are put in their rows.
+    A value that is stored once can appear in a billion rows. So texts and images are read in dictionary encoding, and their
+    total size is checked before they are expanded.
     """
     budget = (64 << 20) + MAX_INFLATION * path.stat().st_size
 
-    def refuse(what: str) -> ValueError:
-        return ValueError(f"{path} is refused: {what}. It was made to fill the memory; fetch a copy from somebody you trust.")
+    def limit_error(reason: str) -> ValueError:
+        return ValueError(f"{path} is refused: {reason}. It may be a decompression bomb; get a copy from a trusted source.")
 
     with pq.ParquetFile(path) as file:
-        schema, about = file.schema_arrow, file.metadata
+        schema, metadata = file.schema_arrow, file.metadata
     missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
         raise ValueError(f"{path} must have the columns {', '.join(COLUMNS)}; it lacks {', '.join(missing)}.")
     if len(schema.names) > MAX_COLUMNS or len(set(schema.names)) < len(schema.names):
-        raise refuse(f"its {len(schema.names)} columns are more than {MAX_COLUMNS}, or two have one name")
+        raise limit_error(f"its {len(schema.names)} columns are more than {MAX_COLUMNS}, or two have the same name")
     for field in schema:
         if not _has_valid_type(field):
-            raise ValueError(f"{path} has a column of the wrong kind: {field.name} is {field.type}.")
-    if about.num_rows > MAX_IMAGES:
-        raise refuse(f"it has {about.num_rows:,} rows, and may have {MAX_IMAGES:,}")
-    for group in (about.row_group(i) for i in range(about.num_row_groups)):
+            raise ValueError(f"{path} has a column of the wrong type: {field.name} is {field.type}.")
+    if metadata.num_rows > MAX_IMAGES:
+        raise limit_error(f"it has {metadata.num_rows:,} rows; at most {MAX_IMAGES:,} are allowed")
+    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
         if any(group.column(i).num_values > group.num_rows * MAX_LATENTS for i in range(group.num_columns)):
-            raise refuse(f"a row of it has more than {MAX_LATENTS:,} values")
+            raise limit_error(f"a row of it has more than {MAX_LATENTS:,} values")
         if group.total_byte_size > budget:
-            raise refuse(f"it unpacks to {group.total_byte_size:,} bytes")
+            raise limit_error(f"it unpacks to {group.total_byte_size:,} bytes")
     texts = [field.name for field in schema if _is_text(field.type)]
-    columns, taken = [], 0
-    # What the file says of itself may be a lie: it is read by the column and in small steps, each of them weighed.
+    columns, size = [], 0
+    # The metadata may be false. So columns are read one at a time in small batches, and the size is checked after each.
     with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
         for field in schema:
             parts = []
@@ -171,14 +170,14 @@ def read_table(path: Path) -> pa.Table:
                 part = batch.column(0)
                 if isinstance(part, pa.DictionaryArray):
                     lengths = pc.binary_length(part.dictionary).to_numpy(zero_copy_only=False)  # pyright: ignore
-                    longest = MAX_PNG if field.name == "image" else MAX_LABEL
-                    if lengths.max(initial=0) > longest:
-                        raise refuse(f"a value of {field.name} has more than {longest:,} bytes")
-                    taken += int(lengths[part.indices.drop_null().to_numpy()].sum())
+                    max_length = MAX_PNG if field.name == "image" else MAX_LABEL
+                    if lengths.max(initial=0) > max_length:
+                        raise limit_error(f"a value of {field.name} has more than {max_length:,} bytes")
+                    size += int(lengths[part.indices.drop_null().to_numpy()].sum())
                 else:
-                    taken += part.nbytes
-                if taken > budget:
-                    raise refuse(f"it unpacks to more than {budget:,} bytes")
+                    size += part.nbytes
+                if size > budget:
+                    raise limit_error(f"it unpacks to more than {budget:,} bytes")
                 parts.append(part.dictionary_decode() if isinstance(part, pa.DictionaryArray) else part)
             columns.append(pa.chunked_array(parts) if parts else pa.chunked_array([], field.type))
     return pa.table(columns, names=schema.names)
@@ -189,7 +188,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _has_valid_type(field: pa.Field) -> bool:
-    """Whether a column is of a kind that its name may have."""
+    """Return whether the type of a column is valid for its name."""
     kind = field.type
     if field.name == "image":
         return pa.types.is_binary(kind)
@@ -201,18 +200,18 @@ def _has_valid_type(field: pa.Field) -> bool:
 
 
 def png_header(shape: Shape) -> bytes:
-    """How every 8-bit PNG file of a grey or RGB image of this shape begins."""
+    """Return the first bytes of an 8-bit PNG file of a grey or RGB image of this shape."""
     channels, height, width = shape
     return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", width, height, 8, 0 if channels == 1 else 2)
 
 
 def storable_name(name: str) -> str:
-    """A file's name as text that a table holds: its end, if it is long, and without what is no character (PEP 383)."""
+    """Return a file name as valid UTF-8 text: the end of a long name, and with ? for undecodable bytes (PEP 383)."""
     return name[-MAX_LABEL // 4 :].encode("utf-8", "replace").decode("utf-8")
 
 
 def to_pngs(images: UInt8[Tensor, "n c h w"]) -> list[bytes]:
-    """Each image as a PNG file."""
+    """Encode each image as a PNG file."""
     return [to_png(image) for image in images]
 
 

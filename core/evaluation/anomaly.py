@@ -66,7 +66,7 @@ class Detector:
             detector = cls(**load_file(file))
             detector.check(latents)
         except (SafetensorError, OSError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} is damaged: {error}. Calibrate the model again or download a complete copy.") from error
+            raise ValueError(f"{file} is damaged: {error}. Calibrate the model again or download it again.") from error
         return detector
 
     def check(self, latents: int) -> None:

@@ -103,10 +103,10 @@ class LabelClassifier:
             network = ClassifierNetwork(channels, {name: len(names) for name, names in values.items()})
             network.load_state_dict(load_file(file))
             if not all(weight.isfinite().all() for weight in network.parameters()):
-                raise TypeError("it holds weights that are not numbers")
+                raise TypeError("some weights are not finite numbers")
             return LabelClassifier(network.eval(), values, accuracy)
         except (SafetensorError, OSError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise ValueError(f"{file} is damaged: {error}. Calibrate the model again or download a complete copy.") from error
+            raise ValueError(f"{file} is damaged: {error}. Calibrate the model again or download it again.") from error
 
 
 def learnable(labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

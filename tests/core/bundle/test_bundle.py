@@ -214,7 +214,7 @@ SMALL = {"channels": 1, "height": 8, "width": 8, "latents": 4, "network": "mlp",
         (remove("config.json"), "is not a bundle: it has no config.json"),
         (write("config.json", b"{"), "config.json is damaged"),
         (write("config.json", b"\xff\xfe"), "config.json is damaged"),
-        (write("config.json", b"[1]"), "config.json is damaged: it holds no JSON object"),
+        (write("config.json", b"[1]"), "config.json is damaged: it is not a JSON object"),
         (write("config.json", b'{"model_type": "bert"}'), '"format": "latentscape"'),
         (edit(version=99), "version 99; this program reads 1"),
         (edit(architecture=..., map=...), "config.json is damaged: it lacks architecture, map"),
@@ -279,8 +279,8 @@ HOSTILE: list[tuple[Damage, str]] = [
     ),
     (edit(version="1/../2"), "this program reads 1"),
     (write("config.json", b'{"format": ' + b"[" * 100_000), "config.json is damaged"),
-    (write("config.json", b'{"format": "latentscape", "version": NaN}'), "NaN is not JSON"),
-    (write("config.json", b'{"a": "' + b"x" * (4 << 20) + b'"}'), "it has 4,194,313 bytes, and may have 4,194,304"),
+    (write("config.json", b'{"format": "latentscape", "version": NaN}'), "NaN is not valid JSON"),
+    (write("config.json", b'{"a": "' + b"x" * (4 << 20) + b'"}'), "it has 4,194,313 bytes; at most 4,194,304"),
 ]
 
 
@@ -323,7 +323,7 @@ def test_an_added_file_is_refused_and_a_text_is_not(copy: Path, bundle: Bundle) 
         core.load(copy)
     (copy / "code").rmdir()
     (copy / "anomaly.safetensors").write_bytes(b"junk")
-    with pytest.raises(ValueError, match=r"holds anomaly.safetensors, which its manifest does not know"):
+    with pytest.raises(ValueError, match=r"holds anomaly.safetensors, which its manifest does not list"):
         core.load(copy)
 
 

@@ -111,7 +111,7 @@ def test_weights_that_overflow_are_refused() -> None:
     vae, architecture = build("mlp", 1)
     with torch.no_grad():
         next(vae.decoder.parameters()).fill_(float("inf"))
-    with pytest.raises(ValueError, match=r"decoder.onnx must give what torch gives"):
+    with pytest.raises(ValueError, match=r"decoder.onnx must give the same outputs as torch"):
         onnx_files(vae, architecture.shape)
 
 

@@ -75,7 +75,7 @@ def test_a_reader_survives_its_files_bitwise(classifier: LabelClassifier, tmp_pa
             LabelClassifier.read(tmp_path / "features.safetensors", channels, config)
     nameless = {name: weight * float("nan") for name, weight in classifier.network.state_dict().items()}
     save_file(nameless, tmp_path / "features.safetensors")
-    with pytest.raises(ValueError, match="not numbers"):
+    with pytest.raises(ValueError, match="not finite numbers"):
         LabelClassifier.read(tmp_path / "features.safetensors", 1, classifier.as_dict())
 
 

@@ -21,6 +21,7 @@ import yaml
 from gradio_client import Client, handle_file
 from hub import TOKEN, Hub, check_card, serve
 from PIL import Image
+from sessions import ROOT, session
 
 import core
 from core.bundle import manifest
@@ -29,37 +30,7 @@ from core.bundle.hub import check_repository
 from core.data.preprocessing import to_bytes
 from explorer.publish import space
 
-ROOT = Path(__file__).parents[3]
 PICKLE = b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x01:\x94\x85\x94R\x94."
-
-# Runs commands one after another as one person at one machine would, in a process that reads its environment afresh.
-SESSION = """
-import contextlib, io, json, sys
-from explorer.cli import main
-told = []
-for command in json.loads(sys.argv[1]):
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main(command)
-    except SystemExit as ended:
-        told.append([ended.code, out.getvalue(), err.getvalue()])
-print(json.dumps(told))
-"""
-
-
-def session(environment: dict[str, str], folder: Path, *commands: list[str]) -> list[tuple[int, str, str]]:
-    """Status, output and errors of each command, in a process with this environment and this working folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    run = subprocess.run(
-        [sys.executable, "-c", SESSION, json.dumps(commands)],
-        env={**kept, "PYTHONPATH": str(ROOT), **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [tuple(told) for told in json.loads(run.stdout.splitlines()[-1])]
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +118,8 @@ def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
     assert len(json.loads(told[1][1])[0]["mean"]) == 4
     assert "not empty; it is left alone" in told[2][2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["got", "home", "taken"]
-    assert "or there is no such" in told[3][2]
-    assert "or there is no such" in told[4][2]
+    assert "or it does not exist" in told[3][2]
+    assert "or it does not exist" in told[4][2]
     assert "Invalid rev id" in told[5][2]
     for (name, _), (_, _, error) in zip(TAMPERED.items(), told[6:], strict=True):
         assert REASONS[name] in error, name
@@ -159,7 +130,7 @@ def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
     again = session(offline, tmp_path, ["pull", "ada/tiny", "--out", "later"], ["pull", "ada/other"])
     assert [status for status, _, _ in again] == [0, 2], again
     assert manifest.verify(tmp_path / "later")
-    assert "the hub cannot be reached, and no whole copy of ada/other is here" in again[1][2]
+    assert "the hub cannot be reached, and there is no complete local copy of ada/other" in again[1][2]
 
 
 def sealed(files: dict[str, bytes]) -> dict[str, bytes]:
