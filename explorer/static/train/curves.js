@@ -1,12 +1,12 @@
-// The curves of a run, drawn by Plotly: log-likelihood and ELBO, the KL under the same axis, and the KL of each latent.
+// Plots of a training run, drawn by Plotly: log-likelihood, ELBO and KL by epoch, and the KL of each latent.
 
 import { CLASSES } from "../map/colours.js";
 
-const [TRAINED, HELD_OUT, , GREY] = CLASSES;
+const [TRAINING, VALIDATION, , GREY] = CLASSES;
 
 export class Curves {
   reports = [];
-  #kl = [];
+  #kl = []; // the newest KL of each latent, in nats
 
   constructor(curves, latents) {
     Object.assign(this, { curves, latents });
@@ -18,10 +18,10 @@ export class Curves {
     return this.reports.at(-1);
   }
 
-  /** Keep the first so many reports. */
-  clear(kept) {
-    this.reports.length = Math.min(kept, this.reports.length);
-    if (!kept) this.#kl = [];
+  /** Drop all reports after the first `count`. */
+  truncate(count) {
+    this.reports.length = Math.min(count, this.reports.length);
+    if (!count) this.#kl = [];
   }
 
   add(reports) {
@@ -40,9 +40,9 @@ export class Curves {
     const validation = scored.map((report) => report.validation_elbo);
     const traces = [
       line("log-likelihood", likelihood, GREY),
-      line("ELBO", elbo, TRAINED),
-      line("ELBO of held-out pictures", validation, HELD_OUT, { mode: "lines+markers", x: scored.map(({ epoch }) => epoch) }),
-      line("KL", this.reports.map(({ kl }) => kl), TRAINED, { yaxis: "y2", showlegend: false }),
+      line("ELBO", elbo, TRAINING),
+      line("validation ELBO", validation, VALIDATION, { mode: "lines+markers", x: scored.map(({ epoch }) => epoch) }),
+      line("KL", this.reports.map(({ kl }) => kl), TRAINING, { yaxis: "y2", showlegend: false }),
     ];
     const axis = this.#axis();
     window.Plotly.react(
@@ -53,17 +53,17 @@ export class Curves {
         hovermode: "x unified",
         legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
         xaxis: { ...axis, title: { text: "epoch", standoff: 4 }, anchor: "y2" },
-        yaxis: { ...axis, title: { text: "nats per picture" }, domain: [0.36, 1], range: span(elbo, likelihood, validation) },
+        yaxis: { ...axis, title: { text: "nats per picture" }, domain: [0.36, 1], range: yRange(elbo, likelihood, validation) },
         yaxis2: { ...axis, title: { text: "KL, nats" }, domain: [0, 0.27], rangemode: "tozero" },
       },
       { displayModeBar: false, responsive: false },
     );
     const order = this.#kl.map((_, i) => i).sort((a, b) => this.#kl[b] - this.#kl[a]);
-    const bars = { type: "bar", x: order.map((i) => `z${i}`), y: order.map((i) => this.#kl[i]), marker: { color: TRAINED }, hovertemplate: "%{x}: %{y:.2f} nats<extra></extra>" };
+    const bars = { type: "bar", x: order.map((i) => `z${i}`), y: order.map((i) => this.#kl[i]), marker: { color: TRAINING }, hovertemplate: "%{x}: %{y:.2f} nats<extra></extra>" };
     window.Plotly.react(
       this.latents,
       [bars],
-      { ...this.#layout(this.latents), xaxis: { ...axis, title: { text: "latent, the most telling first", standoff: 4 }, type: "category" }, yaxis: { ...axis, title: { text: "KL, nats" }, rangemode: "tozero" } },
+      { ...this.#layout(this.latents), xaxis: { ...axis, title: { text: "latents by decreasing KL", standoff: 4 }, type: "category" }, yaxis: { ...axis, title: { text: "KL, nats" }, rangemode: "tozero" } },
       { displayModeBar: false, responsive: false },
     );
   }
@@ -86,10 +86,10 @@ export class Curves {
   }
 }
 
-/** The range that shows how it goes on: the first steps, and a few that went wrong, may leave it. */
-function span(elbo, likelihood, validation) {
+/** A range of the y axis that fits the later reports. The first steps and a few outliers may be outside it. */
+function yRange(elbo, likelihood, validation) {
   const later = elbo.slice(Math.floor(elbo.length / 4)).sort((a, b) => a - b);
   const [low, high] = [Math.min(later[Math.floor(later.length / 10)], ...validation.slice(-10)), Math.max(...likelihood, ...validation)];
-  const room = 0.06 * (high - low || 1);
-  return [low - room, high + room];
+  const margin = 0.06 * (high - low || 1);
+  return [low - margin, high + margin];
 }

@@ -1,24 +1,24 @@
-// The Train tab: pictures are brought, looked at, and a model is trained of them, by one run on the server that is watched here.
+// The Train tab: uploads pictures, has the server read them and train a model, and shows the progress.
 
-import { chosen, dropped, parcels, title } from "./upload.js";
+import { batches, chosenFiles, collectionName, droppedFiles } from "./upload.js";
 import { Curves } from "./curves.js";
 import { bytes } from "../pixels/picture.js";
 import { loadPlotly } from "../shared/load_plotly.js";
 import { session } from "../shared/session.js";
 import { write } from "../shared/dom.js";
 
-const PERIOD = 700; // ms between two looks at a run
-const KEY = "latentscape run"; // where a reloaded page finds the run it was watching
-const BUSY = ["looking", "training"];
+const POLL_INTERVAL = 700; // ms between two requests for the state of a run
+const STORAGE_KEY = "latentscape run"; // of the run's token in sessionStorage, so that a reloaded page finds its run
+const BUSY = ["looking", "training"]; // phases in which the server computes
 
 export function mount({ element, props, server, upload }) {
   new Train(element, props, server, upload);
 }
 
 class Train {
-  #watching = 0;
-  #seen = 0;
-  #shown = null;
+  #watching = 0; // counts calls of #watch, so that earlier ones stop
+  #received = 0; // reports received
+  #phase = null; // the phase that is shown
 
   constructor(element, { bounds }, server, upload) {
     Object.assign(this, { bounds, server, upload });
@@ -27,42 +27,42 @@ class Train {
     this.curves = new Curves(this.ui["run-curves"], this.ui["run-latents-kl"]);
     this.ui["run-minutes"].max = bounds.minutes;
     for (const name of ["size", "latents"]) [this.ui[`run-${name}`].min, this.ui[`run-${name}`].max] = bounds[name];
-    this.#wire();
-    this.run = sessionStorage.getItem(KEY);
+    this.#listen();
+    this.run = sessionStorage.getItem(STORAGE_KEY);
     if (this.run) this.#watch();
     this.root.setAttribute("aria-busy", "false");
   }
 
-  #wire() {
+  #listen() {
     const { ui } = this;
     for (const name of ["dragover", "dragleave", "drop"]) {
       ui.pictures.addEventListener(name, async (event) => {
         event.preventDefault();
         ui.pictures.classList.toggle("ls-over", name === "dragover");
         if (name !== "drop") return;
-        const called = title([...event.dataTransfer.files].map((file) => [file.name, file]), event.dataTransfer);
-        this.#bring(await dropped(event.dataTransfer), called);
+        const name = collectionName([...event.dataTransfer.files].map((file) => [file.name, file]), event.dataTransfer);
+        this.#uploadFiles(await droppedFiles(event.dataTransfer), name);
       });
     }
     for (const [button, input] of [["choose-folder", "folder-input"], ["choose-files", "files-input"]]) {
       ui[button].addEventListener("click", () => ui[input].click());
       const take = () => {
-        const files = chosen(ui[input]);
-        const called = title(files);
+        const files = chosenFiles(ui[input]);
+        const name = collectionName(files);
         ui[input].value = "";
-        this.#bring(files, called);
+        this.#uploadFiles(files, name);
       };
       ui[input].addEventListener("change", take);
-      if (ui[input].files.length) take(); // a quick hand may have been before us
+      if (ui[input].files.length) take(); // files may have been chosen before this script ran
     }
     ui.options.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#ask("train_run", { options: this.#options() });
+      this.#request("train_run", { options: this.#options() });
     });
-    ui["go-on"].addEventListener("click", () => this.#ask("train_run", {}));
+    ui["go-on"].addEventListener("click", () => this.#request("train_run", {}));
     ui.stop.addEventListener("click", () => {
-      this.#say("Stopping: the best weights so far are being made into a model…");
-      this.#ask("stop_run", {});
+      this.#setStatus("Stopping and saving the best model so far…");
+      this.#request("stop_run", {});
     });
     ui["open-model"].addEventListener("click", () => {
       session.emit("offer", this.model);
@@ -71,37 +71,37 @@ class Train {
     });
     ui.other.addEventListener("click", async () => {
       await this.server.discard_run({ run: this.run });
-      this.#forget("");
+      this.#reset("");
     });
   }
 
-  /** Send files to a new run, and have them looked at. */
-  async #bring(files, called) {
+  /** Upload files to a new run, and have the server read them. */
+  async #uploadFiles(files, name) {
     const { ui } = this;
-    if (!files.length) return this.#say("There is nothing in it.");
+    if (!files.length) return this.#setStatus("No files found. Choose a folder or a .zip file with pictures.");
     const total = files.reduce((sum, [, file]) => sum + file.size, 0);
-    if (files.length > this.bounds.files) return this.#say(`These are ${files.length.toLocaleString("en")} files; a run may have ${this.bounds.files.toLocaleString("en")} here.`);
-    if (total > this.bounds.bytes) return this.#say(`These are ${megabytes(total)}; a run may have ${megabytes(this.bounds.bytes)} here.`);
-    ui["run-name"].value = called.slice(0, ui["run-name"].maxLength);
-    this.#say("");
-    this.#phase("sending");
-    write(ui["sending-title"], `Sending ${called}`);
+    if (files.length > this.bounds.files) return this.#setStatus(`A run may have at most ${this.bounds.files.toLocaleString("en")} files; these are ${files.length.toLocaleString("en")}. Choose fewer.`);
+    if (total > this.bounds.bytes) return this.#setStatus(`A run may have at most ${megabytes(this.bounds.bytes)} of pictures; these are ${megabytes(total)}. Choose fewer.`);
+    ui["run-name"].value = name.slice(0, ui["run-name"].maxLength);
+    this.#setStatus("");
+    this.#showPhase("sending");
+    write(ui["sending-title"], `Uploading ${name}`);
     try {
       const begun = await this.#call("begin_run", {});
       this.run = begun.run;
-      sessionStorage.setItem(KEY, this.run);
+      sessionStorage.setItem(STORAGE_KEY, this.run);
       let [count, bytes] = [0, 0];
-      for (const parcel of parcels(files, this.bounds.request)) {
-        const paths = await this.upload(parcel.map(([, piece], i) => new File([piece], `${i}.part`)));
-        await this.#call("add_pictures", { run: this.run, pieces: parcel.map(([name], i) => [name, paths[i]]) });
-        count += parcel.length;
-        bytes += parcel.reduce((sum, [, piece]) => sum + piece.size, 0);
+      for (const batch of batches(files, this.bounds.request)) {
+        const paths = await this.upload(batch.map(([, piece], i) => new File([piece], `${i}.part`)));
+        await this.#call("add_pictures", { run: this.run, pieces: batch.map(([name], i) => [name, paths[i]]) });
+        count += batch.length;
+        bytes += batch.reduce((sum, [, piece]) => sum + piece.size, 0);
         ui["sending-bar"].value = total ? bytes / total : 1;
         write(ui["sending-note"], `${Math.min(count, files.length).toLocaleString("en")} of ${files.length.toLocaleString("en")} files, ${megabytes(bytes)} of ${megabytes(total)}`);
       }
-      await this.#ask("look_at_pictures", { options: this.#options() });
+      await this.#request("look_at_pictures", { options: this.#options() });
     } catch (error) {
-      this.#forget(error.message);
+      this.#reset(error.message);
     }
   }
 
@@ -111,12 +111,12 @@ class Train {
     return { name: ui["run-name"].value.trim() || "pictures", minutes: number("run-minutes"), size: number("run-size"), latents: number("run-latents") };
   }
 
-  /** Ask something of the run, and watch what comes of it. */
-  async #ask(what, request) {
+  /** Call a server function for the run, and watch the run. */
+  async #request(what, request) {
     try {
       await this.#call(what, { run: this.run, ...request });
     } catch (error) {
-      this.#say(error.message);
+      this.#setStatus(error.message);
     }
     this.#watch();
   }
@@ -128,52 +128,52 @@ class Train {
     return answer;
   }
 
-  /** Follow the run until nothing moves any more. */
+  /** Poll the state of the run and show it, until the server no longer computes. */
   async #watch() {
-    const turn = ++this.#watching;
+    const watch = ++this.#watching;
     for (;;) {
       let status;
       try {
-        status = await this.#call("watch_run", { run: this.run, after: this.#seen });
+        status = await this.#call("watch_run", { run: this.run, after: this.#received });
       } catch (error) {
-        if (turn === this.#watching) this.#forget(error.message);
+        if (watch === this.#watching) this.#reset(error.message);
         return;
       }
-      if (turn !== this.#watching) return;
+      if (watch !== this.#watching) return;
       await this.#show(status);
       if (!BUSY.includes(status.phase)) return;
-      await new Promise((resolve) => setTimeout(resolve, PERIOD));
-      if (turn !== this.#watching) return;
+      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
+      if (watch !== this.#watching) return;
     }
   }
 
-  /** What the server says of the run. */
+  /** Show the state of the run: the answer to `watch_run`. */
   async #show(status) {
     const { ui } = this;
     this.model = status.model;
     if (status.name && !ui["run-name"].value) ui["run-name"].value = status.name;
-    const fresh = status.phase !== this.#shown;
-    this.#phase(status.phase);
-    this.#account(status);
-    if (status.from < this.#seen) this.curves.clear(status.from);
-    this.#seen = status.from + status.reports.length;
-    if (this.#seen && !ui["train-body"].hidden) {
+    const changed = status.phase !== this.#phase;
+    this.#showPhase(status.phase);
+    this.#showLog(status);
+    if (status.from < this.#received) this.curves.truncate(status.from);
+    this.#received = status.from + status.reports.length;
+    if (this.#received && !ui["train-body"].hidden) {
       await loadPlotly();
       this.curves.add(status.reports);
       const last = this.curves.last;
       ui["run-bar"].value = last.fraction;
-      numbers(ui["run-numbers"], last);
+      showNumbers(ui["run-numbers"], last);
     }
     if (status.preview) {
-      await spread(ui.preview, status.preview);
+      await drawPreview(ui.preview, status.preview);
       ui["preview-figure"].hidden = false;
     }
-    const words = said(status, this.#seen);
-    if (fresh || BUSY.includes(status.phase)) this.#say(words);
+    const text = statusText(status, this.#received);
+    if (changed || BUSY.includes(status.phase)) this.#setStatus(text);
   }
 
-  /** What the command printed: what was read, and each choice with its reason. */
-  #account({ console, phase }) {
+  /** List what the command printed: the pictures read, and each setting with its reason. */
+  #showLog({ console, phase }) {
     const lines = console.filter((line) => line.trim() && !/^\s*\d+%/.test(line));
     const shown = phase === "failed" ? lines.slice(0, -1) : lines;
     this.ui.account.hidden = !shown.length;
@@ -181,10 +181,10 @@ class Train {
     if (items.length !== this.ui["account-lines"].children.length) this.ui["account-lines"].replaceChildren(...items);
   }
 
-  /** Show what belongs to a phase. */
-  #phase(phase) {
+  /** Show the parts of the page that belong to a phase. */
+  #showPhase(phase) {
     const { ui } = this;
-    this.#shown = phase;
+    this.#phase = phase;
     this.root.dataset.phase = phase;
     const during = (...phases) => !phases.includes(phase);
     ui.bring.hidden = during("gathering");
@@ -193,58 +193,58 @@ class Train {
     ui["open-model"].hidden = during("stopped", "done") || !this.model;
     ui["go-on"].hidden = during("stopped");
     ui.stop.hidden = during("training", "looking");
-    ui.stop.textContent = phase === "looking" ? "Cancel" : "Stop, keep the best so far";
+    ui.stop.textContent = phase === "looking" ? "Cancel" : "Stop and save the best model";
     ui.other.hidden = during("looked", "stopped", "done", "failed");
     const idle = ["gathering", "sending", "looking", "looked"].includes(phase);
     ui["train-empty"].hidden = !idle;
     ui["train-body"].hidden = idle;
   }
 
-  /** Begin again with no run. */
-  #forget(words) {
+  /** Forget the run, and show a text in the status line. */
+  #reset(text) {
     this.#watching += 1;
-    this.#seen = 0;
+    this.#received = 0;
     this.run = this.model = null;
-    sessionStorage.removeItem(KEY);
+    sessionStorage.removeItem(STORAGE_KEY);
     this.ui["account-lines"].replaceChildren();
     this.ui.account.hidden = true;
     this.ui["preview-figure"].hidden = true;
-    this.curves.clear(0);
-    this.#phase("gathering");
-    this.#say(words);
+    this.curves.truncate(0);
+    this.#showPhase("gathering");
+    this.#setStatus(text);
   }
 
-  #say(text) {
+  #setStatus(text) {
     write(this.ui["train-status"], text);
   }
 }
 
-/** A sentence for where a run is. */
-function said({ phase, console, place, model }, reports) {
+/** The status line of a run. */
+function statusText({ phase, console, place, model }, reports) {
   const last = console.findLast((line) => line.trim()) ?? "";
   if (phase === "looking") return "Reading the pictures…";
   if (phase === "training") {
-    if (last.startsWith("Scoring")) return "Scoring held-out pictures, drawing the map and learning what is normal. This takes a minute.";
-    return reports ? "" : "Getting ready…";
+    if (last.startsWith("Scoring")) return "Scoring the held-out pictures, computing the map and fitting the anomaly test. This takes about a minute.";
+    return reports ? "" : "Starting…";
   }
-  if (phase === "looked") return "Nothing is trained yet: look over what was read, and start.";
-  if (phase === "stopped") return model ? `Stopped. The model so far is saved in ${place}; it can be trained on.` : "Stopped before there was a model.";
+  if (phase === "looked") return "Check the pictures and settings, then start training.";
+  if (phase === "stopped") return model ? `Stopped. The model is saved in ${place}. You can continue training it.` : "Stopped before a model was saved.";
   if (phase === "done") return `Done. The model is saved in ${place}.`;
-  if (phase === "failed") return last.replace(/^latentscape: /, "") || "The run ended without a word.";
+  if (phase === "failed") return last.replace(/^latentscape: /, "") || "The run failed without an error message.";
   return "";
 }
 
-function numbers(list, { log_likelihood, kl, validation_elbo, active_latents, images_per_second, seconds_left, epoch, fraction }) {
+function showNumbers(list, { log_likelihood, kl, validation_elbo, active_latents, images_per_second, seconds_left, epoch, fraction }) {
   const left = Math.round(seconds_left);
   const entries = [
-    ["validation ELBO", validation_elbo === null ? "…" : nats(validation_elbo), "Of held-out pictures, by averaged weights; the best are kept"],
-    ["ELBO", nats(log_likelihood - kl), "Log-likelihood minus KL, on the pictures being trained on"],
-    ["log-likelihood", nats(log_likelihood), "How well pictures are explained, given their latents"],
-    ["KL", nats(kl), "What it costs to tell a picture's latents from the prior"],
-    ["active units", validation_elbo === null ? "…" : active_latents, "Latents that vary with the picture (Burda et al., 2016)"],
-    ["epoch", epoch.toFixed(1), "Passes over the pictures"],
-    ["speed", `${Math.round(images_per_second).toLocaleString("en")}/s`, "Pictures a second"],
-    ["left", fraction >= 1 ? "–" : `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`, "Minutes and seconds of training"],
+    ["validation ELBO", validation_elbo === null ? "…" : nats(validation_elbo), "ELBO of held-out pictures in nats per picture, with averaged weights. The best weights are saved."],
+    ["ELBO", nats(log_likelihood - kl), "Log-likelihood minus KL, in nats per training picture"],
+    ["log-likelihood", nats(log_likelihood), "How well the decoder explains the pixels, given the latents"],
+    ["KL", nats(kl), "KL divergence of the posterior from the prior: how much information the latents hold about a picture"],
+    ["active units", validation_elbo === null ? "…" : active_latents, "Number of latents that vary with the picture (Burda et al., 2016)"],
+    ["epoch", epoch.toFixed(1), "Passes over the training pictures"],
+    ["speed", `${Math.round(images_per_second).toLocaleString("en")}/s`, "Training pictures per second"],
+    ["time left", fraction >= 1 ? "–" : `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`, "Minutes and seconds until training ends"],
   ];
   if (list.children.length !== entries.length) {
     list.replaceChildren(
@@ -258,9 +258,9 @@ function numbers(list, { log_likelihood, kl, validation_elbo, active_latents, im
   entries.forEach(([, value], i) => write(list.children[i].lastChild, String(value)));
 }
 
-/** A sheet of three rows of square pictures, with room between them. */
-async function spread(canvas, sheet) {
-  const bitmap = await createImageBitmap(new Blob([bytes(sheet)], { type: "image/png" }));
+/** Draw the preview, a PNG of three rows of square pictures, with gaps between the pictures. */
+async function drawPreview(canvas, png) {
+  const bitmap = await createImageBitmap(new Blob([bytes(png)], { type: "image/png" }));
   const [height, gap] = [bitmap.height / 3, Math.ceil(bitmap.height / 40)];
   const columns = Math.round(bitmap.width / height) || 1;
   const width = bitmap.width / columns;

@@ -1,22 +1,22 @@
-// Files from the visitor's disk to the server: a folder, a .zip file or single pictures, in parcels of bounded size.
+// Uploads from the user's disk: a folder, a .zip file or single pictures, in batches of limited size.
 
-const MANY = 100; // files in a request
+const MAX_FILES = 100; // files in a batch
 
-/** What was dropped, as [name, file]: folders with everything in them, names without the folder they all are in. */
-export async function dropped(transfer) {
+/** The dropped files as [name, file]. Folders are read recursively; if a single folder was dropped, names are relative to it. */
+export async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files].map((file) => [file.name, file]);
-  const found = (await Promise.all(entries.map((entry) => walk(entry, "")))).flat();
-  return entries.length === 1 && entries[0].isDirectory ? found.map(([name, file]) => [inner(name), file]) : found;
+  const found = (await Promise.all(entries.map((entry) => filesOf(entry, "")))).flat();
+  return entries.length === 1 && entries[0].isDirectory ? found.map(([name, file]) => [withoutTop(name), file]) : found;
 }
 
-/** What was chosen, likewise. */
-export function chosen(input) {
-  return [...input.files].map((file) => [file.webkitRelativePath ? inner(file.webkitRelativePath) : file.name, file]);
+/** The files chosen in a file input as [name, file]; names are relative to a chosen folder. */
+export function chosenFiles(input) {
+  return [...input.files].map((file) => [file.webkitRelativePath ? withoutTop(file.webkitRelativePath) : file.name, file]);
 }
 
-/** What the whole is called: its folder, or its one file without the ending. */
-export function title(files, transfer) {
+/** A name for the files: their folder's, or that of a single file without its extension, else "pictures". */
+export function collectionName(files, transfer) {
   const folder = transfer?.items?.length === 1 && transfer.items[0].webkitGetAsEntry?.();
   if (folder?.isDirectory) return folder.name;
   const path = files[0]?.[1].webkitRelativePath;
@@ -25,41 +25,42 @@ export function title(files, transfer) {
 }
 
 /**
- * Parcels of [name, blob], of at most `bytes` each, to be sent one after another: small files together, a large one in pieces, which the server puts
- * together again.
+ * Split files into batches of [name, blob] with at most `bytes` bytes each. Small files share a batch. A large file is split into
+ * pieces with the same name, which the server joins.
  */
-export function* parcels(files, bytes) {
-  let parcel = [];
+export function* batches(files, bytes) {
+  let batch = [];
   let size = 0;
   for (const [name, file] of files) {
     for (let start = 0; start === 0 || start < file.size; start += bytes) {
       const piece = file.slice(start, start + bytes);
-      if (parcel.length && (parcel.length === MANY || size + piece.size > bytes)) {
-        yield parcel;
-        parcel = [];
+      if (batch.length && (batch.length === MAX_FILES || size + piece.size > bytes)) {
+        yield batch;
+        batch = [];
         size = 0;
       }
-      parcel.push([name, piece]);
+      batch.push([name, piece]);
       size += piece.size;
     }
   }
-  if (parcel.length) yield parcel;
+  if (batch.length) yield batch;
 }
 
-function inner(path) {
+/** A path without its first folder. */
+function withoutTop(path) {
   return path.slice(path.indexOf("/") + 1);
 }
 
-async function walk(entry, above) {
-  const name = above + entry.name;
+async function filesOf(entry, prefix) {
+  const name = prefix + entry.name;
   if (entry.isFile) return [[name, await new Promise((resolve, reject) => entry.file(resolve, reject))]];
   const reader = entry.createReader();
   const children = [];
   for (;;) {
-    // A reader gives some at a time.
+    // Each call returns only some of the entries, and none at the end.
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) break;
     children.push(...some);
   }
-  return (await Promise.all(children.map((child) => walk(child, `${name}/`)))).flat();
+  return (await Promise.all(children.map((child) => filesOf(child, `${name}/`)))).flat();
 }
