@@ -76,7 +76,7 @@ def fit(options: TrainingOptions, group: core.ProcessGroup = SINGLE_PROCESS) -> 
 
     Settings that are not given are chosen and printed: see `auto_config`. With `start`, training starts from the weights of
     that bundle and uses its architecture and its split into training and held-out images. Only the prior may be of another
-    kind; it is then initialized anew. Without `calibrate`, the bundle has no anomaly detector and no label classifier.
+    kind; its weights are then random. Without `calibrate`, the bundle has no anomaly detector and no label classifier.
 
     The run writes a checkpoint next to the bundle every `checkpoint_every` seconds, and `resume` continues from it with the
     settings of that run. The checkpoint is deleted once the bundle of the finished run is saved. An existing bundle at `out`

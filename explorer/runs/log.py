@@ -45,17 +45,17 @@ class Log:
 
     def _start(self, epoch: float) -> None:
         """Remove the reports from this epoch on; all of them for a new run."""
-        kept: list[str] = []
+        lines: list[str] = []
         if self.resume and self.path.exists():
             for text in self.path.read_text(encoding="utf-8").splitlines():
                 try:
-                    earlier = json.loads(text)["epoch"] < epoch
+                    is_earlier = json.loads(text)["epoch"] < epoch
                 except (ValueError, KeyError, TypeError):  # an incomplete line of a process that was killed
                     continue
-                if earlier:
-                    kept.append(text)
+                if is_earlier:
+                    lines.append(text)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(text + "\n" for text in kept), encoding="utf-8")
+        self.path.write_text("".join(text + "\n" for text in lines), encoding="utf-8")
         self.started = True
 
 

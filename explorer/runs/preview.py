@@ -1,4 +1,4 @@
-"""Preview of a training run: a PNG file with reconstructions and samples, updated while the run goes on."""
+"""Preview of a training run: a PNG file with reconstructions and samples, updated during training."""
 
 import os
 import time
