@@ -128,19 +128,19 @@ export class Pad {
       context.fillStyle = coloured ? CLASSES[this.labels.codes[i] % CLASSES.length] : textColour;
       context.fillRect(x[i] - dotSize / 2, size - y[i] - dotSize / 2, dotSize, dotSize);
     }
-    drawAxes(context, textColour, size);
+    drawAxes(context, textColour, size, this.reach);
   }
 }
 
 /** Axes through the mean of the aggregated posterior, and rings at one, two and three standard deviations. */
-function drawAxes(context, colour, size) {
+function drawAxes(context, colour, size, reach) {
   const middle = size / 2;
   context.strokeStyle = colour;
   context.globalAlpha = 0.3;
   context.lineWidth = 1;
   context.beginPath();
   for (const deviations of [1, 2, 3]) {
-    const radius = (deviations * middle) / MAX_DEVIATIONS;
+    const radius = (deviations * middle) / reach;
     context.moveTo(middle + radius, middle);
     context.arc(middle, middle, radius, 0, 2 * Math.PI);
   }
