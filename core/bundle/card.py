@@ -29,6 +29,11 @@ def model_card(config: dict[str, Any], source: str | None = None) -> str:
     rows = figures(config)
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     notes = f"\n{training['notes']}\n" if training.get("notes") else ""
+    counts = "The number of training images is not recorded."
+    if {"images", "held_out"} <= training.keys():
+        counts = "{images:,} training images and {held_out:,} more to choose the checkpoint by; no test image was used.".format(
+            **training
+        )
     return f"""{front_matter(config)}
 
 # {config["name"]}
@@ -49,7 +54,7 @@ Likelihood: {evaluation["likelihood"]}.
 ## Training
 
 {"".join(stage(record) for record in stages(training))}
-{training["images"]:,} training images and {training["held_out"]:,} more to choose the checkpoint by; no test image was used.
+{counts}
 
 ## Use
 

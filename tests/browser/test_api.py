@@ -141,15 +141,6 @@ def test_of_a_thousand_operations_of_two_visitors_none_gets_the_others_result(se
         assert sum(threads.map(lambda visitor: visit(server, visitor, 500), range(2))) == 1000
 
 
-def test_the_readmes_example_runs_as_written(server):
-    text = (Path(core.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(from gradio_client.+?)```", text, re.DOTALL)
-    found: dict[str, Any] = {}
-    exec(example.replace("http://127.0.0.1:7860", server), found)
-    assert len(found["path"]) == 9
-    assert re.search("normal images (is|are) at least as odd", found["odd"])
-
-
 def test_the_endpoints_are_tools_of_the_model_context_protocol(mcp_server):
     """Asked by the protocol's own client, in a loop of its own: the browser's runs in this thread."""
 
