@@ -161,9 +161,9 @@ class Preprocessing:
         """Make a picture look like the model's training images.
 
         The picture is converted to 8 bits and the model's channels. A picture that already has the model's size and mode is
-        not changed otherwise. Any other is resized according to `fit`. If both the model and the picture have a plain background,
-        the picture is prepared before that: for a grey model, its background is levelled to the model's black or white; with
-        `trim`, if it is not framed like the training images, it is cut to its content and framed like them.
+        not changed otherwise. Any other is resized according to `fit`. Two steps come first if both the model and the picture
+        have a plain background. For a grey model, the picture's background is levelled to the model's black or white.
+        With `trim`, a picture that is not framed like the training images is cut to its content and framed like them.
 
         Polarity "invert" inverts every picture, "keep" none. "auto" inverts a picture for a grey model if this brings its plain
         background closer to the model's. For a binarized model, the result is a black-and-white sample. Raises ValueError if
