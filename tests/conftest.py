@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+from filelock import FileLock
 
 # Networks of this size are fastest on one thread, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,8 +30,18 @@ def digits() -> core.Data:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, digits: core.Data) -> Path:
-    """A folder with a real bundle: five epochs on digits, four latents, 300 test images on a UMAP."""
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, worker_id: str, digits: core.Data) -> Path:
+    """A folder with a real bundle: five epochs on digits, four latents, 300 test images on a UMAP. All workers share it."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base if worker_id == "master" else base.parent) / "bundles" / "tiny"
+    with FileLock(f"{path.parent}.lock"):
+        if not path.exists():
+            make_tiny_bundle(path, digits)
+    return path
+
+
+def make_tiny_bundle(path: Path, digits: core.Data) -> None:
+    """Train, evaluate and save `tiny_bundle`."""
     architecture = core.Architecture(1, 8, 8, latents=4, network="mlp")
     torch.manual_seed(0)
     vae = architecture.build()
@@ -46,10 +57,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, digits: core.Data) -> 
     }
     preprocessing = core.Preprocessing.measure(digits.images)
     test = core.load_data("digits", "test")
-    path = tmp_path_factory.mktemp("bundles") / "tiny"
     made = core.make_bundle("tiny", vae, architecture, preprocessing, test, {**record, "machine": "a test"}, gallery_size=300)
     made.save(path)
-    return path
 
 
 @pytest.fixture(scope="session")

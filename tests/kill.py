@@ -27,7 +27,7 @@ def run(data: Path, path: Path, **settings: Any) -> None:
     """Train a small VAE on the images in an .npy file, saving at every moment that a run can go on from."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    vae = core.Architecture(1, 8, 8, latents=4, network="mlp").build()
+    vae = core.Architecture(1, 8, 8, latents=4, network="mlp", network_width=64).build()
     # Every draw that training makes is made here: order, noise, coin flips and binary pixels.
     chosen = core.Settings(**{"epochs": 40.0, "batch_size": 16, "corruption": 0.1, "binarization": "dynamic", **settings})
     for _ in core.train(vae, torch.from_numpy(np.load(data)), chosen, checkpoint=core.Checkpoint(path, 0.0, resume=True)):

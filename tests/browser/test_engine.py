@@ -82,6 +82,7 @@ def test_the_page_draws_what_torch_draws(visit, page_server, each_model):
     assert np.abs(np.array(drawn[1]) - to_bytes(mean).permute(0, 2, 3, 1).flatten().numpy().astype(int)).max() <= 1
 
 
+@pytest.mark.slow
 def test_where_webassembly_is_slow_webgpu_draws_the_same(graphics_browser, page_server, bundle):
     """The processor here is a program, which says nothing of its speed; what it draws is what counts."""
     z = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
@@ -93,18 +94,18 @@ def test_where_webassembly_is_slow_webgpu_draws_the_same(graphics_browser, page_
     by_name = {url.rsplit("/", 1)[1]: url for url in requests if "/" in url}
     folder = by_name["ort.wasm.bundle.min.mjs"].rsplit("/", 1)[0]
     files, more = ([{"at": f"{folder}/{name}", "integrity": known} for name, known in of.items()] for of in (FILES, GRAPHICS))
-    hastened, drawn = page.evaluate(
-        """async ([library, runtime, description, z]) => { const { Model, opened } = await import(library);
-        const own = opened(runtime, (path) => path);
-        const graphics = await own.graphics(description);
+    switched, drawn = page.evaluate(
+        """async ([library, runtime, description, z]) => { const { Model, pageFactories } = await import(library);
+        const factories = pageFactories(runtime, (path) => path);
+        const graphics = await factories.graphics(description);
         const drawn = [[...(await graphics.mean(z))]];
         graphics.close();
-        const model = new Model(description, {}, own);
+        const model = new Model(description, {}, factories);
         await model.openDecoder();
-        const hastened = [await model.hasten(1e9), await model.hasten(0)];
+        const switched = [await model.switchToWebGpu(1e9), await model.switchToWebGpu(0)];
         drawn.push([...(await model.decoder.mean(z))]);
         model.close();
-        return [hastened, drawn]; }""",
+        return [switched, drawn]; }""",
         [
             by_name["model.js"],
             {"local": True, "files": files, "graphics": more},
@@ -112,8 +113,8 @@ def test_where_webassembly_is_slow_webgpu_draws_the_same(graphics_browser, page_
             z.tolist(),
         ],
     )
-    assert not hastened[0]  # fast enough: nothing is tried
-    assert isinstance(hastened[1], bool)  # whichever is faster here
+    assert not switched[0]  # fast enough: nothing is tried
+    assert isinstance(switched[1], bool)  # whichever is faster here
     with torch.no_grad():
         mean = bundle.vae.decode(z).mean
     assert np.abs(np.array(drawn) - mean.flatten().numpy()).max() <= 1e-4  # both
@@ -193,7 +194,7 @@ def test_filmstrips_show_what_each_slider_would_show(visit, page_server, server,
             assert np.abs(shown - expected).max() <= 1
 
 
-@pytest.mark.parametrize("where", ["page", "server"])
+@pytest.mark.parametrize("where", ["page", pytest.param("server", marks=pytest.mark.slow)])
 def test_the_manifold_draws_the_plane_and_refines_on_zoom(visit, page_server, server, bundle, where):
     """Pictures where images are, nothing where none is near, and more of them for the same piece of plane on zooming in."""
     page = visit(address=page_server if where == "page" else server).open()

@@ -33,7 +33,7 @@ def data(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fresh() -> core.VAE:
     torch.manual_seed(0)
-    return core.Architecture(1, 8, 8, latents=4, network="mlp").build()
+    return core.Architecture(1, 8, 8, latents=4, network="mlp", network_width=64).build()
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
@@ -70,7 +70,7 @@ def test_a_stopped_run_saves_itself_and_goes_on_bitwise(tmp_path: Path, digits: 
             training.throw(KeyboardInterrupt())
     assert read(tmp_path / "c")[0].numbers["steps"] == SNAPSHOT_STEPS  # of 132: at most SNAPSHOT_STEPS steps are done again
     torch.manual_seed(7)
-    vae = core.Architecture(1, 8, 8, latents=4, network="mlp").build()
+    vae = core.Architecture(1, 8, 8, latents=4, network="mlp", network_width=64).build()
     reports = list(core.train(vae, digits.images, settings, checkpoint=Checkpoint(tmp_path / "c", resume=True)))
     assert reports[0].epoch > SNAPSHOT_STEPS * 100 / 1079
     assert same(vae.state_dict(), expected.state_dict())
