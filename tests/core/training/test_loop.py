@@ -163,6 +163,7 @@ def test_corruption_redraws_its_share_of_pixels_without_changing_their_mean() ->
     assert set(seen.unique().tolist()) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_an_encoder_that_saw_coin_flips_learns_less_by_heart(digits: Data) -> None:
     """Corruption is for training alone: on clean images, the gap between those trained on and others shrinks."""
     images, others = digits.images[:200], digits.images[200:]
