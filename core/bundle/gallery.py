@@ -48,7 +48,7 @@ class Gallery:
             if name in (*COLUMNS, NAMES):
                 raise ValueError(f"a label cannot be named {name}: the gallery has another column of this name. Rename it.")
             if len(values) != len(self):
-                raise ValueError(f"label {name} must have one entry per image; got {len(values)} for {len(self)} images.")
+                raise ValueError(f"label {name} has {len(values)} entries for {len(self)} images; it must have one per image.")
 
     def __len__(self) -> int:
         return len(self.pngs)

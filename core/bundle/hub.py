@@ -38,7 +38,7 @@ def fetch(name: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = list(BUNDLE_FILES)
+    patterns = list(BUNDLE_FILES)
     try:
         info = HfApi(library_name="latentscape").model_info(repository, revision=revision or None, files_metadata=True)
     except HfHubHTTPError as error:
@@ -47,7 +47,7 @@ def fetch(name: str) -> Path:
         if not _is_connection_error(error):
             raise
         try:
-            return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted, local_files_only=True))
+            return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns, local_files_only=True))
         except LocalEntryNotFoundError:
             raise ValueError(
                 f"the hub cannot be reached, and there is no complete local copy of {repository}: {error}"
@@ -60,7 +60,7 @@ def fetch(name: str) -> Path:
     if (total := sum(sizes.values())) > MAX_BYTES:
         raise ValueError(f"{where} has {total:,} bytes; a bundle may have at most {MAX_BYTES:,}.")
     with _hub_errors(repository):
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted, library_name="latentscape"))
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns, library_name="latentscape"))
 
 
 def copy(folder: Path, target: Path) -> None:
@@ -110,9 +110,9 @@ def upload(folder: Path, repository: str, kind: Kind, private: bool = False, sdk
     with _hub_errors(repository), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*commit a data file.*")  # the gallery is part of the model
         address = api.create_repo(repository, repo_type=kind, private=private or None, space_sdk=sdk, exist_ok=True)
-        there = api.list_repo_files(repository, repo_type=kind)
+        existing = api.list_repo_files(repository, repo_type=kind)
         if kind == "model":
-            manifest.check_names(there, f"the repository {repository}")
+            manifest.check_names(existing, f"the repository {repository}")
         api.upload_folder(
             repo_id=repository,
             repo_type=kind,

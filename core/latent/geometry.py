@@ -71,18 +71,18 @@ def neighbours(
         and torch.get_float32_matmul_precision() == "highest"
     )
     search = BlockedNeighbours(points, k).search if blocked else partial(_search, points=points, k=k)
-    found = [search(part) for part in query.split(min(chunk, QUERY_CHUNK) if blocked else chunk)]
-    if not found:
+    results = [search(part) for part in query.split(min(chunk, QUERY_CHUNK) if blocked else chunk)]
+    if not results:
         return query.new_empty(0, k), torch.empty(0, k, dtype=torch.long, device=query.device)
-    return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
+    return torch.cat([distance for distance, _ in results]), torch.cat([index for _, index in results])
 
 
 def _search(
     query: Float[Tensor, "n d"], points: Float[Tensor, "m d"], k: int
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     # Computing distances by a matrix product loses half the digits near zero, where the nearest neighbours are.
-    found = torch.cdist(query, points, compute_mode="donot_use_mm_for_euclid_dist").topk(k, largest=False)
-    return found.values, found.indices
+    nearest = torch.cdist(query, points, compute_mode="donot_use_mm_for_euclid_dist").topk(k, largest=False)
+    return nearest.values, nearest.indices
 
 
 class BlockedNeighbours:

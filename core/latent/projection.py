@@ -21,7 +21,7 @@ from core.latent.geometry import neighbours
 Method = Literal["umap", "pca", "latents"]
 
 PLACE, LIFT = {"k": 15, "sharpness": 2}, {"k": 30, "sharpness": 0}
-"""The `neighbour_mean` with which a `NeighbourMap` places latents, and the one with which it lifts positions."""
+"""Arguments of `neighbour_mean` in `NeighbourMap.place` and in `NeighbourMap.lift`."""
 
 MIN_DIST = 0.1
 """Default of UMAP's `min_dist`: the minimum distance of two images, relative to the size of a neighbourhood."""
