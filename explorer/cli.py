@@ -1,5 +1,6 @@
 """The `latentscape` command line: registers the commands and turns user errors into one line."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -39,6 +40,7 @@ for name, (function, example) in COMMANDS.items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. An error that the user can correct prints one line and exits with status 2."""
+    limit_spinning()
     args = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
@@ -53,6 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def limit_spinning() -> None:
+    """Shorten the busy loop in which OpenMP's threads wait for each other, before torch is imported.
+
+    The default is 300,000 iterations, which slows training down by a multiple if another program uses one of the cores. A
+    setting of the user is not changed. tests/bench/busy_machine.py compares the choices.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def fail(message: str) -> NoReturn:

@@ -261,7 +261,7 @@ class TrainingJobs:
                     stdout=console,
                     stderr=subprocess.STDOUT,
                     # The page breaks lines. A Ctrl-C in the terminal is the server's, which ends its runs itself.
-                    env={**os.environ, "COLUMNS": "1000", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"},
+                    env={**os.environ, "COLUMNS": "1000", "PYTHONUNBUFFERED": "1"},
                     start_new_session=True,
                 )
             if hasattr(os, "setpriority"):  # the page's visitors come first

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -23,7 +24,7 @@ import core
 from core.data.preprocessing import to_png
 from core.model.architecture import LIKELIHOODS, NETWORKS
 from explorer.app.catalogue import Catalogue
-from explorer.cli import app, main
+from explorer.cli import app, limit_spinning, main
 from explorer.describe import decode, describe
 
 PROGRAM = Path(sys.executable).with_name("latentscape")
@@ -377,7 +378,7 @@ def test_a_wrong_choice_ends_in_one_line_and_status_2(tiny_bundle: Path, mess: s
     """Without the tests' type checks, so in a process of its own: one for all of them."""
     program = """
 import contextlib, io, json, sys
-from explorer.cli import app, main
+from explorer.cli import app, limit_spinning, main
 for arguments in json.loads(sys.stdin.read()):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -457,3 +458,29 @@ def test_calibrate_gives_a_verdict_that_encode_prints(call: Call, tiny_bundle: P
     records = json.loads(call("encode", str(copy), str(to_file), "--json")[1])
     assert records[0]["p_value"] == pytest.approx(core.load(copy).anomaly(noise[None]).p_value.item())
     assert records[0]["p_value"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "1000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_threads_spin_briefly_unless_the_user_has_set_it(
+    given: dict[str, str], expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that the test's end restores it
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    limit_spinning()
+    assert {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ} == expected
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    """Only then do variables for torch's threads that it sets have an effect."""
+    script = "import sys, explorer.cli; print([name for name in ('torch', 'core', 'gradio') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
