@@ -18,5 +18,5 @@ def cover(catalogue: Catalogue, request: Request) -> Answer:
 def build(catalogue: Catalogue) -> None:
     """Lay the header out."""
     # With the first tab's, side by side, not one after another as each is found to need the next.
-    ahead = [PREFIX + name for name in modules("header/header.js", "explore/explore.js", mentioned=IMPORTED)]
-    component("header", catalogue, cover, ahead=ahead, models=catalogue.names)
+    preload = [PREFIX + name for name in modules("header/header.js", "explore/explore.js", mentioned=IMPORTED)]
+    component("header", catalogue, cover, preload=preload, models=catalogue.names)

@@ -185,7 +185,7 @@ def explore_html(explore: str, model: OpenModel) -> str:
         f"width:{round(width * scale)}px;height:{round(height * scale)}px;background-image:url(data:image/png;base64,{data})"
     )
     canvas = f'<canvas id="decoded" width="{width}" height="{height}" style="{style}"'
-    return replace_text(explore, {'<canvas id="decoded"': canvas, "decoded by the server": "getting ready to decode"})
+    return replace_text(explore, {'<canvas id="decoded"': canvas, "decoded by the server": "preparing the decoder"})
 
 
 def replace_text(page: str, replacements: dict[str, str]) -> str:

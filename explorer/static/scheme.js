@@ -1,8 +1,8 @@
-// Light or dark, as the visitor's system has it. A plain script at the top of a page's body: known before anything is drawn.
+// Follows the system's colour scheme, light or dark. A plain script at the top of the body, so that it runs before the first paint.
 
 {
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const follow = () => document.body.classList.toggle("dark", dark.matches);
-  dark.addEventListener("change", follow);
-  follow();
+  const update = () => document.body.classList.toggle("dark", dark.matches);
+  dark.addEventListener("change", update);
+  update();
 }

@@ -175,9 +175,9 @@ def test_pictures_are_encoded_in_the_page_as_core_encodes_them(visit, site, bund
     files = [url for url in visitor.requests if "/model/" in url]
     assert len(files) == len(set(files)) >= 10, "each file is fetched once"
 
-    encode = """async ([library, file]) => { const { calls, Standalone } = await import(library);
+    encode = """async ([library, file]) => { const { serverFunctions, Standalone } = await import(library);
         const baked = JSON.parse(document.querySelector('#baked').textContent);
-        const server = calls(new Standalone(baked, (path) => new URL(path, location).href));
+        const server = serverFunctions(new Standalone(baked, (path) => new URL(path, location).href));
         const request = { path: new Blob([Uint8Array.from(file)]), crop: null, polarity: 'auto', trim: true };
         const { mean, log_variance, error } = await server.encode_upload(request);
         return error ?? [mean, log_variance]; }"""
@@ -217,14 +217,14 @@ def test_where_the_decoder_cannot_run_the_page_and_the_self_check_say_so(visit, 
     page.locator("#reset").click()
     expect(page.locator("#status")).to_contain_text("no workers here")
     page.get_by_role("link", name="Self-check").click()
-    expect(page.locator("#verdict")).to_have_text("The page cannot do its work in this browser.", timeout=60_000)
+    expect(page.locator("#verdict")).to_have_text("The page does not work in this browser.", timeout=60_000)
     expect(page.locator("#checks li[data-state=no]")).to_have_count(2)
 
 
 def test_the_self_check_finds_nothing_missing_here(visit, site):
     page = visit(address=site).page
     page.goto(site + "check.html")
-    expect(page.locator("#verdict")).to_have_text("Everything works here.", timeout=120_000)
+    expect(page.locator("#verdict")).to_have_text("Everything works in this browser.", timeout=120_000)
     expect(page.locator("#checks li[data-state=yes]")).to_have_count(page.locator("#checks li").count())
 
 

@@ -172,10 +172,14 @@ def test_the_page_prepares_pictures_as_core_does(tmp_path: Path) -> None:
         for box in (None, (0.1 * w, 0.25 * h, 0.9 * w, 0.75 * h + 0.2)):
             wanted = picture.resize((to_w, to_h), Image.Resampling.LANCZOS, box)
             resized.append({"given": raw(picture), "box": box, "wanted": raw(wanted)})
-    # Every level under every opacity, on white and on black paper.
+    # Every level under every opacity, on a white, a black and a coloured matte.
     levels, opacity = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     veils = [np.dstack([levels, levels, levels, opacity]), np.dstack([levels | 192, levels | 128, levels, opacity])]
-    flat = [{"given": raw(Image.fromarray(veil)), "wanted": raw(flatten(Image.fromarray(veil)))} for veil in veils]
+    flat = [
+        {"given": raw(Image.fromarray(veil)), "matte": matte, "wanted": raw(flatten(Image.fromarray(veil), matte))}
+        for veil in veils
+        for matte in (None, (37, 90, 200))
+    ]
     prepared = []
     for model in (
         Preprocessing(1, 18, 13, background=(0,), extent=0.9),

@@ -3,7 +3,7 @@
 import { Camera, Crop, Pen } from "./sources.js";
 import { Latest } from "../shared/latest.js";
 import { fetchBytes } from "../shared/fetch.js";
-import { bytes, draw, thumbnails } from "../pixels/picture.js";
+import { decodeBase64, draw, thumbnails } from "../pixels/picture.js";
 import { session } from "../shared/session.js";
 
 export function mount({ element, props, server, upload, file }) {
@@ -100,7 +100,7 @@ class Encode {
     this.frame.setAttribute("aria-busy", "true");
     const { polarity, trim } = this.ui;
     const { path, show } = this.uploaded;
-    this.requests.ask({ model: this.model.model, path, crop: show ? this.crop.fractions : null, polarity: polarity.value, trim: trim.checked });
+    this.requests.request({ model: this.model.model, path, crop: show ? this.crop.fractions : null, polarity: polarity.value, trim: trim.checked });
   }
 
   #clear() {
@@ -133,9 +133,9 @@ class Encode {
     const { shape } = this.model;
     ui["encode-empty"].hidden = true;
     ui["encode-body"].hidden = false;
-    draw(ui.seen, bytes(answer.seen), shape);
-    draw(ui.reconstruction, bytes(answer.reconstruction), shape);
-    draw(ui["error-map"], bytes(answer.error_map), [1, ...shape.slice(1)]);
+    draw(ui.seen, decodeBase64(answer.seen), shape);
+    draw(ui.reconstruction, decodeBase64(answer.reconstruction), shape);
+    draw(ui["error-map"], decodeBase64(answer.error_map), [1, ...shape.slice(1)]);
     ui.steps.textContent = answer.steps.join(", ") || "unchanged";
     ui.rmse.textContent = `RMS error ${(100 * answer.rmse).toFixed(1)} % of the pixel range`;
     ui.oddity.textContent = answer.verdict ?? "";
@@ -164,7 +164,7 @@ class Encode {
   async #drawAgain() {
     const { mean, log_variance } = this.result;
     const answer = await this.server.draw_again({ model: this.model.model, mean, log_variance, seed: this.seed++ });
-    if (answer && !answer.error) draw(this.ui.again, bytes(answer.pixels), this.model.shape);
+    if (answer && !answer.error) draw(this.ui.again, decodeBase64(answer.pixels), this.model.shape);
   }
 
   /** Show the map and the nearest images, from the gallery's files, which the Explore tab has fetched. */

@@ -1,9 +1,9 @@
 // The picture of the current point, or of the point that is previewed, next to the nearest real image.
 
 import { frame } from "../shared/frame.js";
-import { crisp, draw } from "../pixels/picture.js";
+import { draw, setDisplaySize } from "../pixels/picture.js";
 import { describe, isReal } from "./announcer.js";
-import { write } from "../shared/dom.js";
+import { setText } from "../shared/dom.js";
 
 const PHONE = matchMedia("(max-width: 480px)");
 const PHONE_SIDE = 200; // longer side of the decoded picture on a phone in CSS pixels, at most
@@ -29,8 +29,8 @@ export class CurrentPoint {
   }
 
   #resize() {
-    crisp(this.ui.decoded, this.shape, PHONE.matches ? PHONE_SIDE : this.side);
-    crisp(this.ui.nearest, this.shape, NEAREST_SIDE);
+    setDisplaySize(this.ui.decoded, this.shape, PHONE.matches ? PHONE_SIDE : this.side);
+    setDisplaySize(this.ui.nearest, this.shape, NEAREST_SIDE);
   }
 
   /** Show an answer as the current point. */
@@ -65,7 +65,7 @@ export class CurrentPoint {
       const { ui } = this;
       draw(ui.decoded, answer.pixels, this.shape);
       ui.decoded.classList.toggle("ls-preview", preview);
-      write(ui["decoded-caption"], caption);
+      setText(ui["decoded-caption"], caption);
       ui.decoded.setAttribute("aria-label", `Picture ${caption}; ${this.describe(answer)}`);
       this.#drawNearest(answer.nearest);
     });
@@ -76,9 +76,9 @@ export class CurrentPoint {
     ui.nearest.parentElement.hidden = !nearest;
     if (!nearest) return;
     this.map.sprite?.draw(ui.nearest, nearest.index);
-    write(ui["nearest-caption"], isReal(nearest) ? "the real image" : `nearest real image, ${nearest.distance.toFixed(2)} away in z`);
+    setText(ui["nearest-caption"], isReal(nearest) ? "the real image" : `nearest real image, ${nearest.distance.toFixed(2)} away in z`);
     const file = this.names?.[nearest.index] ?? "";
-    write(ui["nearest-file"], file);
+    setText(ui["nearest-file"], file);
     ui["nearest-file"].title = file;
   }
 }

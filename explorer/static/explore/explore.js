@@ -1,7 +1,7 @@
 // The Explore tab: map, current picture, latents and morph, and the visitor's current point.
 
 import { WORKER } from "../map/cells.js";
-import { start } from "../shared/one_shot_worker.js";
+import { startWorker } from "../shared/one_shot_worker.js";
 import { Chart } from "../map/chart.js";
 import { choice } from "../shared/choice.js";
 import { CurrentPoint } from "./current.js";
@@ -9,17 +9,17 @@ import { Filmstrips } from "./filmstrips.js";
 import { frame } from "../shared/frame.js";
 import { copyLink, savePng } from "./save_share.js";
 import { Latest } from "../shared/latest.js";
-import { Model, name, opened } from "../model/model.js";
+import { Model, pageFactories, pointKey } from "../model/model.js";
 import { Morph } from "./morph.js";
 import { Pad } from "./pad.js";
-import { sample, words } from "../model/prior.js";
+import { priorTexts, samplePrior } from "../model/prior.js";
 import { Samples } from "./samples.js";
 import { loadPlotly } from "../shared/load_plotly.js";
-import { link, linked, session } from "../shared/session.js";
+import { addressedPoint, pageAddress, session } from "../shared/session.js";
 import { Sliders } from "./sliders.js";
 import { Announcer } from "./announcer.js";
 import { useArrowSteps } from "./key_steps.js";
-import { write } from "../shared/dom.js";
+import { setText } from "../shared/dom.js";
 
 const NO_ANSWER = "The server did not answer.";
 const MAX_UNDO = 100; // points that Undo can return to
@@ -27,14 +27,14 @@ const MAX_UNDO = 100; // points that Undo can return to
 /** Texts about what decodes: `server` while the browser does not yet, `never` if it cannot; `page` ends the tooltip once it does. */
 const DECODER_TEXTS = { server: "decoded by the server", never: "decoded by the server", page: "dragging sends no requests to the server" };
 
-/** `own` opens the decoder and the map in the page; `texts` replace DECODER_TEXTS. Both are given where there is no server. */
-export function mount({ element, props, server, file, own = opened(props.runtime, file), texts = DECODER_TEXTS }) {
+/** `factories` opens the decoder and the map in the page; `texts` replace DECODER_TEXTS. Both are given where there is no server. */
+export function mount({ element, props, server, file, factories = pageFactories(props.runtime, file), texts = DECODER_TEXTS }) {
   const page = new Explore(element, props, server, file, texts);
   // Starting Plotly blocks drawing for a second. The points of a large map are drawn first, so Plotly is loaded later.
-  if (props.encoded) start(WORKER);
+  if (props.encoded) startWorker(WORKER);
   else loadPlotly().catch(() => {});
   page.runtime = props.runtime;
-  page.own = own;
+  page.factories = factories;
   session.on("model", (name) => page.open(name));
   session.on("go", (z) => page.go({ z }));
 }
@@ -52,8 +52,8 @@ class Explore {
     this.ui.find.maxLength = props.max_search;
     this.samples = new Samples(this.ui, server, props.sheet, (z) => this.go({ z }));
     const [view, show, control] = this.root.querySelectorAll(".ls-switch");
-    const decode = (at) => this.#whileBusy(this.model.follow(at));
-    const maxRequests = () => this.model.decoder.width;
+    const decode = (at) => this.#whileBusy(this.model.decodeAt(at));
+    const maxRequests = () => this.model.decoder.maxRequests;
     this.chart = new Chart(this.ui, show, {
       decode,
       maxRequests,
@@ -78,13 +78,13 @@ class Explore {
       ...on,
       early: (z) => {
         this.morph.leavePath();
-        this.drags.ask({ z }, name({ z }));
+        this.drags.request({ z }, pointKey({ z }));
       },
       expand: () => this.filmstrips.update(),
     });
     this.filmstrips = new Filmstrips();
     this.pad = new Pad(ui, { ...on, values: (latent) => this.model.projection?.values(latent) ?? [] });
-    this.morph = new Morph(ui, this.chart.overlay, { ...on, input: (z) => this.#drag(z), place: (points) => this.model.places(points) });
+    this.morph = new Morph(ui, this.chart.overlay, { ...on, input: (z) => this.#drag(z), place: (points) => this.model.positions(points) });
   }
 
   /** Open a model by name, at the point in the page's address if it fits the model, else at its first image. */
@@ -98,11 +98,11 @@ class Explore {
     if (!description || description.error) return this.#setStatus(description?.error ?? NO_ANSWER);
     const { shape } = description;
     this.model?.close();
-    this.model = new Model(description, this.server, this.own);
+    this.model = new Model(description, this.server, this.factories);
     this.#history = [];
     this.#showDecoder("server", this.decoderTexts.server, "");
-    this.ui.sample.title = words(description).sample;
-    this.ui.reset.title = words(description).reset;
+    this.ui.sample.title = priorTexts(description).sample;
+    this.ui.reset.title = priorTexts(description).reset;
     this.current.open(shape);
     this.sliders.build(description);
     this.filmstrips.open(this.model, this.sliders.rows);
@@ -111,12 +111,12 @@ class Explore {
     this.samples.open(description);
     session.emit("open", description);
     const map = this.#openMap(this.model);
-    await this.go({ z: linked(description) ?? description.start });
+    await this.go({ z: addressedPoint(description) ?? description.start });
     session.emit("shown", model);
     const error = await map;
     if (opening !== this.#opening) return;
     // Showing the first point clears the status line, so the error is written after that.
-    if (error) frame.after(() => this.#setStatus(error));
+    if (error) frame.afterPaint(() => this.#setStatus(error));
     // The 14 MB runtime is loaded once the page is usable. A large map needs the memory, so there it waits for the first drag.
     if (!this.chart.map.large) return this.#openDecoder();
     this.#showDecoder("server", this.decoderTexts.server, "Your browser decodes once you move a latent. Until then its memory is used for the map.");
@@ -124,14 +124,14 @@ class Explore {
 
   /** Decode in the browser from now on, if it can, and say next to the sliders what decodes. */
   async #openDecoder(model = this.model) {
-    if (model.asked) return;
-    model.asked = true;
+    if (model.decoderRequested) return;
+    model.decoderRequested = true;
     const reason = await model.openDecoder();
     if (model !== this.model) return;
     if (reason !== null) return this.#showDecoder("server", this.decoderTexts.never, `Not in your browser: ${reason}.`);
     const show = (backend) => this.#showDecoder("page", "decoded in your browser", `ONNX Runtime Web ${this.runtime.version}, ${backend}: ${this.decoderTexts.page}`);
     show("WebAssembly");
-    if ((await model.hasten()) && model === this.model) show("WebGPU");
+    if ((await model.switchToWebGpu()) && model === this.model) show("WebGPU");
   }
 
   #showDecoder(at, text, title) {
@@ -171,7 +171,7 @@ class Explore {
     this.chart.cancel();
     this.drags.cancel();
     this.current.previewed = null;
-    const answer = await this.#whileBusy("z" in where ? this.model.follow(where) : this.model.exact(where));
+    const answer = await this.#whileBusy("z" in where ? this.model.decodeAt(where) : this.model.askServer(where));
     if (!answer || answer.error) return this.#setStatus(answer?.error ?? NO_ANSWER);
     if (remember) this.#remember();
     this.morph.leavePath();
@@ -184,7 +184,7 @@ class Explore {
   async #pin(where = null) {
     const opening = this.#opening;
     const { current } = this;
-    const answer = where ? await this.#whileBusy(this.model.exact(where)) : (current.previewed ?? current.point);
+    const answer = where ? await this.#whileBusy(this.model.askServer(where)) : (current.previewed ?? current.point);
     if (opening !== this.#opening || !current.point) return;
     if (!answer || answer.error) return this.#setStatus(answer?.error ?? NO_ANSWER);
     this.morph.pin(answer, current.point);
@@ -198,7 +198,7 @@ class Explore {
       return await answer;
     } finally {
       // The caller requests its frame in a microtask after this one; the timeout waits for that.
-      setTimeout(() => frame.after(() => this.#countRequests(-1)));
+      setTimeout(() => frame.afterPaint(() => this.#countRequests(-1)));
     }
   }
 
@@ -221,9 +221,9 @@ class Explore {
 
   #drag(z) {
     if (this.chart.map.large) this.#openDecoder();
-    this.model.turns.moved();
+    this.model.idleQueue.noteActivity();
     this.announcer.postpone();
-    this.drags.ask({ z }, name({ z }));
+    this.drags.request({ z }, pointKey({ z }));
     this.#setControls(z);
     if (!this.dragging) {
       this.dragging = true;
@@ -235,7 +235,7 @@ class Explore {
   #endMove(endDrag = true) {
     if (endDrag) this.dragging = false;
     this.ui.undo.disabled = this.#history.length === 0;
-    if (window.top === window) history.replaceState(history.state, "", link(this.model.name, this.sliders.z));
+    if (window.top === window) history.replaceState(history.state, "", pageAddress(this.model.name, this.sliders.z));
   }
 
   #remember() {
@@ -265,14 +265,14 @@ class Explore {
   }
 
   #setStatus(text) {
-    write(this.ui.status, text);
+    setText(this.ui.status, text);
   }
 
   #listen() {
     const { ui } = this;
     ui.reset.addEventListener("click", () => this.go({ z: this.model.description.middle }));
     ui.sample.addEventListener("click", async () => {
-      const z = await this.#whileBusy(sample(this.model));
+      const z = await this.#whileBusy(samplePrior(this.model));
       if (z) this.go({ z });
       else this.#setStatus(NO_ANSWER);
     });
@@ -284,7 +284,7 @@ class Explore {
     this.root.addEventListener("keydown", (event) => this.#onKey(event));
     useArrowSteps(ui.sliders);
     ui.save.addEventListener("click", () => savePng(ui.decoded, this.model.name));
-    ui.copy.addEventListener("click", async () => this.#setStatus(await copyLink(link(this.model.name, this.sliders.z))));
+    ui.copy.addEventListener("click", async () => this.#setStatus(await copyLink(pageAddress(this.model.name, this.sliders.z))));
   }
 
   /** Show the sliders or the pad. */

@@ -1,7 +1,7 @@
 // Filmstrips: pictures under each slider, decoded at values along it (feed-forward, after GANSlider, Dang et al., CHI 2022).
 
 import { frame } from "../shared/frame.js";
-import { address } from "../pixels/picture.js";
+import { dataUrl } from "../pixels/picture.js";
 
 /** The pictures' positions on a slider, in standard deviations of the aggregated posterior from its mean. */
 export const STEPS = [-3, -2, -1, 0, 1, 2, 3];
@@ -33,11 +33,11 @@ export class Filmstrips {
     const [z, model] = [this.#z, this.model];
     const stale = this.rows.filter((row) => row.line.offsetParent !== null && row.drawnFor !== otherLatents(z, row.index));
     const points = stale.flatMap((row) => STEPS.map((step) => Object.assign([...z], { [row.index]: row.centre + step * row.sd })));
-    for await (const [i, pixels] of model.patiently(points, 0, () => request === this.#request)) {
+    for await (const [i, pixels] of model.decodeWhenIdle(points, 0, () => request === this.#request)) {
       const row = stale[Math.floor(i / STEPS.length)];
       const step = i % STEPS.length;
       const image = row.images[step];
-      frame.paint(image, () => Object.assign(image, { src: address(pixels, model.description.shape), hidden: false }));
+      frame.paint(image, () => Object.assign(image, { src: dataUrl(pixels, model.description.shape), hidden: false }));
       if (step === STEPS.length - 1) row.drawnFor = otherLatents(z, row.index);
     }
   }

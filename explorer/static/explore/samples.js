@@ -1,7 +1,7 @@
 // The Samples view: a grid of draws from the prior; a click on one makes it the current point.
 
-import { bytes, imageData } from "../pixels/picture.js";
-import { words } from "../model/prior.js";
+import { decodeBase64, imageData } from "../pixels/picture.js";
+import { priorTexts } from "../model/prior.js";
 
 const COLUMNS = 8; // of the grid
 
@@ -26,7 +26,7 @@ export class Samples {
   open(model) {
     this.model = model;
     this.#stale = true;
-    this.ui["samples-note"].textContent = words(model).sheet;
+    this.ui["samples-note"].textContent = priorTexts(model).sheet;
     if (!this.ui.samples.hidden) this.#draw();
   }
 
@@ -43,7 +43,7 @@ export class Samples {
     if (request !== this.#request) return;
     if (!answer || answer.error) return void (this.ui.status.textContent = answer?.error ?? "The server did not answer.");
     const [channels, height, width] = this.model.shape;
-    const all = bytes(answer.pixels);
+    const all = decodeBase64(answer.pixels);
     const size = channels * height * width;
     this.ui.samples.style.setProperty("--columns", COLUMNS);
     this.ui.samples.replaceChildren(

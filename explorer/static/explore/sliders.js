@@ -1,8 +1,8 @@
 // One slider per latent, by decreasing KL: the first eight active ones are visible, the others in a collapsed section.
 
 import { STEPS } from "./filmstrips.js";
-import { crisp } from "../pixels/picture.js";
-import { write } from "../shared/dom.js";
+import { setDisplaySize } from "../pixels/picture.js";
+import { setText } from "../shared/dom.js";
 
 const VISIBLE = 8; // active latents above the collapsed sections
 const THUMB_WIDTH = 16; // CSS pixels, as in style.css
@@ -75,7 +75,7 @@ export class Sliders {
     const images = STEPS.map((step) => {
       const image = Object.assign(new Image(), { alt: "", hidden: true });
       image.style.setProperty("--at", (step + this.reach) / (2 * this.reach));
-      crisp(image, this.shape, FRAME_SIDE);
+      setDisplaySize(image, this.shape, FRAME_SIDE);
       return image;
     });
     const film = div("ls-film");
@@ -114,7 +114,7 @@ function valueAt(input, x) {
 function showValue(input, output, value) {
   input.value = value;
   const text = value.toFixed(2).replace("-", "−");
-  write(output, text);
+  setText(output, text);
   input.setAttribute("aria-valuetext", text);
 }
 

@@ -1,14 +1,14 @@
-// The model picker, shared by all tabs: a list of names, and a strip of pictures.
+// The header of all tabs: the model picker (a list, and a strip of images) and facts about the open model.
 import { session } from "../shared/session.js";
 import { Strip } from "./strip.js";
 
 export async function mount({ element, props, server }) {
   const picker = element.querySelector("#model");
   for (const name of props.models) picker.add(new Option(name, name));
-  const asked = new URLSearchParams(location.search).get("model");
-  if (props.models.includes(asked)) picker.value = asked;
+  const linked = new URLSearchParams(location.search).get("model");
+  if (props.models.includes(linked)) picker.value = linked;
   const strip = new Strip(element.querySelector("#strip"), props.models, server, (model) => session.open(model));
-  // A model that was trained since the page was built.
+  // A model that was trained after the page was built.
   session.on("offer", (model) => {
     if (![...picker.options].some(({ value }) => value === model)) picker.add(new Option(model, model));
     strip.add(model);
@@ -18,14 +18,14 @@ export async function mount({ element, props, server }) {
     picker.value = model;
     strip.mark(model);
   });
-  // Not before the first picture is there: it is what the visitor waits for.
-  session.on("shown", () => strip.fill());
+  // After the first decoded image, which the visitor waits for.
+  session.on("shown", () => strip.load());
   session.on("open", (description) => {
     element.querySelector("#facts").replaceChildren(...facts(description));
   });
-  if (asked && !props.models.includes(asked) && (await server?.cover({ model: asked }))?.pixels) {
-    session.emit("offer", asked);
-    picker.value = asked;
+  if (linked && !props.models.includes(linked) && (await server?.cover({ model: linked }))?.pixels) {
+    session.emit("offer", linked);
+    picker.value = linked;
   }
   session.open(picker.value);
 }
@@ -33,11 +33,11 @@ export async function mount({ element, props, server }) {
 function facts({ latents, images, encoded, evaluation, active_variance }) {
   const active = latents.filter((latent) => latent.active).length;
   const entries = [
-    [`${latents.length} latents`, "Coordinates of the space that the model squeezes images into"],
+    [`${latents.length} latents`, "Dimensions of the latent space"],
     [`${active} active`, `Active units: latents whose posterior mean has a variance above ${active_variance} over the images (Burda et al., 2016)`],
     encoded
-      ? [`${encoded.rows.toLocaleString("en")} images on the map`, `All that were encoded; placed by ${images.toLocaleString("en")} of the gallery's, which the model was not trained on`]
-      : [`${images.toLocaleString("en")} images on the map`, "The gallery: images the model was not trained on"],
+      ? [`${encoded.rows.toLocaleString("en")} images on the map`, `The encoded images, placed on the map of ${images.toLocaleString("en")} gallery images that the model was not trained on`]
+      : [`${images.toLocaleString("en")} images on the map`, "Gallery images that the model was not trained on"],
     [
       `ELBO ${evaluation.elbo.toFixed(1).replace("-", "−")} nats`,
       `Evidence lower bound per image, on ${evaluation.images.toLocaleString("en")} ${evaluation.split} images. ${evaluation.likelihood}`,

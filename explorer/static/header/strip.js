@@ -1,28 +1,28 @@
-// The models as a strip of pictures, one of each gallery: a click opens its model.
+// The models as a strip of images, one from each gallery. A click opens the model.
 
 import { choice } from "../shared/choice.js";
-import { address, bytes } from "../pixels/picture.js";
+import { dataUrl, decodeBase64 } from "../pixels/picture.js";
 
-const MOST = 12; // pictures; where there are more models, the list beside them has the rest
+const MAX_IMAGES = 12; // further models are only in the list
 
 export class Strip {
-  #asked = false;
+  #loaded = false;
 
-  /** `open(model)` is called with the name of the chosen one. */
+  /** `open(model)` is called with the name of the selected model. */
   constructor(element, models, server, open) {
     Object.assign(this, { element, server, open });
-    this.#fill(models.slice(0, MOST));
+    this.#build(models.slice(0, MAX_IMAGES));
   }
 
-  /** One more model, or one that was made anew. */
+  /** Add a model, or one that was trained again. */
   add(model) {
     const others = this.buttons.map(({ dataset }) => dataset.model).filter((name) => name !== model);
-    this.#fill([...others.slice(0, MOST - 1), model]);
-    this.#asked = false;
-    this.fill();
+    this.#build([...others.slice(0, MAX_IMAGES - 1), model]);
+    this.#loaded = false;
+    this.load();
   }
 
-  #fill(models) {
+  #build(models) {
     this.element.hidden = models.length < 2;
     this.buttons = models.map((model) => {
       const button = Object.assign(document.createElement("button"), { type: "button", title: model });
@@ -36,13 +36,13 @@ export class Strip {
     this.mark = choice(this.element, "model", this.open);
   }
 
-  /** Ask for the pictures, one after another and once: each makes the server open a model, which then opens at once. */
-  async fill() {
-    if (this.#asked || this.element.hidden) return;
-    this.#asked = true;
+  /** Load the images, one after another: the server opens a model for each, so that a click shows it at once. */
+  async load() {
+    if (this.#loaded || this.element.hidden) return;
+    this.#loaded = true;
     for (const button of this.buttons) {
       const cover = await this.server.cover({ model: button.dataset.model });
-      if (cover?.pixels) button.firstChild.src = address(bytes(cover.pixels), cover.shape);
+      if (cover?.pixels) button.firstChild.src = dataUrl(decodeBase64(cover.pixels), cover.shape);
       button.classList.add(cover?.pixels ? "ls-there" : "ls-gone");
     }
   }

@@ -1,7 +1,7 @@
 // Points sorted into the cells of a grid, so that queries are fast on a million points. Methods that run at every pointer move create
 // no object per point, because a browser frees the memory late.
 
-import { aside } from "../shared/one_shot_worker.js";
+import { runInWorker } from "../shared/one_shot_worker.js";
 
 const POINTS_PER_CELL = 4; // on average
 const MAX_SIDE = 1024; // cells along a side of the grid
@@ -14,7 +14,7 @@ export class Cells {
 
   /** The points of the file at a URL, x, y pairs; a worker fetches and sorts them. */
   static async load(url) {
-    return Object.assign(new Cells([]), await aside(WORKER, { url: new URL(url, document.baseURI).href }));
+    return Object.assign(new Cells([]), await runInWorker(WORKER, { url: new URL(url, document.baseURI).href }));
   }
 
   /** `points`: x, y pairs. */

@@ -1,10 +1,10 @@
 // A worker that fetches points and sorts them into the cells of a grid.
 
-import { answer } from "../shared/one_shot_worker.js";
+import { respond } from "../shared/one_shot_worker.js";
 import { Cells } from "./cells.js";
 import { request } from "../shared/fetch.js";
 
-answer(async ({ url }) => {
+respond(async ({ url }) => {
   const cells = new Cells(new Float32Array(await (await request(url)).arrayBuffer()));
   return { out: { ...cells }, buffers: [cells.order.buffer, cells.positions.buffer, cells.starts.buffer] };
 });

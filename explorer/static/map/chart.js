@@ -9,7 +9,7 @@ import { Lens } from "./lens.js";
 import { frame } from "../shared/frame.js";
 import { Manifold } from "./manifold.js";
 import { LatentMap } from "./map.js";
-import { name } from "../model/model.js";
+import { pointKey } from "../model/model.js";
 import { Mouse } from "./mouse.js";
 import { Overlay } from "./overlay.js";
 import { Touch } from "./touch.js";
@@ -27,7 +27,7 @@ export class Chart {
     Object.assign(this, { ui, on });
     this.map = new LatentMap(ui.map, ui["map-marker"], ui.raster, {
       hover: (at) => this.#hover(at),
-      early: (at) => this.previews.ask(at, name(at)),
+      early: (at) => this.previews.request(at, pointKey(at)),
       leave: () => this.#leave(),
       click: (at, pin) => on.click(at, pin),
       view: () => {
@@ -65,7 +65,7 @@ export class Chart {
       this.map.close();
       return null;
     }
-    ui["map-note"].textContent = `trustworthiness ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} %`;
+    ui["map-note"].textContent = `trust ${map.trustworthiness.toFixed(2)} · round trip ${(100 * map.round_trip).toFixed(1)} %`;
     ui["map-dots"].textContent = encoded ? "Each dot is an encoded image" : "Each dot is an image that was not used for training";
     ui["map-note"].title =
       "Trustworthiness: how far neighbours on the map are also neighbours in the latent space (1 is best). Round trip: how far a position moves when it is lifted to latents and placed on the map again, in percent of the map's width.";
@@ -117,14 +117,14 @@ export class Chart {
 
   #hover(at) {
     this.lens.move(at, this.ui.map.getBoundingClientRect());
-    this.previews.ask(at, name(at));
+    this.previews.request(at, pointKey(at));
   }
 
   #preview(answer, at) {
     if (answer.error) return;
     const dot = at.index >= 0;
     const what = dot ? (this.map.label(at.index) ?? answer.file ?? `image ${at.index}`) : `nearest dot ${answer.gap.toFixed(2)} away on the map`;
-    frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : (this.model.projection?.trust(answer.gap) ?? 1)));
+    frame.paint("lens", () => this.lens.show(answer, what, dot ? 1 : (this.model.projection?.confidence(answer.gap) ?? 1)));
     this.on.preview(answer, dot ? `preview of this dot${answer.file ? `: ${answer.file}` : ""}` : `preview of this position, ${what}`, at);
   }
 

@@ -1,8 +1,8 @@
 // A group of points, chosen with the lasso or by a search: it is highlighted, and its size and labels are shown.
 
 import { Lasso } from "./lasso.js";
-import { bytes } from "../pixels/picture.js";
-import { write } from "../shared/dom.js";
+import { decodeBase64 } from "../pixels/picture.js";
+import { setText } from "../shared/dom.js";
 
 const SEARCH_DELAY = 250; // ms after the last key press before the search starts
 const MAX_NAMED = 4; // classes listed by name; the others are counted
@@ -66,11 +66,11 @@ export class Group {
       this.mask = null;
       this.map.select(null);
       this.ui.group.hidden = false;
-      write(this.ui["group-count"], answer?.error ?? "The server did not answer.");
-      write(this.ui["group-parts"], "");
+      setText(this.ui["group-count"], answer?.error ?? "The server did not answer.");
+      setText(this.ui["group-parts"], "");
       return;
     }
-    const bits = bytes(answer.found);
+    const bits = decodeBase64(answer.found);
     const mask = new Uint8Array(this.map.cells.size);
     for (let i = 0; i < mask.length; i++) mask[i] = (bits[i >> 3] >> (i & 7)) & 1;
     this.#set(mask);
@@ -89,11 +89,11 @@ export class Group {
     ui.group.hidden = false;
     ui.group.dataset.count = count;
     if (!count) {
-      write(ui["group-count"], this.word ? `No label or name contains “${this.word}”` : "No image inside the loop");
-      return write(ui["group-parts"], "");
+      setText(ui["group-count"], this.word ? `No label or name contains “${this.word}”` : "No image inside the loop");
+      return setText(ui["group-parts"], "");
     }
-    write(ui["group-count"], `${count.toLocaleString("en")} of ${all} images`);
-    write(ui["group-parts"], this.by.classes ? classShares(mask, count, this.by) : meanText(mask, this.by.values, this.name));
+    setText(ui["group-count"], `${count.toLocaleString("en")} of ${all} images`);
+    setText(ui["group-parts"], this.by.classes ? classShares(mask, count, this.by) : meanText(mask, this.by.values, this.name));
   }
 }
 

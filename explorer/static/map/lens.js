@@ -1,7 +1,7 @@
 // The lens: a small window at the pointer with the decoded picture and the nearest real image.
 
-import { crisp, draw } from "../pixels/picture.js";
-import { write } from "../shared/dom.js";
+import { draw, setDisplaySize } from "../pixels/picture.js";
+import { setText } from "../shared/dom.js";
 
 // All in CSS pixels.
 const PICTURE_SIDE = 96; // longer side of each of the two pictures, at most
@@ -19,7 +19,7 @@ export class Lens {
   open(shape, sprite) {
     Object.assign(this, { shape, sprite });
     this.decoded.width = this.decoded.height = 0;
-    for (const canvas of [this.decoded, this.real]) crisp(canvas, shape, PICTURE_SIDE);
+    for (const canvas of [this.decoded, this.real]) setDisplaySize(canvas, shape, PICTURE_SIDE);
     this.hide();
     // A fixed size, so that moving the pointer causes no layout and the lens does not jump.
     this.size = { width: 2 * parseFloat(this.decoded.style.width) + 16, height: parseFloat(this.decoded.style.height) + 32 };
@@ -39,7 +39,7 @@ export class Lens {
     draw(this.decoded, pixels, this.shape);
     this.decoded.style.opacity = 0.2 + 0.8 * trust;
     this.sprite.draw(this.real, nearest.index);
-    write(this.caption, caption);
+    setText(this.caption, caption);
     this.element.hidden = false;
   }
 

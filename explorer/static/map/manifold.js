@@ -97,7 +97,7 @@ export class Manifold {
     const missing = levels.flatMap((cells) => cells.filter(({ key }) => !this.#cells.has(key)).sort((a, b) => fromCentre(a) - fromCentre(b)));
     while (missing.length && fill === this.#fillCount && !model.closed) {
       try {
-        await model.turns.rest(() => fill === this.#fillCount && this.#decode(missing), 1);
+        await model.idleQueue.run(() => fill === this.#fillCount && this.#decode(missing), 1);
       } catch {
         return; // The decoder failed. The next view tries again.
       }
@@ -111,7 +111,7 @@ export class Manifold {
     for (let i = 0; i < MAX_LIFTS && missing.length && batch.length < decoder.batch; i++) {
       const cell = missing.shift();
       const { z, gap } = projection.lift(cell.x, cell.y);
-      const trust = projection.trust(gap);
+      const trust = projection.confidence(gap);
       // Far from all images the lift is not reliable, so the cell stays empty.
       if (trust > 0) batch.push({ ...cell, z, trust });
       else this.#cache(cell.key, null);

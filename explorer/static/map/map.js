@@ -2,7 +2,7 @@
 // The search for the nearest point and the marker of the current point do not use Plotly.
 
 import { Cells } from "./cells.js";
-import { palette, rgb, colourScale, shades } from "./colours.js";
+import { colourScale, palette, rgb, shades } from "./colours.js";
 import { frame } from "../shared/frame.js";
 import { thumbnails } from "../pixels/picture.js";
 import { Raster } from "./raster.js";
@@ -103,7 +103,7 @@ export class LatentMap {
     // The raster needs no axes, so it is drawn before Plotly has started, which takes a second.
     if (this.large) this.raster.redraw((shade) => this.#isShown(shade));
     const { cells } = this;
-    if (this.large && !this.drawn) await new Promise((drawn) => frame.after(drawn));
+    if (this.large && !this.drawn) await new Promise((drawn) => frame.afterPaint(drawn));
     await loadPlotly();
     if (cells !== this.cells) return; // another model is open
     await window.Plotly.react(this.element, this.data, this.#layout(), {

@@ -1,6 +1,6 @@
 // An SVG layer above the map's points: the pin, the path of a morph, the lasso's loop, and the ring of keyboard navigation.
 
-import { set } from "../shared/dom.js";
+import { setAttribute } from "../shared/dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const PIN_SHAPE = "M0 0C-3-8-9-12-9-19a9 9 0 1 1 18 0c0 7-6 11-9 19Z"; // an SVG path in CSS pixels, with its tip at (0, 0)
@@ -53,14 +53,14 @@ export class Overlay {
   /** Draw everything again, after a change or when the axes have moved. */
   draw() {
     const box = this.map.view();
-    if (box) for (const [name, value] of [["x", box.left], ["y", box.top], ["width", box.width], ["height", box.height]]) set(this.clipRect, name, value);
+    if (box) for (const [name, value] of [["x", box.left], ["y", box.top], ["width", box.width], ["height", box.height]]) setAttribute(this.clipRect, name, value);
     const points = box ? this.#path.map((position) => this.map.screen(...position)) : [];
     const line = polyline(points);
-    set(this.loop, "d", box && this.#loop.length ? `${polyline(this.#loop.map((position) => this.map.screen(...position)))}Z` : "");
-    set(this.path[0], "d", line);
-    set(this.path[1], "d", line);
+    setAttribute(this.loop, "d", box && this.#loop.length ? `${polyline(this.#loop.map((position) => this.map.screen(...position)))}Z` : "");
+    setAttribute(this.path[0], "d", line);
+    setAttribute(this.path[1], "d", line);
     // The dots are equal steps in latent space, so their spacing shows how fast the position on the map changes.
-    set(this.path[2], "d", points.map(({ left, top }) => `M${left.toFixed(1)} ${top.toFixed(1)}h0`).join(""));
+    setAttribute(this.path[2], "d", points.map(({ left, top }) => `M${left.toFixed(1)} ${top.toFixed(1)}h0`).join(""));
     this.#move(this.pin, box && this.#pin);
     this.#move(this.ring, box && this.#ring);
   }
@@ -68,8 +68,8 @@ export class Overlay {
   /** Move a part to a position, and hide it outside the axes. */
   #move(part, position) {
     const point = position && this.map.screen(...position);
-    set(part, "display", point?.inside ? "inline" : "none");
-    if (point?.inside) set(part, "transform", `translate(${point.left} ${point.top})`);
+    setAttribute(part, "display", point?.inside ? "inline" : "none");
+    if (point?.inside) setAttribute(part, "transform", `translate(${point.left} ${point.top})`);
   }
 }
 

@@ -1,6 +1,6 @@
 // Keyboard navigation of the map: arrow keys preview one dot after another, Enter makes the dot current.
 
-import { ahead } from "../model/geometry.js";
+import { nearestInDirection } from "../model/geometry.js";
 import { moveView, showAll } from "./viewport.js";
 
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -43,7 +43,7 @@ export class Walk {
     const from = this.#at ? [this.#at.x, this.#at.y] : map.markerPosition;
     if (!from) return;
     const { order, positions } = map.cells;
-    const next = ahead(positions, from, direction, pixels / map.view().scale, (i) => map.visible(order[i]));
+    const next = nearestInDirection(positions, from, direction, pixels / map.view().scale, (i) => map.visible(order[i]));
     if (next < 0) return;
     const [x, y] = [positions[2 * next], positions[2 * next + 1]];
     this.#reveal(x, y);

@@ -1,14 +1,14 @@
-// Where pictures come from: the visitor's own browser, or the server. Both are asked the same way:
+// Decoders: the server, or the visitor's browser. Both have the same interface:
 //
-//   decode(points) → Promise of bytes (N, H, W, C) for N latents
-//   width            requests that may be under way while a hand moves
-//   batch            pictures to ask for at once when nobody waits
+//   decode(points) → Promise of bytes (N, H, W, C) for N latent vectors
+//   maxRequests      requests that may be under way while the user moves something
+//   batch            images per request of background work
 
-import { bytes } from "../pixels/picture.js";
+import { decodeBase64 } from "../pixels/picture.js";
 
-/** The server draws, over its bounded server functions. */
+/** Decodes on the server. */
 export class ServerDecoder {
-  width = 3;
+  maxRequests = 3;
   batch = 32;
   inPage = false;
 
@@ -19,28 +19,28 @@ export class ServerDecoder {
   async decode(points) {
     const answer = await this.server.decode_points({ model: this.model, z: points.map((z) => [...z]) });
     if (!answer || answer.error) throw new Error(answer?.error ?? "the server did not answer");
-    return bytes(answer.pixels);
+    return decodeBase64(answer.pixels);
   }
 
   close() {}
 }
 
-/** The browser draws, in a worker. */
+/** Decodes in the browser, in a worker. */
 export class PageDecoder {
-  // One at a time: what is asked for next is newer, and no picture waits behind one that nobody wants any more.
-  width = 1;
+  // One request at a time: a newer point never waits behind an outdated one.
+  maxRequests = 1;
   batch = 4;
   inPage = true;
   closed = false;
-  ms = Infinity; // that the last picture took
+  ms = Infinity; // milliseconds per image of the last request
   #requests = new Map();
   #next = 0;
 
-  /** Fetch the runtime and the decoder and start them; throws where one of them cannot be had. */
+  /** Load the runtime and the decoder in a worker. Throws if one of them cannot be loaded or started. */
   static async open(files, decoder, provider = "wasm", url = new URL("./worker.js", import.meta.url)) {
     const opened = new PageDecoder(new Worker(url, { type: "module" }));
     try {
-      await opened.#ask("open", { files, decoder, provider });
+      await opened.#send("open", { files, decoder, provider });
     } catch (error) {
       opened.close();
       throw error;
@@ -58,21 +58,21 @@ export class PageDecoder {
   }
 
   async decode(points) {
-    const { pixels, ms } = await this.#ask("decode", this.#pack(points));
+    const { pixels, ms } = await this.#send("decode", this.#pack(points));
     this.ms = ms / points.length;
-    // A batch is what takes 4 ms: a hand never waits longer than that for work that could have waited.
+    // A batch takes about 4 ms, so that background work never delays a user's request by more.
     this.batch = Math.max(1, Math.min(16, Math.round((4 / Math.max(ms, 0.5)) * points.length)));
     return pixels;
   }
 
-  /** The pictures as the decoder gives them: float32 (N, C, H, W) in [0, 1]. */
+  /** The decoder's output before rounding: float32 (N, C, H, W) in [0, 1]. */
   async mean(points) {
-    return (await this.#ask("mean", this.#pack(points))).data;
+    return (await this.#send("mean", this.#pack(points))).data;
   }
 
-  /** What the model makes of a picture file: see encoder.js. */
+  /** Encode a picture file: see encoder.js. */
   encode(request) {
-    return this.#ask("encode", request);
+    return this.#send("encode", request);
   }
 
   close() {
@@ -87,11 +87,11 @@ export class PageDecoder {
     return { z, n: points.length };
   }
 
-  #ask(ask, request) {
+  #send(action, request) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#requests.set(id, { resolve, reject });
-      this.worker.postMessage({ id, ask, ...request });
+      this.worker.postMessage({ id, action, ...request });
     });
   }
 
@@ -103,19 +103,19 @@ export class PageDecoder {
   }
 }
 
-/** How the page's own decoder is opened with a runtime: a function of the model's description that throws where it cannot be. */
-export function opener(runtime, file) {
+/** A function that opens the WebAssembly decoder of a model's description. It throws if that is not possible. */
+export function wasmFactory(runtime, file) {
   return async ({ decoder }) => {
     if (!runtime) throw new Error("this server was told not to use the browser");
     if (!decoder) throw new Error("this bundle has no decoder.onnx; loading and saving it once adds it");
     const files = sources(runtime, runtime.files, file);
-    if (!runtime.local && !(await reachable(files[0].url))) throw new Error("the runtime's server cannot be reached");
+    if (!runtime.local && !(await isReachable(files[0].url))) throw new Error("the runtime's server cannot be reached");
     return PageDecoder.open(files, file(decoder));
   };
 }
 
-/** The same on the graphics processor; gives null where there is none that a page may use. */
-export function graphics(runtime, file) {
+/** The same for WebGPU. The function returns null where the page cannot use a graphics processor. */
+export function webgpuFactory(runtime, file) {
   return async ({ decoder }) => {
     if (!runtime?.graphics || !decoder || !(await navigator.gpu?.requestAdapter())) return null;
     return PageDecoder.open(sources(runtime, runtime.graphics, file), file(decoder), "webgpu");
@@ -126,22 +126,23 @@ function sources(runtime, files, file) {
   return files.map(({ at, integrity }) => ({ url: runtime.local ? file(at) : at, integrity }));
 }
 
-/** Whether somebody answers at an address. A shared worker asks, so that silence is no error on the page's console. */
-export async function reachable(url, patience = 6000) {
+/** Whether a server answers within `timeout` ms. The request is made in a shared worker, so that a failure is no console error. */
+export async function isReachable(url, timeout = 6000) {
   if (!navigator.onLine) return false;
   if (!window.SharedWorker) return true;
-  const program = `onconnect = ({ ports: [port] }) => fetch(${JSON.stringify(url)}, { method: "HEAD", signal: AbortSignal.timeout(${patience}) })
-    .then((answer) => port.postMessage(answer.ok), () => port.postMessage(false));`;
+  const options = `{ method: "HEAD", signal: AbortSignal.timeout(${timeout}) }`;
+  const program = `onconnect = ({ ports: [port] }) => fetch(${JSON.stringify(url)}, ${options})
+    .then((response) => port.postMessage(response.ok), () => port.postMessage(false));`;
   const source = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
-  const asker = new SharedWorker(source);
+  const worker = new SharedWorker(source);
   return new Promise((resolve) => {
     const end = (answer) => {
-      asker.port.close();
+      worker.port.close();
       URL.revokeObjectURL(source);
       resolve(answer);
     };
-    asker.port.onmessage = ({ data }) => end(data);
-    asker.onerror = () => end(false);
-    setTimeout(() => end(false), patience + 1000);
+    worker.port.onmessage = ({ data }) => end(data);
+    worker.onerror = () => end(false);
+    setTimeout(() => end(false), timeout + 1000);
   });
 }

@@ -1,14 +1,14 @@
-// Geometry of the latent space and of the map, as core/latent/geometry.py has it: the same numbers without asking the server.
+// Geometry of the latent space and of the map, with the same results as core/latent/geometry.py.
 
-/** The point a share `t` of the way from start to end: "linear", or "spherical" along the great circle (White, 2016). */
+/** The point at fraction `t` from start to end: "linear", or "spherical" along the great circle (White, 2016, arXiv 1609.04468). */
 export function interpolate(start, end, t, method = "linear") {
   const [lengthA, lengthB] = [norm(start), norm(end)];
   if (method === "linear" || !lengthA || !lengthB) return lerp(start, end, t);
   const a = start.map((value) => value / lengthA);
   const b = end.map((value) => value / lengthB);
-  // Kahan's angle: the arc cosine loses half the digits near 0 and pi, which are the cases to be told apart here.
+  // Kahan's formula for the angle: the arc cosine loses half the digits near 0 and pi.
   const angle = 2 * Math.atan2(norm(a.map((value, i) => value - b[i])), norm(a.map((value, i) => value + b[i])));
-  // On one line with the origin the great circle is not defined.
+  // The great circle is not defined for points on one line with the origin.
   if (Math.abs(Math.sin(angle)) < 1e-4) return lerp(start, end, t);
   const first = Math.sin((1 - t) * angle) / Math.sin(angle);
   const second = Math.sin(t * angle) / Math.sin(angle);
@@ -26,20 +26,20 @@ export function distance(a, b) {
 }
 
 /**
- * The point nearest to (x, y) among those that lie ahead, -1 if there is none: at least `reach` away, and within 45° of the
- * direction (dx, dy), one of the four along the axes. `points` are x, y pairs; `visible(i)` says which count.
+ * The index of the point nearest to (x, y) in a direction, -1 if there is none. The direction (dx, dy) is one of the four along the
+ * axes. A point counts if it is at least `minDistance` away, within 45° of the direction, and `visible(i)`. `points` are x, y pairs.
  */
-export function ahead(points, [x, y], [dx, dy], reach, visible = () => true) {
+export function nearestInDirection(points, [x, y], [dx, dy], minDistance, visible = () => true) {
   let best = Infinity;
   let found = -1;
   for (let i = 0, n = points.length / 2; i < n; i++) {
     const [px, py] = [points[2 * i] - x, points[2 * i + 1] - y];
-    const along = px * dx + py * dy;
-    const aside = Math.abs(px * dy - py * dx);
-    const d = px * px + py * py;
-    // Straight ahead is preferred: a dot aside counts as farther than it is.
-    const cost = d + 3 * aside * aside;
-    if (along > 0 && aside <= along && d >= reach * reach && cost < best && visible(i)) {
+    const forward = px * dx + py * dy;
+    const sideways = Math.abs(px * dy - py * dx);
+    const square = px * px + py * py;
+    // Points straight ahead are preferred: sideways distance costs more.
+    const cost = square + 3 * sideways * sideways;
+    if (forward > 0 && sideways <= forward && square >= minDistance * minDistance && cost < best && visible(i)) {
       best = cost;
       found = i;
     }

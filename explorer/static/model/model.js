@@ -1,47 +1,51 @@
-// The open model, as the page asks it: by itself once it can, else by way of the server.
+// The open model. Decoding and the map run in the page once they are loaded; before that, and if they fail, on the server.
 
-import { graphics, opener, ServerDecoder } from "./decoder.js";
-import { bytes } from "../pixels/picture.js";
-import { Projection } from "./projection.js";
+import { decodeBase64 } from "../pixels/picture.js";
 import { fetchJson } from "../shared/fetch.js";
-import { Turns } from "../shared/idle_queue.js";
+import { IdleQueue } from "../shared/idle_queue.js";
+import { ServerDecoder, wasmFactory, webgpuFactory } from "./decoder.js";
+import { Projection } from "./projection.js";
 
-const FRAME = 8; // milliseconds that a picture may take and still be there for every frame
+const FRAME = 8; // milliseconds: an image decoded in this time is ready for every frame
 
-/** What opens a described model's map and decoder in the page, with this runtime, from where `file` says that files are. */
-export function opened(runtime, file) {
-  return { projection: (description) => Projection.open(description, file), decoder: opener(runtime, file), graphics: graphics(runtime, file) };
+/** Functions that open a described model's map and decoders in the page. `file(path)` is the URL of a file. */
+export function pageFactories(runtime, file) {
+  return {
+    projection: (description) => Projection.open(description, file),
+    decoder: wasmFactory(runtime, file),
+    graphics: webgpuFactory(runtime, file),
+  };
 }
 
 export class Model {
   projection = null;
-  turns = new Turns();
-  names = null; // what the gallery's images are called, where that is known
+  idleQueue = new IdleQueue();
+  names = null; // the file names of the gallery's images, or null
   closed = false;
-  asked = false; // whether the page has been told to decode
+  decoderRequested = false; // whether the page has been asked to load its decoder
 
-  /** `description` is the server's answer to open_model; `own` opens what the page computes with: see `opened`. */
-  constructor(description, server, own) {
-    Object.assign(this, { description, server, own, name: description.model });
+  /** `description` is the server's answer to open_model; `factories` are those of `pageFactories`. */
+  constructor(description, server, factories) {
+    Object.assign(this, { description, server, factories, name: description.model });
     this.decoder = new ServerDecoder(this.name, server);
   }
 
-  /** Fetch what the map is computed from: the gallery's places and posterior means. */
+  /** Load the map: positions and posterior means of the gallery. */
   async openProjection() {
-    this.projection = await this.own.projection(this.description);
+    this.projection = await this.factories.projection(this.description);
   }
 
-  /** Fetch what the gallery's images are called, if they are called anything. */
+  /** Load the file names of the gallery's images, if it has any. */
   async openNames(file) {
     const { names } = this.description;
     if (names) this.names = await fetchJson(file(names));
   }
 
-  /** Decode in the page from now on. Resolves with null, or with the reason why not. */
+  /** Decode in the page from now on. Resolves with null, or with the reason why that is not possible. */
   async openDecoder() {
     try {
-      const decoder = await this.own.decoder(this.description);
-      // Once for nothing: the first run is slower than all others.
+      const decoder = await this.factories.decoder(this.description);
+      // Warm up: the first run is slower than all others.
       await decoder.decode([this.description.start]);
       if (this.closed) decoder.close();
       else this.decoder = decoder;
@@ -51,24 +55,23 @@ export class Model {
     }
   }
 
-  /** Where WebAssembly takes longer than `enough` for a picture, in milliseconds, the graphics processor decodes from now on if
-   * it is faster. Resolves with whether it does. */
-  async hasten(enough = FRAME) {
-    const slow = this.decoder;
+  /** Switch to WebGPU if WebAssembly needs more than `enough` ms per image and WebGPU is faster. Resolves with whether it switched. */
+  async switchToWebGpu(enough = FRAME) {
+    const wasm = this.decoder;
     const { start } = this.description;
-    let fast = null;
+    let webgpu = null;
     try {
-      const least = await pace(slow, start);
-      if (least <= enough) return false;
-      fast = await this.own.graphics?.(this.description);
-      if (!fast || (await pace(fast, start)) >= least || this.closed || this.decoder !== slow) return false;
-      this.decoder = fast;
-      slow.close();
+      const ms = await measure(wasm, start);
+      if (ms <= enough) return false;
+      webgpu = await this.factories.graphics?.(this.description);
+      if (!webgpu || (await measure(webgpu, start)) >= ms || this.closed || this.decoder !== wasm) return false;
+      this.decoder = webgpu;
+      wasm.close();
       return true;
     } catch {
-      return false; // closed, or a processor that cannot: what there was goes on
+      return false; // The model was closed, or WebGPU failed: the present decoder stays.
     } finally {
-      if (fast !== this.decoder) fast?.close();
+      if (webgpu !== this.decoder) webgpu?.close();
     }
   }
 
@@ -78,56 +81,56 @@ export class Model {
   }
 
   /**
-   * The picture {z, pixels, x, y, nearest, gap} at {z}, a point {index} of the map, or a place {x, y}: for a moving hand.
-   * Place and nearest image are found here, whoever draws.
+   * The answer {z, pixels, x, y, nearest, gap} at a target: latents {z}, a point of the map {index}, or a position {x, y}. Fast
+   * enough for dragging. Position and nearest image are computed in the page, whichever decoder is used.
    */
-  async follow(at) {
-    const where = spot(at);
-    if (this.projection === null && this.description.map !== null) return this.exact(where);
-    // Of encoded images the page has no posterior means.
-    if ("index" in where && this.description.encoded) return this.exact(where);
+  async decodeAt(at) {
+    const to = target(at);
+    if (this.projection === null && this.description.map !== null) return this.askServer(to);
+    // The page does not have the posterior means of encoded images.
+    if ("index" in to && this.description.encoded) return this.askServer(to);
     try {
-      return await this.#here(where);
+      return await this.#decodeInPage(to);
     } catch (error) {
       if (!this.decoder.inPage) return { error: error.message };
-      // A worker that has died draws nothing more; the server still does.
+      // The worker has failed: use the server.
       this.decoder.close();
       this.decoder = new ServerDecoder(this.name, this.server);
-      return this.follow(at);
+      return this.decodeAt(at);
     }
   }
 
-  /** The same from the server, in full precision. */
-  async exact(at) {
-    const where = spot(at);
+  /** The same answer from the server, in full precision. */
+  async askServer(at) {
+    const to = target(at);
     const { decode_image, decode_row, decode_point, decode_place } = this.server;
-    const ask = "index" in where ? (this.description.encoded ? decode_row : decode_image) : "z" in where ? decode_point : decode_place;
-    const answer = await ask({ model: this.name, ...where, ...(where.z && { z: [...where.z] }) });
-    if (answer && !answer.error) answer.pixels = bytes(answer.pixels);
+    const ask = "index" in to ? (this.description.encoded ? decode_row : decode_image) : "z" in to ? decode_point : decode_place;
+    const answer = await ask({ model: this.name, ...to, ...(to.z && { z: [...to.z] }) });
+    if (answer && !answer.error) answer.pixels = decodeBase64(answer.pixels);
     return answer;
   }
 
-  /** Where latents lie on the map, [x, y] each; none before there is one. */
-  places(points) {
+  /** Positions [x, y] of latents on the map; an empty list before the map is loaded. */
+  positions(points) {
     const { projection } = this;
     if (!projection) return [];
     return points.map((z) => projection.place(z)).map(({ x, y }) => [x, y]);
   }
 
-  async #here(where) {
+  async #decodeInPage(to) {
     const { projection } = this;
-    const { z, gap } = "z" in where ? where : "index" in where ? { z: projection.mean(where.index) } : projection.lift(where.x, where.y);
+    const { z, gap } = "z" in to ? to : "index" in to ? { z: projection.mean(to.index) } : projection.lift(to.x, to.y);
     const pixels = this.decoder.decode([z]);
-    const answer = { z: [...z], gap, ...(projection?.place(z) ?? {}), ...("x" in where && { x: where.x, y: where.y }) };
-    if ("index" in where) Object.assign(answer, { nearest: { index: where.index, distance: 0 }, file: this.names?.[where.index] });
+    const answer = { z: [...z], gap, ...(projection?.place(z) ?? {}), ...("x" in to && { x: to.x, y: to.y }) };
+    if ("index" in to) Object.assign(answer, { nearest: { index: to.index, distance: 0 }, file: this.names?.[to.index] });
     return { ...answer, pixels: await pixels };
   }
 
-  /** Pictures at many points, a batch at a time, whenever the hand is still; `wanted()` is asked before each batch. */
-  async *patiently(points, rank, wanted) {
+  /** Decode many points in batches while the user is idle, as pairs [i, pixels]. Stops when `isWanted()` is false before a batch. */
+  async *decodeWhenIdle(points, rank, isWanted) {
     for (let i = 0; i < points.length; ) {
       const batch = points.slice(i, i + this.decoder.batch);
-      const pixels = await this.turns.rest(() => (wanted() && !this.closed ? this.decoder.decode(batch) : null), rank);
+      const pixels = await this.idleQueue.run(() => (isWanted() && !this.closed ? this.decoder.decode(batch) : null), rank);
       if (pixels === null) return;
       const size = pixels.length / batch.length;
       for (let j = 0; j < batch.length; j++) yield [i + j, pixels.subarray(j * size, (j + 1) * size)];
@@ -136,23 +139,23 @@ export class Model {
   }
 }
 
-/** The least milliseconds that a page's decoder takes for a picture; its first run compiles. */
-async function pace(decoder, z) {
-  let least = Infinity;
+/** The shortest time in ms that a page's decoder takes for one image, of four runs; the first one compiles. */
+async function measure(decoder, z) {
+  let shortest = Infinity;
   for (let run = 0; run < 4; run++) {
     await decoder.decode([z]);
-    least = Math.min(least, decoder.ms);
+    shortest = Math.min(shortest, decoder.ms);
   }
-  return least;
+  return shortest;
 }
 
-/** What a point is asked for by: its latents, its dot, or its place on the map. */
-function spot({ z, index, x, y }) {
+/** What a request asks for: latents {z}, a point of the map {index}, or a position {x, y}. */
+function target({ z, index, x, y }) {
   if (z) return { z };
   return index >= 0 ? { index } : { x, y };
 }
 
-/** A name for what a point is asked for by. */
-export function name(at) {
-  return JSON.stringify(spot(at));
+/** A key for a target: equal for requests with the same answer. */
+export function pointKey(at) {
+  return JSON.stringify(target(at));
 }

@@ -1,14 +1,14 @@
-// The map in the page: places to latents and back, as core/latent/projection.py computes them.
+// The map in the page, with the same results as core/latent/projection.py: latents to positions, and positions to latents.
 
 import { fetchBytes } from "../shared/fetch.js";
 
-/** Numbers of little-endian half precision, as float32. */
-export function halves(buffer) {
+/** Little-endian float16 numbers as float32. */
+export function float16ToFloat32(buffer) {
   const view = new DataView(buffer);
-  return Float32Array.from({ length: buffer.byteLength / 2 }, (_, i) => half(view.getUint16(2 * i, true)));
+  return Float32Array.from({ length: buffer.byteLength / 2 }, (_, i) => float16(view.getUint16(2 * i, true)));
 }
 
-function half(bits) {
+function float16(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;
@@ -41,12 +41,12 @@ export function neighbours(query, points, k) {
   return { distance: square.map(Math.sqrt), index };
 }
 
-/** The mean of the k nearest points' values (m, v), weighted by (1 - distance / R)² / distance^sharpness; R: neighbour k + 1. */
-export function blend({ distance, index }, values, size, k, sharpness) {
-  const reach = Math.max(distance[k], 1e-12);
-  const weight = Float64Array.from({ length: k }, (_, i) => Math.max(0, 1 - distance[i] / reach) ** 2 / Math.max(distance[i], 1e-12) ** sharpness);
+/** The mean of the k nearest points' values (m, size), weighted by (1 - distance / R)² / distance^sharpness. R: neighbour k + 1. */
+export function neighbourMean({ distance, index }, values, size, k, sharpness) {
+  const radius = Math.max(distance[k], 1e-12);
+  const weight = Float64Array.from(distance.slice(0, k), (d) => Math.max(0, 1 - d / radius) ** 2 / Math.max(d, 1e-12) ** sharpness);
   let total = weight.reduce((a, b) => a + b, 0);
-  // Where all neighbours are equally far, no weight is left: the nearest counts.
+  // Where all distances are equal, all weights are 0: take the nearest point.
   if (total === 0) total = weight[0] = 1;
   const out = new Float32Array(size);
   for (let i = 0; i < k; i++) {
@@ -55,12 +55,12 @@ export function blend({ distance, index }, values, size, k, sharpness) {
   return out;
 }
 
-/** A gallery's places (m, 2) and posterior means (m, latents), and the map between them as the model describes it. */
+/** A model's map: the positions (m, 2) and posterior means (m, latents) of its gallery. */
 export class Projection {
-  /** The map of a model as described, from the files that its description names. */
+  /** Load the map that a model's description names. */
   static async open({ map, points, means }, file) {
-    const [places, latents] = await Promise.all([points, means].map((path) => fetchBytes(file(path))));
-    return new Projection(map, new Float32Array(places), halves(latents));
+    const [positions, latents] = await Promise.all([points, means].map((path) => fetchBytes(file(path))));
+    return new Projection(map, new Float32Array(positions), float16ToFloat32(latents));
   }
 
   constructor(map, points, means) {
@@ -70,47 +70,47 @@ export class Projection {
       [left, right] = [Math.min(left, points[i]), Math.max(right, points[i])];
       [low, high] = [Math.min(low, points[i + 1]), Math.max(high, points[i + 1])];
     }
-    /** The box around the points, and its longer side. */
+    /** The bounding box of the points, and its longer side. */
     Object.assign(this, { left, right, low, high, width: Math.max(right - left, high - low, 1e-12) });
   }
 
-  /** A gallery image's posterior mean. */
+  /** The posterior mean of a gallery image. */
   mean(index) {
     return this.means.slice(index * this.latents, (index + 1) * this.latents);
   }
 
-  /** All gallery images' values of one latent. */
+  /** One latent of all gallery images. */
   values(latent) {
     return Float32Array.from({ length: this.size }, (_, i) => this.means[i * this.latents + latent]);
   }
 
-  /** The latent whose picture belongs at a place, and how far the nearest image's place is. */
+  /** The latents z at a position, and the distance `gap` to the position of the nearest image. */
   lift(x, y) {
     const { method, centre, axes, lift } = this.map;
     const k = Math.min(lift.k, this.size - 1);
     const near = neighbours([x, y], this.points, k + 1);
     const gap = near.distance[0];
-    if (method === "umap") return { z: blend(near, this.means, this.latents, k, lift.sharpness), gap };
+    if (method === "umap") return { z: neighbourMean(near, this.means, this.latents, k, lift.sharpness), gap };
     return { z: Float32Array.from(centre, (c, i) => c + x * axes[0][i] + y * axes[1][i]), gap };
   }
 
-  /** Where a latent lies on the map, and the image whose posterior mean is nearest to it. */
+  /** The position (x, y) of latents, and the image whose posterior mean is nearest to them. */
   place(z) {
     const { method, centre, axes, place } = this.map;
     const k = Math.min(place.k, this.size - 1);
     const near = neighbours(z, this.means, k + 1);
     const nearest = { index: near.index[0], distance: near.distance[0] };
     if (method === "umap") {
-      const [x, y] = blend(near, this.points, 2, k, place.sharpness);
+      const [x, y] = neighbourMean(near, this.points, 2, k, place.sharpness);
       return { x, y, nearest };
     }
     const [x, y] = axes.map((axis) => axis.reduce((sum, a, i) => sum + a * (z[i] - centre[i]), 0));
     return { x, y, nearest };
   }
 
-  /** How much a picture at this distance from the nearest image can be trusted: 1 among the images, falling to 0 far away. */
-  trust(gap) {
-    // Images are closer together the more there are; on a map, this is about how far apart they lie.
+  /** The confidence in an image decoded at distance `gap` from the nearest real one: 1 close to real images, falling to 0 far away. */
+  confidence(gap) {
+    // About the distance between neighbouring images, which is smaller the more images there are.
     const near = this.width * Math.max(0.015, 0.6 / Math.sqrt(this.size));
     return Math.max(0, Math.min(1, 1 - (gap - near) / (3 * near)));
   }

@@ -1,26 +1,26 @@
-// The worker that decodes, and encodes where there is no server: the page stays free for the hand. One request after another, in
-// the order they come.
+// The worker that decodes, and encodes where there is no server. It handles one request after another, in order of arrival.
 
-import { levels, load, Network, start } from "./runtime.js";
+import { loadBytes, Network, startRuntime, toBytes } from "./runtime.js";
 
 let network = null;
 let encoder = null;
 
-const answer = {
+const actions = {
   async open({ files, decoder, provider }) {
-    const [script, wasm, model] = await Promise.all([...files.map(({ url, integrity }) => load(url, integrity)), load(decoder)]);
-    network = await Network.open(await start(script, wasm), model, provider);
+    const runtime = files.map(({ url, integrity }) => loadBytes(url, integrity));
+    const [script, wasm, model] = await Promise.all([...runtime, loadBytes(decoder)]);
+    network = await Network.open(await startRuntime(script, wasm), model, provider);
     return {};
   },
   async decode({ z, n }) {
     const started = performance.now();
     const { data, dims } = await network.mean(z, n);
-    return { pixels: levels(data, dims), ms: performance.now() - started };
+    return { pixels: toBytes(data, dims), ms: performance.now() - started };
   },
   async mean({ z, n }) {
     return network.mean(z, n);
   },
-  /** What encoding it takes is fetched with the first picture. */
+  /** The encoder is loaded with the first picture. */
   async encode({ files, ...request }) {
     if (!encoder) {
       const { Encoder } = await import("./encoder.js");
@@ -31,10 +31,10 @@ const answer = {
 };
 
 let last = Promise.resolve();
-addEventListener("message", ({ data: { id, ask, ...request } }) => {
+addEventListener("message", ({ data: { id, action, ...request } }) => {
   last = last.then(async () => {
     try {
-      postMessage({ id, ...(await answer[ask](request)) });
+      postMessage({ id, ...(await actions[action](request)) });
     } catch (error) {
       postMessage({ id, error: error.message ?? String(error) });
     }

@@ -1,9 +1,9 @@
-// Pictures on canvases at the model's own size; CSS enlarges them without blurring.
+// Images on canvases. A canvas has the image's own size; CSS enlarges it without blurring.
 
-import { aside } from "../shared/one_shot_worker.js";
+import { runInWorker } from "../shared/one_shot_worker.js";
 
-/** The bytes behind base64 text, as servers send them; bytes stay as they are. */
-export function bytes(base64) {
+/** The bytes of base64 text, as the server sends them. Bytes are returned unchanged. */
+export function decodeBase64(base64) {
   if (typeof base64 !== "string") return base64;
   const text = atob(base64);
   const out = new Uint8Array(text.length);
@@ -11,7 +11,7 @@ export function bytes(base64) {
   return out;
 }
 
-/** Pixels (H, W, C) of bytes as ImageData. */
+/** Bytes (H, W, C) as ImageData. */
 export function imageData(pixels, [channels, height, width]) {
   const data = new ImageData(width, height);
   for (let i = 0, o = 0; o < data.data.length; i += channels, o += 4) {
@@ -23,21 +23,21 @@ export function imageData(pixels, [channels, height, width]) {
   return data;
 }
 
-/** Draw pixels on a canvas, which takes the picture's size. */
+/** Draw bytes (H, W, C) on a canvas, which gets the image's size. */
 export function draw(canvas, pixels, shape) {
   resize(canvas, shape);
   canvas.getContext("2d").putImageData(imageData(pixels, shape), 0, 0);
 }
 
-/** Pixels as the address of a PNG: for an <img>, which unlike a canvas is no layer of its own for the browser to blend. */
-export function address(pixels, shape) {
+/** Bytes (H, W, C) as the data URL of a PNG for an <img>. An <img> is cheaper to composite than a canvas, which is a layer of its own. */
+export function dataUrl(pixels, shape) {
   const canvas = document.createElement("canvas");
   draw(canvas, pixels, shape);
   return canvas.toDataURL();
 }
 
-/** Show a picture about `side` CSS pixels large: a whole number of them for each of its own, so that all are equally large. */
-export function crisp(element, [, height, width], side) {
+/** Display an image with at most `side` CSS pixels along its longer side. An enlarged pixel has a whole number of CSS pixels. */
+export function setDisplaySize(element, [, height, width], side) {
   const longest = Math.max(height, width);
   const scale = longest > side ? side / longest : Math.floor(side / longest);
   element.style.width = `${Math.round(width * scale)}px`;
@@ -45,8 +45,8 @@ export function crisp(element, [, height, width], side) {
   element.style.imageRendering = scale < 1 ? "auto" : "pixelated";
 }
 
-/** Give a canvas the size of a picture; an unchanged size leaves it as it is. */
-export function resize(canvas, [, height, width]) {
+/** Set a canvas's size. Setting an equal size would clear the canvas. */
+function resize(canvas, [, height, width]) {
   if (canvas.width !== width || canvas.height !== height) {
     canvas.width = width;
     canvas.height = height;
@@ -54,9 +54,9 @@ export function resize(canvas, [, height, width]) {
   canvas.style.aspectRatio = `${width} / ${height}`;
 }
 
-let latest = null; // WeakRef of the sprite that was opened last
+let latest = null; // WeakRef of the newest sprite
 
-/** The thumbnails at an address: the tabs share one Sprite as long as it is in use, unless it failed. */
+/** The thumbnails of a sprite file. The tabs share one Sprite while it is in use; after a failure the file is fetched again. */
 export function thumbnails(url, columns, shape) {
   const open = latest?.deref();
   if (open?.url === url && !open.failed) return open;
@@ -65,20 +65,20 @@ export function thumbnails(url, columns, shape) {
   return sprite;
 }
 
-/** A sheet of thumbnails, all of one size, row by row. Of it only the channels that the pictures have are kept: as an image the
- * browser would hold it several times over. */
+/** Thumbnails of one size, from a file that has them row by row. Only the model's channels stay in memory; a decoded image would take
+ * several times as much. */
 class Sprite {
   #bytes = null;
   ready;
 
   constructor(url, columns, shape) {
     Object.assign(this, { url, shape });
-    const sheet = { url: new URL(url, document.baseURI).href, columns, shape };
-    this.ready = aside(new URL("./thumbnails_worker.js", import.meta.url).href, sheet).then((out) => void (this.#bytes = out));
+    const request = { url: new URL(url, document.baseURI).href, columns, shape };
+    this.ready = runInWorker(new URL("./thumbnails_worker.js", import.meta.url).href, request).then((out) => void (this.#bytes = out));
     this.ready.catch(() => (this.failed = true));
   }
 
-  /** Draw thumbnail `index`; nothing happens before the sheet has arrived. */
+  /** Draw thumbnail `index`. Only sets the canvas's size before the file is there. */
   draw(canvas, index) {
     resize(canvas, this.shape);
     if (!this.#bytes) return;

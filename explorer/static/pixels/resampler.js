@@ -1,26 +1,26 @@
-// The resampler: pictures to another size, bit for bit as Pillow does it for core/data/preprocessing.py (Image.resize, LANCZOS, 8 bits).
+// Resizes pictures with the same result as Pillow's Image.resize (LANCZOS, 8 bits), bit for bit. core/data/preprocessing.py uses that.
 //
 // Output pixel i of n, along one side of the source from `start` to `end`, is centred at c = start + (i + 0.5) s, where
-// s = (end - start) / n. It is the weighted mean of the source pixels from round(c - 3f) up to round(c + 3f), f = max(s, 1),
-// inside the source; pixel j weighs L((j + 0.5 - c) / f), L(x) = sinc(x) sinc(x / 3). Weights are divided by their sum and
-// rounded to 22 binary places, and each sum is rounded to 8 bits. Columns are combined first, then rows; a side that stays as
-// it is passes untouched; where a source is more than a hundred times as tall as wide, rows come first. `start` and `end`
-// are single-precision numbers.
+// s = (end - start) / n. It is the weighted mean of the source pixels from round(c - 3f) to round(c + 3f), f = max(s, 1), clipped
+// to the source. Pixel j has the weight L((j + 0.5 - c) / f), where L(x) = sinc(x) sinc(x / 3). Weights are divided by their sum
+// and rounded to 22 binary places; each weighted sum is rounded to 8 bits. Columns are combined first, then rows; where a source
+// is more than a hundred times as tall as wide, rows come first. A side of unchanged length is copied. `start` and `end` are
+// single-precision numbers.
 
-const PLACES = 22;
-const REACH = 3;
+const WEIGHT_BITS = 22;
+const RADIUS = 3; // lobes of the Lanczos kernel
 
-/** A picture {width, height, channels, data} at another size, from the box [left, top, right, bottom] of it or from all. */
+/** Resize a picture {width, height, channels, data}, or the box [left, top, right, bottom] of it. */
 export function resize(picture, width, height, box = [0, 0, picture.width, picture.height]) {
   const [left, top, right, bottom] = box.map(Math.fround);
-  const columns = (from) => along(from, width, left, right, true);
-  const rows = (from) => along(from, height, top, bottom, false);
+  const columns = (from) => resizeSide(from, width, left, right, true);
+  const rows = (from) => resizeSide(from, height, top, bottom, false);
   const tall = picture.height > 100 * picture.width && height < picture.height;
   return tall ? columns(rows(picture)) : rows(columns(picture));
 }
 
-/** The picture with one side made `size` long, from what lies between `start` and `end` of it. */
-function along(picture, size, start, end, across) {
+/** Resize one side of a picture, from `start` to `end`, to `size` pixels. `across`: the width, else the height. */
+function resizeSide(picture, size, start, end, across) {
   const { width, height, channels, data } = picture;
   const source = across ? width : height;
   if (size === source && start === 0 && end === source) return picture;
@@ -35,20 +35,20 @@ function along(picture, size, start, end, across) {
       const base = across ? line * width * channels : line * channels;
       const target = across ? (line * size + i) * channels : (i * width + line) * channels;
       for (let c = 0; c < channels; c++) {
-        let sum = 1 << (PLACES - 1);
+        let sum = 1 << (WEIGHT_BITS - 1);
         for (let j = 0, at = base + first * step + c; j < factors.length; j++, at += step) sum += data[at] * factors[j];
-        out.data[target + c] = sum >> PLACES;
+        out.data[target + c] = sum >> WEIGHT_BITS;
       }
     }
   }
   return out;
 }
 
-/** For each output pixel the first source pixel that counts, and the factors of it and those after it. */
+/** For each output pixel, the first source pixel of its sum, and the factors of that one and the following ones. */
 function weights(source, size, start, end) {
   const scale = Math.fround(end - start) / size;
   const filter = Math.max(scale, 1);
-  const support = REACH * filter;
+  const support = RADIUS * filter;
   return Array.from({ length: size }, (_, i) => {
     const centre = start + (i + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - support + 0.5));
@@ -56,15 +56,15 @@ function weights(source, size, start, end) {
     const shares = Array.from({ length: last - first }, (_, j) => lanczos((j + first - centre + 0.5) * (1 / filter)));
     const total = shares.reduce((sum, share) => sum + share, 0);
     const factors = Int32Array.from(shares, (share) => {
-      const exact = (total ? share / total : share) * 2 ** PLACES;
-      return Math.trunc(exact < 0 ? exact - 0.5 : exact + 0.5);
+      const weight = (total ? share / total : share) * 2 ** WEIGHT_BITS;
+      return Math.trunc(weight < 0 ? weight - 0.5 : weight + 0.5);
     });
     return { first, factors };
   });
 }
 
 function lanczos(x) {
-  return -REACH <= x && x < REACH ? sinc(x) * sinc(x / REACH) : 0;
+  return -RADIUS <= x && x < RADIUS ? sinc(x) * sinc(x / RADIUS) : 0;
 }
 
 function sinc(x) {

@@ -1,14 +1,14 @@
-// The worker that unpacks a sheet of thumbnails, which takes eight times as much as they are.
+// A worker that unpacks a thumbnail sprite. Unpacking needs eight times the memory of the thumbnails.
 
 import { request } from "../shared/fetch.js";
-import { answer } from "../shared/one_shot_worker.js";
+import { respond } from "../shared/one_shot_worker.js";
 
-answer(async ({ url, columns, shape }) => {
+respond(async ({ url, columns, shape }) => {
   const out = await unpack(url, columns, shape);
   return { out, buffers: [out.buffer] };
 });
 
-/** The thumbnails (C, H, W) of a sheet one after another, row by row of the sheet: bytes (M, H, W, C). */
+/** Unpack a sprite with `columns` thumbnails (C, H, W) in a row: bytes (N, H, W, C), row by row of the sprite. */
 async function unpack(url, columns, [channels, height, width]) {
   const response = await request(url);
   const sheet = await createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });

@@ -1,19 +1,19 @@
-// A row of buttons of which one is chosen (a tablist or a radiogroup): a click or the arrows choose; Tab stops at the chosen one.
+// A row of buttons of which one is selected: a tablist or a radiogroup. Clicks and arrow keys select; Tab stops at the selected one.
 
-/** `show(name)` is called with the chosen button's `data-<key>`. Gives a function that marks one as chosen and calls nothing. */
-export function choice(list, key, show) {
-  const [role, chosenness] = list.getAttribute("role") === "radiogroup" ? ["radio", "aria-checked"] : ["tab", "aria-selected"];
+/** Set up a row. `select(name)` is called with the selected button's `data-<key>`. Returns a function that marks a button without that call. */
+export function choice(list, key, select) {
+  const [role, attribute] = list.getAttribute("role") === "radiogroup" ? ["radio", "aria-checked"] : ["tab", "aria-selected"];
   const buttons = [...list.querySelectorAll(`[role=${role}]`)];
   const mark = (name) => {
     for (const button of buttons) {
-      const chosen = button.dataset[key] === name;
-      button.setAttribute(chosenness, chosen);
-      button.tabIndex = chosen ? 0 : -1;
+      const selected = button.dataset[key] === name;
+      button.setAttribute(attribute, selected);
+      button.tabIndex = selected ? 0 : -1;
     }
   };
   const choose = (name) => {
     mark(name);
-    show(name);
+    select(name);
   };
   buttons.forEach((button, i) => {
     button.addEventListener("click", () => choose(button.dataset[key]));
@@ -25,7 +25,7 @@ export function choice(list, key, show) {
       choose(next.dataset[key]);
       next.focus();
     });
-    button.tabIndex = button.getAttribute(chosenness) === "true" ? 0 : -1;
+    button.tabIndex = button.getAttribute(attribute) === "true" ? 0 : -1;
   });
   return mark;
 }

@@ -1,13 +1,13 @@
-// Words and attributes that may change with every picture.
+// Cheap updates of text and attributes that may change in every frame.
 
-/** Make an element say something: one text node, whose data changes. New nodes would cost a new layout for each frame. */
-export function write(element, text) {
+/** Set an element's text. The text node is reused, because a new one would force a layout in each frame. */
+export function setText(element, text) {
   const [node] = element.childNodes;
   if (!node) element.textContent = text;
   else if (node.data !== text) node.data = text;
 }
 
-/** Give an element an attribute. One that it has already is left alone: set anew, it would be laid out and painted again. */
-export function set(element, name, value) {
+/** Set an attribute if its value changes. Setting an equal value would force a layout and a repaint. */
+export function setAttribute(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }

@@ -1,42 +1,37 @@
-// One frame at a time: of everything that wants to be painted under one name, the newest is, when the screen is drawn next.
+// Batches painting into animation frames. Of several paints with the same key, only the newest runs.
 
 export class Frame {
-  #paint = new Map();
-  #after = [];
-  #asked = false;
+  #paints = new Map();
+  #callbacks = [];
+  #requested = false;
 
-  /** The page's own frames, unless others are given. */
-  constructor(request = (draw) => requestAnimationFrame(draw)) {
+  /** `request(callback)` requests a frame; requestAnimationFrame by default. */
+  constructor(request = (callback) => requestAnimationFrame(callback)) {
     this.request = request;
   }
 
-  /** Call `draw` in the next frame, in place of an earlier one of that name. */
-  paint(name, draw) {
-    this.#paint.set(name, draw);
-    this.#ask();
+  /** Call `draw` in the next frame. It replaces an earlier one with the same key. */
+  paint(key, draw) {
+    this.#paints.set(key, draw);
+    this.#requestFrame();
   }
 
-  /** Drop what was to be painted under a name. */
-  drop(name) {
-    this.#paint.delete(name);
+  /** Call `callback` in the next frame, after all paints that were requested until then. */
+  afterPaint(callback) {
+    this.#callbacks.push(callback);
+    this.#requestFrame();
   }
 
-  /** Call `then` when everything asked for so far has been painted. */
-  after(then) {
-    this.#after.push(then);
-    this.#ask();
-  }
-
-  #ask() {
-    if (this.#asked) return;
-    this.#asked = true;
+  #requestFrame() {
+    if (this.#requested) return;
+    this.#requested = true;
     this.request(() => {
-      this.#asked = false;
-      const [paint, after] = [[...this.#paint.values()], this.#after];
-      this.#paint.clear();
-      this.#after = [];
-      for (const draw of paint) draw();
-      for (const then of after) then();
+      this.#requested = false;
+      const [paints, callbacks] = [[...this.#paints.values()], this.#callbacks];
+      this.#paints.clear();
+      this.#callbacks = [];
+      for (const draw of paints) draw();
+      for (const callback of callbacks) callback();
     });
   }
 }

@@ -1,35 +1,35 @@
-// Whose turn it is: the hand's first. Work that nobody waits for runs one piece at a time, while the hand is still.
+// An idle queue: background tasks run one at a time, and only while the user is not moving anything.
 
-export class Turns {
+export class IdleQueue {
   #waiting = [];
   #running = false;
-  #moved = -Infinity;
+  #lastActivity = -Infinity;
 
-  /** `quiet`: how long, in ms, the hand must have been still. The clock can be replaced. */
+  /** `quiet`: milliseconds without activity after which tasks start. `now` and `sleep` can be replaced by tests. */
   constructor(quiet = 120, now = () => performance.now(), sleep = (ms) => new Promise((wake) => setTimeout(wake, ms))) {
     Object.assign(this, { quiet, now, sleep });
   }
 
-  /** The hand moves: whatever has not begun waits. */
-  moved() {
-    this.#moved = this.now();
+  /** The user moves something: tasks that have not started wait. */
+  noteActivity() {
+    this.#lastActivity = this.now();
   }
 
-  /** Run a task when its turn comes; a lower rank comes first, and among equals the earlier one. Resolves with its result. */
-  rest(task, rank = 0) {
+  /** Queue a task. A lower rank runs earlier; equal ranks run in order. Resolves with the task's result, rejects with its error. */
+  run(task, rank = 0) {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ task, rank, resolve, reject });
-      this.#run();
+      this.#work();
     });
   }
 
-  async #run() {
+  async #work() {
     if (this.#running) return;
     this.#running = true;
     while (this.#waiting.length) {
-      const left = this.#moved + this.quiet - this.now();
-      if (left > 0) {
-        await this.sleep(left);
+      const remaining = this.#lastActivity + this.quiet - this.now();
+      if (remaining > 0) {
+        await this.sleep(remaining);
         continue;
       }
       const first = this.#waiting.reduce((best, other) => (other.rank < best.rank ? other : best));

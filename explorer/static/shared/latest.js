@@ -1,52 +1,55 @@
-// Latest wins: at most `width()` requests under way, the newest waiting, everything older dropped, nothing shown out of order.
+// Latest wins: a bounded number of requests is under way, only the newest one waits, and no answer is shown out of order.
 
 export class Latest {
   #run;
   #show;
-  #width;
+  #maxRequests;
   #underWay = 0;
   #waiting = null;
   #sent = 0;
   #shown = 0;
-  #name = null;
+  #key = null;
 
-  /** `run(request)` gives a promise of an answer; `show(answer, request)` is called with answers newer than those shown. */
-  constructor(run, show, width = () => 3) {
+  /**
+   * `run(request)` returns a promise of an answer. `show(answer, request)` is called with answers newer than the shown one; a
+   * rejected request gives {error}. `maxRequests()` is the number of requests that may be under way.
+   */
+  constructor(run, show, maxRequests = () => 3) {
     this.#run = run;
     this.#show = show;
-    this.#width = width;
+    this.#maxRequests = maxRequests;
   }
 
-  /** Ask, unless the last request had the same name: a place of which one is told twice is asked for once. */
-  ask(request, name = null) {
-    if (name !== null && name === this.#name) return;
-    this.#name = name;
+  /** Send a request, or let it wait. One with the same key as the last one is ignored, because it asks for the same answer. */
+  request(request, key = null) {
+    if (key !== null && key === this.#key) return;
+    this.#key = key;
     this.#waiting = request;
     this.#next();
   }
 
-  /** Forget what waits and whatever is still to come. */
+  /** Drop the waiting request, and the answers of those under way. */
   cancel() {
     this.#waiting = null;
-    this.#name = null;
+    this.#key = null;
     this.#shown = this.#sent;
   }
 
   async #next() {
-    if (this.#waiting === null || this.#underWay >= this.#width()) return;
+    if (this.#waiting === null || this.#underWay >= this.#maxRequests()) return;
     const request = this.#waiting;
-    const turn = ++this.#sent;
+    const number = ++this.#sent;
     this.#waiting = null;
     this.#underWay += 1;
     let answer = null;
     try {
       answer = await this.#run(request);
     } catch {
-      // A lost connection looks like an answer that never came.
+      // A lost connection is treated as a missing answer.
     }
     this.#underWay -= 1;
-    if (turn > this.#shown) {
-      this.#shown = turn;
+    if (number > this.#shown) {
+      this.#shown = number;
       this.#show(answer ?? { error: "The server did not answer." }, request);
     }
     this.#next();

@@ -1,17 +1,17 @@
-// Scripts that are no modules.
+// Loads plotly.js, which is a plain script and not a module.
 
-let plotly = null;
+let loading = null;
 
-/** Load plotly.js, which lies beside the modules, once. */
+/** Load plotly.js once; it sets window.Plotly. Rejects if it cannot be loaded; the next call tries again. */
 export function loadPlotly() {
-  plotly ??= new Promise((resolve, reject) => {
+  loading ??= new Promise((resolve, reject) => {
     const script = Object.assign(document.createElement("script"), { src: new URL("../plotly.min.js", import.meta.url).href, async: true });
     script.addEventListener("load", resolve);
     script.addEventListener("error", () => {
-      plotly = null;
-      reject(new Error("plotly.js did not arrive"));
+      loading = null;
+      reject(new Error("plotly.js could not be loaded"));
     });
     document.head.append(script);
   });
-  return plotly;
+  return loading;
 }

@@ -1,28 +1,28 @@
-// What takes much memory for a moment is done in a worker of its own, which ends with it: only so does a browser give back at once
-// what was taken; a page keeps it until its next full collection.
+// One-shot workers: each handles one request and ends. A worker's memory is freed as soon as it ends; memory that the page itself
+// frees stays with the browser until its next full garbage collection.
 
-const waiting = new Map(); // workers that have not been asked yet, by their scripts
+const started = new Map(); // workers that have no request yet, by the URL of their script
 
-/** Start a worker, the module at the address `script`, that will soon be asked; what it fails in is told to whoever asks. */
-export function start(script) {
+/** Start a worker for a later `runInWorker`. `script` is the URL of a module. Errors are reported by `runInWorker`. */
+export function startWorker(script) {
   try {
-    if (!waiting.has(script)) waiting.set(script, open(script));
+    if (!started.has(script)) started.set(script, open(script));
   } catch {
-    // Nor will it start when it is asked.
+    // `runInWorker` tries again and reports the error.
   }
 }
 
-/** Ask a worker one thing. Throws what it threw. */
-export async function aside(script, request) {
-  const { worker, answered } = waiting.get(script) ?? open(script);
-  waiting.delete(script);
+/** Send a request to a worker and return its answer. Throws what the worker threw. */
+export async function runInWorker(script, request) {
+  const { worker, answered } = started.get(script) ?? open(script);
+  started.delete(script);
   worker.postMessage(request);
   return answered;
 }
 
 function open(script) {
   const worker = new Worker(script, { type: "module" });
-  // From the start on: a worker may fail before it is asked.
+  // Listen at once: a worker may fail before it gets a request.
   const answered = new Promise((resolve, reject) => {
     worker.addEventListener("message", ({ data }) => (data.error === undefined ? resolve(data.out) : reject(new Error(data.error))));
     worker.addEventListener("error", (event) => {
@@ -35,11 +35,11 @@ function open(script) {
   return { worker, answered };
 }
 
-/** In the worker: answer with what `act(request)` gives, {out, buffers}, the buffers being handed over. */
-export function answer(act) {
+/** In the worker: answer the request with `handle(request)`, which returns {out, buffers}. The buffers are transferred, not copied. */
+export function respond(handle) {
   addEventListener("message", async ({ data }) => {
     try {
-      const { out, buffers } = await act(data);
+      const { out, buffers } = await handle(data);
       postMessage({ out }, buffers);
     } catch (error) {
       postMessage({ error: error.message ?? String(error) });

@@ -1,11 +1,11 @@
-// What the tabs of one page share: the open model, the current point, and how to move it. One visitor, one session.
+// The state that the tabs of one page share: the open model, and events. One visitor, one session.
 
 class Session {
   #listeners = new Map();
   #last = new Map();
   model = null;
 
-  /** Call `listener` at every event of this name, and now if there has been one. */
+  /** Call `listener` at every event of this name, and at once with the last one if there was any. */
   on(name, listener) {
     if (!this.#listeners.has(name)) this.#listeners.set(name, []);
     this.#listeners.get(name).push(listener);
@@ -17,7 +17,7 @@ class Session {
     for (const listener of this.#listeners.get(name) ?? []) listener(value);
   }
 
-  /** Ask for a model by name; "open" follows with its description. */
+  /** Open a model by name. The event "open" follows with its description. */
   open(name) {
     this.model = name;
     this.emit("model", name);
@@ -31,8 +31,8 @@ class Session {
 
 export const session = new Session();
 
-/** The address of this page with a model and a point in its query. */
-export function link(model, z) {
+/** The page's address with a model and a point in its query. */
+export function pageAddress(model, z) {
   const address = new URL(location.href);
   address.searchParams.set("model", model);
   address.searchParams.set("z", z.map((value) => +value.toFixed(4)).join(","));
@@ -40,8 +40,8 @@ export function link(model, z) {
   return address;
 }
 
-/** The point in the address, if it is one of this model's: as many finite numbers as it has latents, and no other model named. */
-export function linked({ model, latents }) {
+/** The point in the page's address; null unless it has one finite number per latent of this model, and names no other model. */
+export function addressedPoint({ model, latents }) {
   const query = new URLSearchParams(location.search);
   const z = (query.get("z") ?? "").split(",").map(Number);
   return (query.get("model") ?? model) === model && z.length === latents.length && z.every(Number.isFinite) ? z : null;

@@ -1,54 +1,63 @@
-// The self-check: what a page without a server needs of a browser, tried out, and what is lost where it is missing.
+// The self-check of the static page: tries each browser feature that the page uses, and names the consequence where one is missing.
 
-import { opener } from "../model/decoder.js";
-import { bytes } from "../pixels/picture.js";
+import { wasmFactory } from "../model/decoder.js";
+import { decodeBase64 } from "../pixels/picture.js";
 
-const NEAR = 1e-4; // how far the browser's numbers may be from core's
+const MAX_ERROR = 1e-4; // allowed difference between the browser's encodings and core's
 const file = (path) => new URL(path, location.href.split(/[?#]/)[0]).href;
 const part = (id) => document.querySelector(`#${id}`);
 const baked = JSON.parse(part("baked").textContent);
 
-/** [what, how it is tried, what is lost without it, whether the page is of no use without it]. A trial gives words or throws. */
+/** [feature, test, consequence if it fails, whether the page needs it]. A test returns a text or throws. */
 const CHECKS = [
-  ["WebAssembly, with its vector instructions", simd, "The decoder cannot run: the map and the real images are all there is.", true],
-  ["A worker that is a module", worker, "The decoder cannot run, and no real image is shown: the map is all there is.", true],
-  ["The decoder draws what the model draws", decode, "Pictures are missing or wrong.", true],
-  ["The encoder sees what the model sees", encode, "Your own pictures cannot be encoded.", false],
+  ["WebAssembly with SIMD", simd, "The decoder cannot run; only the map and the real images work.", true],
+  ["Module workers", worker, "The decoder cannot run and real images are not shown; only the map works.", true],
+  ["Decoding", decode, "Decoded images are missing or wrong.", true],
+  ["Encoding", encode, "Your own pictures cannot be encoded.", false],
   ["WebGL, for the map", webgl, "The map cannot be drawn; sliders and encoding work.", false],
-  ["PNG files to the last bit", () => need("DecompressionStream" in window), "PNG files with transparency or 16 bits are read to the nearest level only.", false],
-  ["JPEG, WebP and GIF files", () => need("createImageBitmap" in window && "OffscreenCanvas" in window), "Only PNG files can be encoded, and no real image is shown.", false],
-  ["A camera", () => need(navigator.mediaDevices?.getUserMedia), "No camera: browsers offer it to https pages alone. Files and drawing work.", false],
-  ["Copying links", () => need(navigator.clipboard?.writeText), "Links are shown to be copied by hand: browsers offer more to https pages alone.", false],
+  [
+    "Exact PNG files", () => need("DecompressionStream" in window),
+    "PNG files with transparency or 16 bits may be off by one grey level.", false,
+  ],
+  [
+    "JPEG, WebP and GIF files", () => need("createImageBitmap" in window && "OffscreenCanvas" in window),
+    "Only PNG files can be encoded, and real images are not shown.", false,
+  ],
+  ["Camera", () => need(navigator.mediaDevices?.getUserMedia), "Browsers allow the camera on https pages only. Files and drawing work.", false],
+  ["Clipboard", () => need(navigator.clipboard?.writeText), "Browsers allow copying on https pages only. Links are shown as text.", false],
 ];
 
-let opened = null;
-let missing = 0;
+let decoder = null;
+let failures = 0;
 let fatal = false;
-for (const [what, run, lost, needed] of CHECKS) {
+for (const [feature, test, consequence, needed] of CHECKS) {
   const line = document.createElement("li");
-  const said = document.createElement("span");
-  line.append(Object.assign(document.createElement("b"), { textContent: what }), said);
+  const result = document.createElement("span");
+  line.append(Object.assign(document.createElement("b"), { textContent: feature }), result);
   part("checks").append(line);
   try {
-    said.textContent = (await run()) ?? "There.";
+    result.textContent = (await test()) ?? "Supported.";
     line.dataset.state = "yes";
   } catch (error) {
-    said.textContent = `${lost} (${error.message})`;
+    result.textContent = `${consequence} (${error.message})`;
     line.dataset.state = needed ? "no" : "less";
-    missing += 1;
+    failures += 1;
     fatal ||= needed;
   }
 }
-opened?.close();
-const verdict = fatal ? "The page cannot do its work in this browser." : missing ? "The page works here, but for what is marked." : "Everything works here.";
-Object.assign(part("verdict"), { textContent: verdict });
-document.body.dataset.checked = fatal ? "no" : missing ? "less" : "yes";
+decoder?.close();
+part("verdict").textContent = fatal
+  ? "The page does not work in this browser."
+  : failures
+    ? "The page works in this browser, except for the marked features."
+    : "Everything works in this browser.";
+document.body.dataset.checked = fatal ? "no" : failures ? "less" : "yes";
 
-function need(there) {
-  if (!there) throw new Error("this browser does not offer it here");
+function need(supported) {
+  if (!supported) throw new Error("not supported by this browser on this page");
 }
 
-/** The smallest module that uses a vector: a function that makes one and drops it. */
+/** Validate the smallest module with a SIMD instruction: a function that makes a vector and drops it. */
 async function simd() {
   const code = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
   need(WebAssembly.validate(Uint8Array.from(code)));
@@ -56,41 +65,42 @@ async function simd() {
 
 async function worker() {
   const source = URL.createObjectURL(new Blob(["postMessage(typeof importScripts)"], { type: "text/javascript" }));
-  const made = new Worker(source, { type: "module" });
+  const started = new Worker(source, { type: "module" });
   try {
     await new Promise((resolve, reject) => {
-      made.onmessage = resolve;
-      made.onerror = () => reject(new Error("it could not start"));
+      started.onmessage = resolve;
+      started.onerror = () => reject(new Error("it could not start"));
       setTimeout(() => reject(new Error("it did not answer")), 10_000);
     });
   } finally {
-    made.terminate();
+    started.terminate();
     URL.revokeObjectURL(source);
   }
 }
 
 async function decode() {
+  const opening = performance.now();
+  decoder = await wasmFactory(baked.runtime, file)(baked.description);
+  const seconds = (performance.now() - opening) / 1000;
+  const pixels = await decoder.decode([baked.start.z]);
+  const error = Math.max(...decodeBase64(baked.start.pixels).map((level, i) => Math.abs(level - pixels[i])));
+  if (error > 1) throw new Error(`an image is ${error} of 255 levels off`);
   const started = performance.now();
-  opened = await opener(baked.runtime, file)(baked.description);
-  const ready = performance.now() - started;
-  const pixels = await opened.decode([baked.start.z]);
-  const apart = Math.max(...bytes(baked.start.pixels).map((level, i) => Math.abs(level - pixels[i])));
-  if (apart > 1) throw new Error(`a picture is ${apart} of 255 levels off`);
-  const again = performance.now();
-  for (let i = 0; i < 20; i++) await opened.decode([baked.start.z]);
-  return `Ready after ${(ready / 1000).toFixed(1)} s, then ${((performance.now() - again) / 20).toFixed(1)} ms a picture; at most ${apart} of 255 levels off.`;
+  for (let i = 0; i < 20; i++) await decoder.decode([baked.start.z]);
+  const ms = (performance.now() - started) / 20;
+  return `Loaded in ${seconds.toFixed(1)} s, then ${ms.toFixed(1)} ms per image; at most ${error} of 255 levels off.`;
 }
 
 async function encode() {
   const { encoder, score, preprocessing, example, max_pixels, max_framed_pixels } = baked.encoding;
-  const picture = new Blob([bytes(example.png)], { type: "image/png" });
+  const picture = new Blob([decodeBase64(example.png)], { type: "image/png" });
   const files = { encoder: file(encoder), score: file(score) };
-  const settings = { shares: null, model: preprocessing, polarity: "auto", trim: true, threshold: null, max_pixels, max_framed_pixels };
-  const { mean, log_variance } = await opened.encode({ files, file: picture, ...settings });
-  const off = (got, expected) => Math.max(...got.map((value, i) => Math.abs(value - expected[i])));
-  const apart = Math.max(off(mean, example.mean), off(log_variance, example.log_variance));
-  if (!(apart <= NEAR)) throw new Error(`its numbers are ${apart.toExponential(1)} off`);
-  return `At most ${apart.toExponential(1)} off what core computes.`;
+  const options = { shares: null, model: preprocessing, polarity: "auto", trim: true, threshold: null, max_pixels, max_framed_pixels };
+  const { mean, log_variance } = await decoder.encode({ files, file: picture, ...options });
+  const difference = (found, expected) => Math.max(...found.map((value, i) => Math.abs(value - expected[i])));
+  const error = Math.max(difference(mean, example.mean), difference(log_variance, example.log_variance));
+  if (!(error <= MAX_ERROR)) throw new Error(`its encodings are off by ${error.toExponential(1)}`);
+  return `Encodings differ from the model's by at most ${error.toExponential(1)}.`;
 }
 
 function webgl() {

@@ -2,10 +2,10 @@
 
 import { batches, chosenFiles, collectionName, droppedFiles } from "./upload.js";
 import { Curves } from "./curves.js";
-import { bytes } from "../pixels/picture.js";
+import { decodeBase64 } from "../pixels/picture.js";
 import { loadPlotly } from "../shared/load_plotly.js";
 import { session } from "../shared/session.js";
-import { write } from "../shared/dom.js";
+import { setText } from "../shared/dom.js";
 
 const POLL_INTERVAL = 700; // ms between two requests for the state of a run
 const STORAGE_KEY = "latentscape run"; // of the run's token in sessionStorage, so that a reloaded page finds its run
@@ -85,7 +85,7 @@ class Train {
     ui["run-name"].value = name.slice(0, ui["run-name"].maxLength);
     this.#setStatus("");
     this.#showPhase("sending");
-    write(ui["sending-title"], `Uploading ${name}`);
+    setText(ui["sending-title"], `Uploading ${name}`);
     try {
       const begun = await this.#call("begin_run", {});
       this.run = begun.run;
@@ -97,7 +97,7 @@ class Train {
         count += batch.length;
         bytes += batch.reduce((sum, [, piece]) => sum + piece.size, 0);
         ui["sending-bar"].value = total ? bytes / total : 1;
-        write(ui["sending-note"], `${Math.min(count, files.length).toLocaleString("en")} of ${files.length.toLocaleString("en")} files, ${megabytes(bytes)} of ${megabytes(total)}`);
+        setText(ui["sending-note"], `${Math.min(count, files.length).toLocaleString("en")} of ${files.length.toLocaleString("en")} files, ${megabytes(bytes)} of ${megabytes(total)}`);
       }
       await this.#request("look_at_pictures", { options: this.#options() });
     } catch (error) {
@@ -215,7 +215,7 @@ class Train {
   }
 
   #setStatus(text) {
-    write(this.ui["train-status"], text);
+    setText(this.ui["train-status"], text);
   }
 }
 
@@ -255,12 +255,12 @@ function showNumbers(list, { log_likelihood, kl, validation_elbo, active_latents
       }),
     );
   }
-  entries.forEach(([, value], i) => write(list.children[i].lastChild, String(value)));
+  entries.forEach(([, value], i) => setText(list.children[i].lastChild, String(value)));
 }
 
 /** Draw the preview, a PNG of three rows of square pictures, with gaps between the pictures. */
 async function drawPreview(canvas, png) {
-  const bitmap = await createImageBitmap(new Blob([bytes(png)], { type: "image/png" }));
+  const bitmap = await createImageBitmap(new Blob([decodeBase64(png)], { type: "image/png" }));
   const [height, gap] = [bitmap.height / 3, Math.ceil(bitmap.height / 40)];
   const columns = Math.round(bitmap.width / height) || 1;
   const width = bitmap.width / columns;

@@ -26,7 +26,7 @@ test("of what is to be painted under one name only the newest is, in one frame",
 test("what comes after comes after the paint, and what a paint asks for comes a frame later", () => {
   const [frame, , next] = frames();
   const log = [];
-  frame.after(() => log.push("after"));
+  frame.afterPaint(() => log.push("after"));
   frame.paint("a", () => {
     log.push("a");
     frame.paint("a", () => log.push("a again"));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { ahead, distance, interpolate, path } from "../../../explorer/static/model/geometry.js";
+import { distance, interpolate, nearestInDirection, path } from "../../../explorer/static/model/geometry.js";
 
 const WAYS = [[1, 0], [-1, 0], [0, 1], [0, -1]];
 
@@ -33,16 +33,16 @@ test("distance is Euclidean", () => assert.equal(distance([1, 2, 3], [1, 5, 7]),
 
 test("ahead is the nearest point straight ahead, out of reach of the foot", () => {
   const points = Float32Array.from([0, 0, 0.5, 0, 2, 0, 3, 0, 0, 2, -2, 0, 0, -2]);
-  assert.deepEqual(WAYS.map((way) => ahead(points, [0, 0], way, 1)), [2, 5, 4, 6]);
-  assert.equal(ahead(points, [0, 0], [1, 0], 0.1), 1);
-  assert.equal(ahead(points, [0, 0], [1, 0], 2.5), 3);
-  assert.equal(ahead(points, [0, 0], [1, 0], 1, (i) => i !== 2), 3);
-  assert.equal(ahead(points, [3, 0], [1, 0], 0.1), -1);
+  assert.deepEqual(WAYS.map((way) => nearestInDirection(points, [0, 0], way, 1)), [2, 5, 4, 6]);
+  assert.equal(nearestInDirection(points, [0, 0], [1, 0], 0.1), 1);
+  assert.equal(nearestInDirection(points, [0, 0], [1, 0], 2.5), 3);
+  assert.equal(nearestInDirection(points, [0, 0], [1, 0], 1, (i) => i !== 2), 3);
+  assert.equal(nearestInDirection(points, [3, 0], [1, 0], 0.1), -1);
 });
 
 test("every point but the nearest can be reached from anywhere: the four directions leave no gap", () => {
   for (let angle = 0; angle < 360; angle += 5) {
     const point = [Math.cos((angle * Math.PI) / 180), Math.sin((angle * Math.PI) / 180)];
-    assert.ok(WAYS.some((way) => ahead(point, [0, 0], way, 0.5) === 0), `${angle}°`);
+    assert.ok(WAYS.some((way) => nearestInDirection(point, [0, 0], way, 0.5) === 0), `${angle}°`);
   }
 });

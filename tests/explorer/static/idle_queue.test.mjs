@@ -1,34 +1,34 @@
-// Laws of whose turn it is: the hand's first.
+// Laws of the idle queue: the user's movements come first.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Turns } from "../../../explorer/static/shared/idle_queue.js";
+import { IdleQueue } from "../../../explorer/static/shared/idle_queue.js";
 
-/** Turns on a clock that moves only while somebody sleeps. */
-function turns() {
+/** An idle queue on a clock that moves only while the queue sleeps. */
+function queueOnClock() {
   const clock = { now: 0, slept: [] };
   const sleep = async (ms) => {
     clock.slept.push(ms);
     clock.now += ms;
   };
-  return [new Turns(100, () => clock.now, sleep), clock];
+  return [new IdleQueue(100, () => clock.now, sleep), clock];
 }
 
 test("nothing begins before the hand has been still", async () => {
-  const [each, clock] = turns();
-  each.moved();
-  const began = await each.rest(() => clock.now);
+  const [queue, clock] = queueOnClock();
+  queue.noteActivity();
+  const began = await queue.run(() => clock.now);
   assert.equal(began, 100);
 });
 
 test("a hand that moves again is waited for again", async () => {
-  const [each, clock] = turns();
+  const [queue, clock] = queueOnClock();
   const began = [];
-  each.moved();
+  queue.noteActivity();
   const all = [0, 1, 2].map((i) =>
-    each.rest(() => {
+    queue.run(() => {
       began.push([i, clock.now]);
-      if (i === 0) each.moved();
+      if (i === 0) queue.noteActivity();
     }),
   );
   await Promise.all(all);
@@ -36,7 +36,7 @@ test("a hand that moves again is waited for again", async () => {
 });
 
 test("one at a time; a lower rank first, then in order", async () => {
-  const [each] = turns();
+  const [queue] = queueOnClock();
   const log = [];
   let running = 0;
   const task = (name) => async () => {
@@ -45,15 +45,15 @@ test("one at a time; a lower rank first, then in order", async () => {
     running -= 1;
     log.push(name);
   };
-  each.moved();
-  await Promise.all([each.rest(task("map 1"), 1), each.rest(task("map 2"), 1), each.rest(task("film 1"), 0), each.rest(task("film 2"), 0)]);
+  queue.noteActivity();
+  await Promise.all([queue.run(task("map 1"), 1), queue.run(task("map 2"), 1), queue.run(task("film 1"), 0), queue.run(task("film 2"), 0)]);
   assert.deepEqual(log, ["film 1", "film 2", "map 1", "map 2"]);
 });
 
 test("a task that fails tells whoever asked, and the next one runs", async () => {
-  const [each] = turns();
-  const failed = each.rest(() => Promise.reject(new Error("no")));
-  const next = each.rest(() => 7);
+  const [queue] = queueOnClock();
+  const failed = queue.run(() => Promise.reject(new Error("no")));
+  const next = queue.run(() => 7);
   await assert.rejects(failed, /no/);
   assert.equal(await next, 7);
 });

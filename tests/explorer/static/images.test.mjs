@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { crop, even, flatten, prepare } from "../../../explorer/static/pixels/images.js";
+import { crop, flatten, prepare, roundHalfEven } from "../../../explorer/static/pixels/images.js";
 import { isPng, pngSize, readPng } from "../../../explorer/static/pixels/png.js";
 import { resize } from "../../../explorer/static/pixels/resampler.js";
 
@@ -22,8 +22,8 @@ test("the resampler is Pillow's, bit for bit", () => {
   }
 });
 
-test("transparent pictures go on the paper that core puts them on", () => {
-  for (const { given, wanted } of flat) same(flatten(picture(given)), wanted, "flat");
+test("transparent pictures go on core's matte", () => {
+  for (const { given, matte, wanted } of flat) same(flatten(picture(given), matte), wanted, `on ${matte}`);
 });
 
 test("the model sees what core shows it, and the steps are told alike", () => {
@@ -66,5 +66,5 @@ test("a crop is in shares of the sides, rounded as Python rounds, and never empt
   const point = crop(given, [0.99, 0.99, 0.991, 0.991]);
   assert.deepEqual([point.width, point.height, ...point.data], [1, 1, 34]);
   for (const shares of [[0.5, 0, 0.2, 1], [-0.1, 0, 1, 1], [0, 0, 1.1, 1], [NaN, 0, 1, 1]]) assert.throws(() => crop(given, shares), /rising shares/);
-  assert.deepEqual([0.5, 1.5, 2.5, 2.4, 254.5].map(even), [0, 2, 2, 2, 254]);
+  assert.deepEqual([0.5, 1.5, 2.5, 2.4, 254.5].map(roundHalfEven), [0, 2, 2, 2, 254]);
 });

@@ -17,7 +17,7 @@ test("at most `width` are under way, and of what waits only the newest is sent",
   const { open, run } = desk();
   const shown = [];
   const latest = new Latest(run, (answer) => shown.push(answer), () => 2);
-  for (let i = 0; i < 10; i++) latest.ask(i);
+  for (let i = 0; i < 10; i++) latest.request(i);
   assert.deepEqual(open.map(({ request }) => request), [0, 1]);
   open[0].resolve("a");
   await settle();
@@ -32,7 +32,7 @@ test("an answer that is overtaken is not shown, and the last one always is", asy
   const { open, run } = desk();
   const shown = [];
   const latest = new Latest(run, (answer) => shown.push(answer));
-  for (let i = 0; i < 3; i++) latest.ask(i);
+  for (let i = 0; i < 3; i++) latest.request(i);
   open[2].resolve(2);
   await settle();
   open[0].resolve(0);
@@ -45,11 +45,11 @@ test("the width may change between requests", async () => {
   const { open, run } = desk();
   let width = 1;
   const latest = new Latest(run, () => {}, () => width);
-  latest.ask(0);
-  latest.ask(1);
+  latest.request(0);
+  latest.request(1);
   assert.equal(open.length, 1);
   width = 2;
-  latest.ask(2);
+  latest.request(2);
   assert.deepEqual(open.map(({ request }) => request), [0, 2]);
 });
 
@@ -57,11 +57,11 @@ test("what is cancelled is not shown, and a failure is an answer that never came
   const { open, run } = desk();
   const shown = [];
   const latest = new Latest(run, (answer) => shown.push(answer), () => 1);
-  latest.ask(0);
+  latest.request(0);
   latest.cancel();
   open[0].resolve("late");
   await settle();
-  latest.ask(1);
+  latest.request(1);
   open[1].reject(new Error("lost"));
   await settle();
   assert.deepEqual(shown, [{ error: "The server did not answer." }]);
@@ -70,14 +70,14 @@ test("what is cancelled is not shown, and a failure is an answer that never came
 test("a request of the same name as the last is the last, until it is cancelled", async () => {
   const { open, run } = desk();
   const latest = new Latest(run, () => {});
-  for (const place of ["here", "here", "there", "here"]) latest.ask(place, place);
-  latest.ask("anything");
+  for (const place of ["here", "here", "there", "here"]) latest.request(place, place);
+  latest.request("anything");
   assert.equal(open.length, 3);
   for (const { resolve } of open) resolve({});
   await settle();
-  latest.ask("here", "here");
+  latest.request("here", "here");
   assert.equal(open.length, 5, "the newest of what waited, and one more");
   latest.cancel();
-  latest.ask("here", "here");
+  latest.request("here", "here");
   assert.equal(open.length, 6);
 });

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sample, words } from "../../../explorer/static/model/prior.js";
+import { priorTexts, samplePrior } from "../../../explorer/static/model/prior.js";
 
 test("the standard normal is drawn from in the page", async () => {
   const model = { description: { prior: "normal", start: new Array(20000).fill(7) } };
-  const z = await sample(model);
+  const z = await samplePrior(model);
   const mean = z.reduce((sum, value) => sum + value, 0) / z.length;
   const variance = z.reduce((sum, value) => sum + (value - mean) ** 2, 0) / z.length;
   assert.ok(Math.abs(mean) < 0.05);
@@ -17,15 +17,15 @@ test("a learned prior is drawn from by the server, at temperature 1, and never d
   const asked = [];
   const draw_samples = async (request) => (asked.push(request), { z: [[1, 2]] });
   const model = { description: { prior: "flow", start: [0, 0] }, name: "m", server: { draw_samples } };
-  assert.deepEqual(await sample(model), [1, 2]);
+  assert.deepEqual(await samplePrior(model), [1, 2]);
   const [{ seed, ...request }] = asked;
   assert.deepEqual(request, { model: "m", temperature: 1, count: 1 });
   assert.ok(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31);
-  for (const text of Object.values(words({ prior: "flow" }))) assert.doesNotMatch(text, /N\(0|z = 0, the middle/);
-  assert.match(words({ prior: "normal" }).reset, /z = 0/);
+  for (const text of Object.values(priorTexts({ prior: "flow" }))) assert.doesNotMatch(text, /N\(0|z = 0, the mean/);
+  assert.match(priorTexts({ prior: "normal" }).reset, /z = 0/);
 });
 
 test("a server that does not answer draws nothing", async () => {
   const model = { description: { prior: "vamp" }, name: "m", server: { draw_samples: async () => null } };
-  assert.equal(await sample(model), null);
+  assert.equal(await samplePrior(model), null);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { blend, halves, neighbours, Projection } from "../../../explorer/static/model/projection.js";
+import { float16ToFloat32, neighbourMean, neighbours, Projection } from "../../../explorer/static/model/projection.js";
 
 const folder = process.env.CASES;
 const buffer = (name) => {
@@ -19,13 +19,13 @@ function close(got, expected, tolerance, what) {
 
 test("half precision is read exactly", () => {
   const bits = new Uint16Array(numbers.map(({ bits }) => bits));
-  const read = halves(bits.buffer);
+  const read = float16ToFloat32(bits.buffer);
   numbers.forEach(({ bits, value }, i) => assert.ok(Object.is(read[i], value), `${bits}: ${read[i]} is not ${value}`));
 });
 
 for (const { map, lift, place } of maps) {
   const points = new Float32Array(buffer(`${map.method}.points`));
-  const projection = new Projection(map, points, halves(buffer(`${map.method}.means`)));
+  const projection = new Projection(map, points, float16ToFloat32(buffer(`${map.method}.means`)));
   test(`${map.method}: lift and gap are core's, to half precision`, () => {
     for (const { xy, z, gap } of lift) {
       const got = projection.lift(...xy);
@@ -53,14 +53,14 @@ test("neighbours are exact, nearest first", () => {
 });
 
 test("where all neighbours are equally far, the nearest counts", () => {
-  const out = blend({ distance: [1, 1, 1], index: [2, 0, 1] }, new Float32Array([5, 6, 7]), 1, 2, 0);
+  const out = neighbourMean({ distance: [1, 1, 1], index: [2, 0, 1] }, new Float32Array([5, 6, 7]), 1, 2, 0);
   assert.deepEqual([...out], [7]);
 });
 
 test("trust is 1 among the images, 0 far away, and never rises with the distance", () => {
   const points = new Float32Array(buffer("umap.points"));
   const projection = new Projection({ method: "umap" }, points, points);
-  const trust = Array.from({ length: 200 }, (_, i) => projection.trust((i * projection.width) / 200));
+  const trust = Array.from({ length: 200 }, (_, i) => projection.confidence((i * projection.width) / 200));
   assert.equal(trust[0], 1);
   assert.equal(trust.at(-1), 0);
   trust.slice(1).forEach((value, i) => assert.ok(value <= trust[i]));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { levels, Network } from "../../../explorer/static/model/runtime.js";
+import { Network, toBytes } from "../../../explorer/static/model/runtime.js";
 
 const { CASES, RUNTIME } = process.env;
 const ort = await import(pathToFileURL(`${RUNTIME}/ort.wasm.bundle.min.mjs`));
@@ -24,5 +24,5 @@ for (const { name, z, dims, mean } of JSON.parse(readFileSync(`${CASES}/networks
 
 test("levels are the nearest 8-bit ones, channels last", () => {
   const data = Float32Array.of(0, 0.5, 1, 1.2, -0.1, 0.25, 2 / 255, 0.999, 1, 0, 0, 1);
-  assert.deepEqual([...levels(data, [2, 3, 1, 2])], [0, 255, 0, 128, 255, 64, 2, 255, 0, 255, 0, 255]);
+  assert.deepEqual([...toBytes(data, [2, 3, 1, 2])], [0, 255, 0, 128, 255, 64, 2, 255, 0, 255, 0, 255]);
 });

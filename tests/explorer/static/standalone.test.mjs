@@ -7,9 +7,9 @@ import { before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { column } from "../../../explorer/static/map/columns.js";
 import { Encoder } from "../../../explorer/static/model/encoder.js";
-import { bytes } from "../../../explorer/static/pixels/picture.js";
-import { levels, load, Network } from "../../../explorer/static/model/runtime.js";
-import { calls, Standalone, verdict } from "../../../explorer/static/site/standalone.js";
+import { decodeBase64 } from "../../../explorer/static/pixels/picture.js";
+import { loadBytes, Network, toBytes } from "../../../explorer/static/model/runtime.js";
+import { serverFunctions, Standalone, verdict } from "../../../explorer/static/site/standalone.js";
 
 const { SITE, CASES, RUNTIME } = process.env;
 const cases = JSON.parse(readFileSync(`${CASES}/cases.json`, "utf8"));
@@ -21,12 +21,12 @@ const baked = JSON.parse(page.match(/id="baked">(.*?)<\/script>/s)[1]);
 async function open({ decoder }) {
   const ort = await import(pathToFileURL(`${RUNTIME}/ort.wasm.bundle.min.mjs`));
   Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: readFileSync(`${RUNTIME}/ort-wasm-simd-threaded.wasm`) });
-  const network = await Network.open(ort, await load(file(decoder)));
+  const network = await Network.open(ort, await loadBytes(file(decoder)));
   return {
     closed: false,
     async decode(points) {
       const { data, dims } = await network.mean(Float32Array.from(points.flat()), points.length);
-      return levels(data, dims);
+      return toBytes(data, dims);
     },
     async encode({ files, ...request }) {
       this.encoder ??= await Encoder.open(network, files);
@@ -37,7 +37,7 @@ async function open({ decoder }) {
 
 let server;
 before(() => {
-  server = calls(new Standalone(baked, file, open));
+  server = serverFunctions(new Standalone(baked, file, open));
 });
 
 const apart = (got, wanted) => Math.max(0, ...wanted.map((value, i) => Math.abs(value - got[i])));
@@ -50,20 +50,20 @@ function near(got, wanted, tolerance, what) {
 function answers(got, wanted, what) {
   assert.equal(got.error, undefined, what);
   near(got.z, wanted.z, 4e-3, `${what}: z`);
-  near([...bytes(got.pixels)], [...bytes(wanted.pixels)], 3, `${what}: pixels`);
+  near([...decodeBase64(got.pixels)], [...decodeBase64(wanted.pixels)], 3, `${what}: pixels`);
   if (wanted.x !== undefined) near([got.x, got.y], [wanted.x, wanted.y], 0.02, `${what}: place`);
   if (wanted.gap !== undefined) near([got.gap], [wanted.gap], 1e-4, `${what}: gap`);
   if (wanted.nearest) near([got.nearest.distance], [wanted.nearest.distance], 4e-3, `${what}: nearest`);
 }
 
 test("the first picture stands without the decoder", async () => {
-  const alone = calls(new Standalone(baked, file, () => assert.fail("the decoder was opened")));
+  const alone = serverFunctions(new Standalone(baked, file, () => assert.fail("the decoder was opened")));
   answers(await alone.decode_point({ z: baked.description.start }), cases.start, "start");
 });
 
 test("pictures that nobody waits for do not open the decoder; a point does, and then they come", async () => {
   let opened = 0;
-  const alone = calls(new Standalone(baked, file, (description) => ((opened += 1), open(description))));
+  const alone = serverFunctions(new Standalone(baked, file, (description) => ((opened += 1), open(description))));
   const patient = alone.decode_points({ z: [baked.description.middle] });
   await new Promise((wake) => setTimeout(wake, 20));
   assert.equal(opened, 0);
@@ -94,7 +94,7 @@ test("colours are the server's", async () => {
 });
 
 test("a word finds the images that the server finds", async () => {
-  for (const [text, wanted] of cases.words) assert.deepEqual([...(await server.find({ text })).found], [...bytes(wanted.found)], text);
+  for (const [text, wanted] of cases.words) assert.deepEqual([...(await server.find({ text })).found], [...decodeBase64(wanted.found)], text);
 });
 
 for (const { name, picture, request, wanted } of cases.encodings) {
@@ -110,7 +110,7 @@ for (const { name, picture, request, wanted } of cases.encodings) {
     near([got.rank], [wanted.rank], 1e-2, "rank");
     near([got.rmse], [wanted.rmse], 2e-3, "error");
     near([got.x, got.y], [wanted.x, wanted.y], 0.02, "place");
-    for (const key of ["reconstruction", "error_map"]) near([...got[key]], [...bytes(wanted[key])], 1, key);
+    for (const key of ["reconstruction", "error_map"]) near([...got[key]], [...decodeBase64(wanted[key])], 1, key);
     near(got.neighbours.map(({ distance }) => distance), wanted.neighbours.map(({ distance }) => distance), 4e-3, "neighbours");
   });
 }
@@ -142,7 +142,7 @@ test("a decoder that has died is opened again, and one that cannot be is told", 
   decoders[0].closed = true;
   await Promise.all([standalone.decoder(), standalone.decoder()]);
   assert.equal(decoders.length, 2);
-  const never = calls(new Standalone(baked, file, async () => Promise.reject(new Error("no WebAssembly"))));
+  const never = serverFunctions(new Standalone(baked, file, async () => Promise.reject(new Error("no WebAssembly"))));
   assert.deepEqual(await never.decode_point({ z: baked.description.middle }), { error: "no WebAssembly" });
 });
 
