@@ -137,7 +137,7 @@ class Encode {
     draw(ui.reconstruction, decodeBase64(answer.reconstruction), shape);
     draw(ui["error-map"], decodeBase64(answer.error_map), [1, ...shape.slice(1)]);
     ui.steps.textContent = answer.steps.join(", ") || "unchanged";
-    ui.rmse.textContent = `RMS error ${(100 * answer.rmse).toFixed(1)} % of the pixel range`;
+    ui.rmse.textContent = `RMS ${(100 * answer.rmse).toFixed(1)} % of the range`;
     ui.oddity.textContent = answer.verdict ?? "";
     ui.oddity.dataset.odd = answer.p_value !== null && answer.p_value < this.model.verdict.odd;
     this.#showNumbers(answer);
