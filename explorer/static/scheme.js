@@ -1,4 +1,4 @@
-// Follows the system's colour scheme, light or dark. A plain script at the top of the body, so that it runs before the first paint.
+// Follows the system's colour scheme, light or dark. A plain script at the top of the body: it runs before the first paint.
 
 {
   const dark = matchMedia("(prefers-color-scheme: dark)");

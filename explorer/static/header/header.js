@@ -32,15 +32,20 @@ export async function mount({ element, props, server }) {
 
 function facts({ latents, images, encoded, evaluation, active_variance }) {
   const active = latents.filter((latent) => latent.active).length;
+  const number = (value) => value.toLocaleString("en");
+  const gallery = "images that the model was not trained on";
   const entries = [
     [`${latents.length} latents`, "Dimensions of the latent space"],
-    [`${active} active`, `Active units: latents whose posterior mean has a variance above ${active_variance} over the images (Burda et al., 2016)`],
+    [
+      `${active} active`,
+      `Active units: latents whose posterior mean has a variance above ${active_variance} over the images (Burda et al., 2016)`,
+    ],
     encoded
-      ? [`${encoded.rows.toLocaleString("en")} images on the map`, `The encoded images, placed on the map of ${images.toLocaleString("en")} gallery images that the model was not trained on`]
-      : [`${images.toLocaleString("en")} images on the map`, "Gallery images that the model was not trained on"],
+      ? [`${number(encoded.rows)} images on the map`, `The encoded images, on the map of ${number(images)} gallery ${gallery}`]
+      : [`${number(images)} images on the map`, `The gallery: ${gallery}`],
     [
       `ELBO ${evaluation.elbo.toFixed(1).replace("-", "−")} nats`,
-      `Evidence lower bound per image, on ${evaluation.images.toLocaleString("en")} ${evaluation.split} images. ${evaluation.likelihood}`,
+      `Evidence lower bound per image, on ${number(evaluation.images)} ${evaluation.split} images. ${evaluation.likelihood}`,
     ],
   ];
   return entries.map(([text, title]) => Object.assign(document.createElement("span"), { textContent: text, title }));

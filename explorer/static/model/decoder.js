@@ -126,7 +126,7 @@ function sources(runtime, files, file) {
   return files.map(({ at, integrity }) => ({ url: runtime.local ? file(at) : at, integrity }));
 }
 
-/** Whether a server answers within `timeout` ms. The request is made in a shared worker, so that a failure is no console error. */
+/** Whether a server answers within `timeout` ms. A shared worker sends the request, so that a failure is no console error. */
 export async function isReachable(url, timeout = 6000) {
   if (!navigator.onLine) return false;
   if (!window.SharedWorker) return true;

@@ -29,12 +29,13 @@ export class Encoder {
     return { steps, seen: image.data, ...(await this.evaluate(image)) };
   }
 
-  /** The posterior of a prepared image, the terms of its ELBO, its anomaly score (null without a detector) and reconstruction. */
+  /** A prepared image's posterior, the terms of its ELBO, its anomaly score (null without a detector) and reconstruction. */
   async evaluate(image) {
     const x = [planes(image), [1, image.channels, image.height, image.width]];
     const { mean, log_variance } = await this.posterior.run({ x });
     const [latents, dims] = [mean.data, mean.dims];
-    const { log_likelihood, kl, score } = await this.terms.run({ x, mean: [latents, dims], log_variance: [log_variance.data, dims] });
+    const inputs = { x, mean: [latents, dims], log_variance: [log_variance.data, dims] };
+    const { log_likelihood, kl, score } = await this.terms.run(inputs);
     const decoded = await this.decoder.mean(latents, 1);
     return {
       mean: [...latents],
@@ -55,7 +56,7 @@ export function planes({ width, height, channels, data }) {
   return x;
 }
 
-/** Read a picture file of any format that the browser knows: upright, its first frame. PNG is read by png.js, to exact levels. */
+/** Read a picture file of any format that the browser knows: upright, its first frame. PNG files are read by png.js. */
 async function readPicture(file, maxPixels) {
   const check = (width, height) => {
     if (width * height <= maxPixels) return;

@@ -1,6 +1,6 @@
 // Geometry of the latent space and of the map, with the same results as core/latent/geometry.py.
 
-/** The point at fraction `t` from start to end: "linear", or "spherical" along the great circle (White, 2016, arXiv 1609.04468). */
+/** The point at fraction `t` from start to end: "linear", or "spherical" along the great circle (White, 2016). */
 export function interpolate(start, end, t, method = "linear") {
   const [lengthA, lengthB] = [norm(start), norm(end)];
   if (method === "linear" || !lengthA || !lengthB) return lerp(start, end, t);
@@ -26,8 +26,9 @@ export function distance(a, b) {
 }
 
 /**
- * The index of the point nearest to (x, y) in a direction, -1 if there is none. The direction (dx, dy) is one of the four along the
- * axes. A point counts if it is at least `minDistance` away, within 45° of the direction, and `visible(i)`. `points` are x, y pairs.
+ * The index of the point nearest to (x, y) in a direction, -1 if there is none. (dx, dy) is one of the four directions along
+ * the axes. A point counts if it is at least `minDistance` away, within 45° of the direction, and `visible(i)`. `points` are
+ * x, y pairs.
  */
 export function nearestInDirection(points, [x, y], [dx, dy], minDistance, visible = () => true) {
   let best = Infinity;

@@ -55,7 +55,7 @@ export class Model {
     }
   }
 
-  /** Switch to WebGPU if WebAssembly needs more than `enough` ms per image and WebGPU is faster. Resolves with whether it switched. */
+  /** Switch to WebGPU if WebAssembly needs more than `enough` ms per image and WebGPU is faster. Resolves with true if so. */
   async switchToWebGpu(enough = FRAME) {
     const wasm = this.decoder;
     const { start } = this.description;
@@ -104,7 +104,8 @@ export class Model {
   async askServer(at) {
     const to = target(at);
     const { decode_image, decode_row, decode_point, decode_place } = this.server;
-    const ask = "index" in to ? (this.description.encoded ? decode_row : decode_image) : "z" in to ? decode_point : decode_place;
+    const atIndex = this.description.encoded ? decode_row : decode_image;
+    const ask = "index" in to ? atIndex : "z" in to ? decode_point : decode_place;
     const answer = await ask({ model: this.name, ...to, ...(to.z && { z: [...to.z] }) });
     if (answer && !answer.error) answer.pixels = decodeBase64(answer.pixels);
     return answer;
@@ -126,7 +127,7 @@ export class Model {
     return { ...answer, pixels: await pixels };
   }
 
-  /** Decode many points in batches while the user is idle, as pairs [i, pixels]. Stops when `isWanted()` is false before a batch. */
+  /** Decode points in batches while the user is idle, as pairs [i, pixels]. Stops before a batch if `isWanted()` is false. */
   async *decodeWhenIdle(points, rank, isWanted) {
     for (let i = 0; i < points.length; ) {
       const batch = points.slice(i, i + this.decoder.batch);

@@ -9,7 +9,8 @@ const LEARNED = {
   sample: "Draw z from the model's learned prior",
   reset: "Go to the mean of the images' posteriors. The prior is learned, so z = 0 has no special meaning.",
   sheet:
-    "Images decoded from draws of the model's learned prior. The temperature spreads them around the mean of the images' posteriors. Click one to go there.",
+    "Images decoded from draws of the model's learned prior. " +
+    "The temperature spreads them around the mean of the images' posteriors. Click one to go there.",
 };
 
 /** The texts for a model's prior: titles of the buttons Sample and Reset, and the note of the Samples view. */
@@ -17,7 +18,7 @@ export function priorTexts({ prior }) {
   return prior === "normal" ? NORMAL : LEARNED;
 }
 
-/** Draw from a model's prior: N(0, 1) in the page, any other on the server. Resolves with null if the server does not answer. */
+/** Draw from a model's prior: N(0, 1) in the page, any other on the server. Null if the server does not answer. */
 export async function samplePrior({ description, name, server }) {
   if (description.prior === "normal") return description.start.map(standardNormal);
   const seed = Math.floor(Math.random() * 2 ** 31);

@@ -41,10 +41,12 @@ export function neighbours(query, points, k) {
   return { distance: square.map(Math.sqrt), index };
 }
 
-/** The mean of the k nearest points' values (m, size), weighted by (1 - distance / R)² / distance^sharpness. R: neighbour k + 1. */
+/** The mean of the k nearest points' values (m, size), weighted by (1 - distance / R)² / distance^sharpness. R is the distance
+ * of neighbour k + 1. */
 export function neighbourMean({ distance, index }, values, size, k, sharpness) {
   const radius = Math.max(distance[k], 1e-12);
-  const weight = Float64Array.from(distance.slice(0, k), (d) => Math.max(0, 1 - d / radius) ** 2 / Math.max(d, 1e-12) ** sharpness);
+  const weigh = (d) => Math.max(0, 1 - d / radius) ** 2 / Math.max(d, 1e-12) ** sharpness;
+  const weight = Float64Array.from(distance.slice(0, k), weigh);
   let total = weight.reduce((a, b) => a + b, 0);
   // Where all distances are equal, all weights are 0: take the nearest point.
   if (total === 0) total = weight[0] = 1;
@@ -108,7 +110,7 @@ export class Projection {
     return { x, y, nearest };
   }
 
-  /** The confidence in an image decoded at distance `gap` from the nearest real one: 1 close to real images, falling to 0 far away. */
+  /** The confidence in an image decoded at distance `gap` from the nearest real one: 1 close to it, falling to 0 far away. */
   confidence(gap) {
     // About the distance between neighbouring images, which is smaller the more images there are.
     const near = this.width * Math.max(0.015, 0.6 / Math.sqrt(this.size));

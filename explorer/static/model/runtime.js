@@ -24,7 +24,8 @@ export class Network {
   /** `provider` is "wasm", or "webgpu" with the runtime that supports it. */
   static async open(ort, model, provider = "wasm") {
     const options = { executionProviders: [provider] };
-    const network = Object.assign(new Network(), { ort, session: await ort.InferenceSession.create(new Uint8Array(model), options) });
+    const session = await ort.InferenceSession.create(new Uint8Array(model), options);
+    const network = Object.assign(new Network(), { ort, session });
     ort.env.wasm.wasmBinary = undefined; // It is compiled now: free 14 MB.
     return network;
   }

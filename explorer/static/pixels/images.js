@@ -8,11 +8,12 @@ import { resize } from "./resampler.js";
 const TOLERANCE = 24; // levels that a background may differ from its median
 const MIN_PLAIN = 0.6; // share of the border that must be background
 
-/** An 8-bit picture without alpha, in one channel if it is grey. `matte` is the colour under transparent pixels; null: white, or
- * black under a light picture. */
+/** An 8-bit picture without alpha, in one channel if it is grey. `matte` is the colour under transparent pixels: by default
+ * white, or black under a light picture. */
 export function flatten(picture, matte = null) {
   if (picture.sixteenBit) {
-    return { ...picture, sixteenBit: false, data: Uint8ClampedArray.from(picture.data, (value) => roundHalfEven((value / 65535) * 255)) };
+    const data = Uint8ClampedArray.from(picture.data, (value) => roundHalfEven((value / 65535) * 255));
+    return { ...picture, sixteenBit: false, data };
   }
   const flat = picture.channels === 4 ? compose(picture, matte ?? contrasting(picture)) : picture;
   return flat.channels === 3 && isGrey(flat.data) ? toGrey(flat) : flat;
@@ -76,7 +77,8 @@ export function crop(picture, fractions) {
   }
   const { width, height } = picture;
   const [x, y] = [Math.min(Math.trunc(left * width), width - 1), Math.min(Math.trunc(top * height), height - 1)];
-  return cropPixels(picture, [x, y, Math.max(roundHalfEven(right * width), x + 1), Math.max(roundHalfEven(bottom * height), y + 1)]);
+  const end = [Math.max(roundHalfEven(right * width), x + 1), Math.max(roundHalfEven(bottom * height), y + 1)];
+  return cropPixels(picture, [x, y, ...end]);
 }
 
 function cropPixels({ width, channels, data, ...rest }, [left, top, right, bottom]) {
@@ -136,8 +138,8 @@ function isUsual(fitted, { width, height, background, usual }) {
   return Boolean(found && usual) && usual.every(([low, high], i) => low - slack <= found[i] && found[i] <= high + slack);
 }
 
-/** The placement of a picture's content: its longer side as a share of the frame, and its centre as shares of width and height; null
- * if there is no content. */
+/** The placement of a picture's content: its longer side as a share of the frame, and its centre as shares of width and height.
+ * Null if there is no content. */
 function placement(picture, background) {
   const { width, height } = picture;
   const box = contentBox(picture, background);
@@ -153,7 +155,8 @@ function frameContent(picture, { width, height, extent, centre }, maxFramedPixel
   if (box === null) return [picture, []];
   const content = cropPixels(picture, box);
   const scale = Math.max(content.width / width, content.height / height) / extent;
-  const outer = [Math.max(roundHalfEven(width * scale), content.width), Math.max(roundHalfEven(height * scale), content.height)];
+  const atLeast = (side, inner) => Math.max(roundHalfEven(side * scale), inner);
+  const outer = [atLeast(width, content.width), atLeast(height, content.height)];
   if (outer[0] * outer[1] > maxFramedPixels) {
     throw new Error(`the image is too large for this model: framed, it has ${outer[0]}x${outer[1]} pixels. Make it smaller.`);
   }
@@ -176,7 +179,8 @@ function fit(picture, model) {
   }
   const canvas = blank(width, height, model.background ?? medians(border(picture)).map(Math.trunc));
   const scale = Math.min(width / picture.width, height / picture.height);
-  const inner = resize(picture, Math.max(1, roundHalfEven(picture.width * scale)), Math.max(1, roundHalfEven(picture.height * scale)));
+  const scaled = (side) => Math.max(1, roundHalfEven(side * scale));
+  const inner = resize(picture, scaled(picture.width), scaled(picture.height));
   paste(canvas, inner, Math.floor((width - inner.width) / 2), Math.floor((height - inner.height) / 2));
   return canvas;
 }
@@ -189,7 +193,9 @@ function blank(width, height, colour) {
 
 function paste(canvas, { width, height, channels, data }, left, top) {
   const size = width * channels;
-  for (let y = 0; y < height; y++) canvas.data.set(data.subarray(y * size, (y + 1) * size), ((top + y) * canvas.width + left) * channels);
+  for (let y = 0; y < height; y++) {
+    canvas.data.set(data.subarray(y * size, (y + 1) * size), ((top + y) * canvas.width + left) * channels);
+  }
 }
 
 /** The values of each channel on the border of a picture. Each pixel is counted as often as in core/data/framing.py. */
@@ -231,7 +237,7 @@ export function contentBox({ width, height, channels, data }, background) {
   return right ? [left, top, right, bottom] : null;
 }
 
-/** Stretch grey levels until the border, with its noise and shadows, equals the background (0 or 255). The other end is unchanged. */
+/** Stretch grey levels until the border, with its noise and shadows, equals the background (0 or 255). The far end stays. */
 export function levelBackground(picture, rim, background) {
   const distance = (value) => Math.abs(value - rim);
   const noise = percentile(border(picture)[0], distance, 60);

@@ -29,14 +29,14 @@ export function draw(canvas, pixels, shape) {
   canvas.getContext("2d").putImageData(imageData(pixels, shape), 0, 0);
 }
 
-/** Bytes (H, W, C) as the data URL of a PNG for an <img>. An <img> is cheaper to composite than a canvas, which is a layer of its own. */
+/** Bytes (H, W, C) as the data URL of a PNG, for an <img>: cheaper to composite than a canvas, which is a layer of its own. */
 export function dataUrl(pixels, shape) {
   const canvas = document.createElement("canvas");
   draw(canvas, pixels, shape);
   return canvas.toDataURL();
 }
 
-/** Display an image with at most `side` CSS pixels along its longer side. An enlarged pixel has a whole number of CSS pixels. */
+/** Display an image at most `side` CSS pixels long. An enlarged pixel has a whole number of CSS pixels. */
 export function setDisplaySize(element, [, height, width], side) {
   const longest = Math.max(height, width);
   const scale = longest > side ? side / longest : Math.floor(side / longest);
@@ -65,16 +65,17 @@ export function thumbnails(url, columns, shape) {
   return sprite;
 }
 
-/** Thumbnails of one size, from a file that has them row by row. Only the model's channels stay in memory; a decoded image would take
- * several times as much. */
+/** Thumbnails of one size, from a file that has them row by row. Only the model's channels stay in memory: a decoded image would
+ * take several times as much. */
 class Sprite {
   #bytes = null;
   ready;
 
   constructor(url, columns, shape) {
     Object.assign(this, { url, shape });
+    const worker = new URL("./thumbnails_worker.js", import.meta.url).href;
     const request = { url: new URL(url, document.baseURI).href, columns, shape };
-    this.ready = runInWorker(new URL("./thumbnails_worker.js", import.meta.url).href, request).then((out) => void (this.#bytes = out));
+    this.ready = runInWorker(worker, request).then((out) => void (this.#bytes = out));
     this.ready.catch(() => (this.failed = true));
   }
 

@@ -7,7 +7,7 @@
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }; // by colour type
-const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]]; // Adam7: x, y, and steps
+const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]]; // Adam7
 // By filter type: the value that a byte was predicted as.
 const PREDICTORS = [() => 0, (left) => left, (_, above) => above, (left, above) => (left + above) >> 1, paeth];
 
@@ -28,7 +28,8 @@ export async function readPng(bytes) {
   const [type, depth] = [header[9], header[8]];
   const [width, height] = pngSize(bytes);
   const channels = CHANNELS[type];
-  if (!channels || ![1, 2, 4, 8, 16].includes(depth) || !width || !height || (type === 3 && !palette)) throw new Error("its header is damaged");
+  const known = channels && [1, 2, 4, 8, 16].includes(depth);
+  if (!known || !width || !height || (type === 3 && !palette)) throw new Error("its header is damaged");
   const sixteenBit = depth === 16 && type === 0;
   // As in Pillow, only grey keeps all 16 bits; other pictures keep the high byte.
   const samples = new (sixteenBit ? Uint16Array : Uint8Array)(width * height * channels);

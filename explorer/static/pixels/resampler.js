@@ -1,11 +1,11 @@
-// Resizes pictures with the same result as Pillow's Image.resize (LANCZOS, 8 bits), bit for bit. core/data/preprocessing.py uses that.
+// Resizes pictures with the same result as Pillow's Image.resize (LANCZOS, 8 bits), bit for bit.
 //
 // Output pixel i of n, along one side of the source from `start` to `end`, is centred at c = start + (i + 0.5) s, where
-// s = (end - start) / n. It is the weighted mean of the source pixels from round(c - 3f) to round(c + 3f), f = max(s, 1), clipped
-// to the source. Pixel j has the weight L((j + 0.5 - c) / f), where L(x) = sinc(x) sinc(x / 3). Weights are divided by their sum
-// and rounded to 22 binary places; each weighted sum is rounded to 8 bits. Columns are combined first, then rows; where a source
-// is more than a hundred times as tall as wide, rows come first. A side of unchanged length is copied. `start` and `end` are
-// single-precision numbers.
+// s = (end - start) / n. It is the weighted mean of the source pixels from round(c - 3f) to round(c + 3f), f = max(s, 1),
+// inside the source. Pixel j has the weight L((j + 0.5 - c) / f), where L(x) = sinc(x) sinc(x / 3). Weights are divided by
+// their sum and rounded to 22 binary places. Each weighted sum is rounded to 8 bits. Columns are combined first, then rows; for
+// a source that is more than a hundred times as tall as wide, rows come first. A side of unchanged length is copied. `start`
+// and `end` are single-precision numbers.
 
 const WEIGHT_BITS = 22;
 const RADIUS = 3; // lobes of the Lanczos kernel

@@ -21,7 +21,8 @@ async function unpack(url, columns, [channels, height, width]) {
     for (let column = 0; column < columns; column++) {
       for (let y = 0; y < height; y++) {
         let i = 4 * (y * sheet.width + column * width);
-        for (const end = i + 4 * width; i < end; i += 4) for (let channel = 0; channel < channels; channel++) out[o++] = data[i + channel];
+        const end = i + 4 * width;
+        for (; i < end; i += 4) for (let channel = 0; channel < channels; channel++) out[o++] = data[i + channel];
       }
     }
   }

@@ -1,6 +1,9 @@
-// A row of buttons of which one is selected: a tablist or a radiogroup. Clicks and arrow keys select; Tab stops at the selected one.
+// A tablist or a radiogroup: a row of buttons of which one is selected, by a click or the arrow keys.
 
-/** Set up a row. `select(name)` is called with the selected button's `data-<key>`. Returns a function that marks a button without that call. */
+/**
+ * Set up a row. `select(name)` is called with the selected button's `data-<key>`. Returns a function that marks a button as
+ * selected without that call.
+ */
 export function choice(list, key, select) {
   const [role, attribute] = list.getAttribute("role") === "radiogroup" ? ["radio", "aria-checked"] : ["tab", "aria-selected"];
   const buttons = [...list.querySelectorAll(`[role=${role}]`)];

@@ -15,7 +15,7 @@ export class IdleQueue {
     this.#lastActivity = this.now();
   }
 
-  /** Queue a task. A lower rank runs earlier; equal ranks run in order. Resolves with the task's result, rejects with its error. */
+  /** Queue a task. A lower rank runs earlier; equal ranks run in order. Settles as the task does. */
   run(task, rank = 0) {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ task, rank, resolve, reject });

@@ -5,7 +5,8 @@ let loading = null;
 /** Load plotly.js once; it sets window.Plotly. Rejects if it cannot be loaded; the next call tries again. */
 export function loadPlotly() {
   loading ??= new Promise((resolve, reject) => {
-    const script = Object.assign(document.createElement("script"), { src: new URL("../plotly.min.js", import.meta.url).href, async: true });
+    const src = new URL("../plotly.min.js", import.meta.url).href;
+    const script = Object.assign(document.createElement("script"), { src, async: true });
     script.addEventListener("load", resolve);
     script.addEventListener("error", () => {
       loading = null;

@@ -1,5 +1,5 @@
-// One-shot workers: each handles one request and ends. A worker's memory is freed as soon as it ends; memory that the page itself
-// frees stays with the browser until its next full garbage collection.
+// One-shot workers: each handles one request and ends. A worker's memory is freed as soon as it ends. Memory that the page
+// releases is freed only at the browser's next full garbage collection.
 
 const started = new Map(); // workers that have no request yet, by the URL of their script
 
@@ -24,7 +24,10 @@ function open(script) {
   const worker = new Worker(script, { type: "module" });
   // Listen at once: a worker may fail before it gets a request.
   const answered = new Promise((resolve, reject) => {
-    worker.addEventListener("message", ({ data }) => (data.error === undefined ? resolve(data.out) : reject(new Error(data.error))));
+    worker.addEventListener("message", ({ data: { out, error } }) => {
+      if (error === undefined) resolve(out);
+      else reject(new Error(error));
+    });
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       reject(new Error(event.message || "a worker of the page could not start; reload it"));
@@ -35,7 +38,7 @@ function open(script) {
   return { worker, answered };
 }
 
-/** In the worker: answer the request with `handle(request)`, which returns {out, buffers}. The buffers are transferred, not copied. */
+/** In the worker: answer the request with `handle(request)`, {out, buffers}. The buffers are transferred, not copied. */
 export function respond(handle) {
   addEventListener("message", async ({ data }) => {
     try {

@@ -1,4 +1,4 @@
-// The self-check of the static page: tries each browser feature that the page uses, and names the consequence where one is missing.
+// The self-check of the static page: tests each browser feature that the page uses, and names the consequence of a failure.
 
 import { wasmFactory } from "../model/decoder.js";
 import { decodeBase64 } from "../pixels/picture.js";
@@ -23,8 +23,14 @@ const CHECKS = [
     "JPEG, WebP and GIF files", () => need("createImageBitmap" in window && "OffscreenCanvas" in window),
     "Only PNG files can be encoded, and real images are not shown.", false,
   ],
-  ["Camera", () => need(navigator.mediaDevices?.getUserMedia), "Browsers allow the camera on https pages only. Files and drawing work.", false],
-  ["Clipboard", () => need(navigator.clipboard?.writeText), "Browsers allow copying on https pages only. Links are shown as text.", false],
+  [
+    "Camera", () => need(navigator.mediaDevices?.getUserMedia),
+    "Browsers allow the camera on https pages only. Files and drawing work.", false,
+  ],
+  [
+    "Clipboard", () => need(navigator.clipboard?.writeText),
+    "Browsers allow copying on https pages only. Links are shown as text.", false,
+  ],
 ];
 
 let decoder = null;
@@ -95,7 +101,8 @@ async function encode() {
   const { encoder, score, preprocessing, example, max_pixels, max_framed_pixels } = baked.encoding;
   const picture = new Blob([decodeBase64(example.png)], { type: "image/png" });
   const files = { encoder: file(encoder), score: file(score) };
-  const options = { shares: null, model: preprocessing, polarity: "auto", trim: true, threshold: null, max_pixels, max_framed_pixels };
+  const limits = { max_pixels, max_framed_pixels };
+  const options = { shares: null, model: preprocessing, polarity: "auto", trim: true, threshold: null, ...limits };
   const { mean, log_variance } = await decoder.encode({ files, file: picture, ...options });
   const difference = (found, expected) => Math.max(...found.map((value, i) => Math.abs(value - expected[i])));
   const error = Math.max(difference(mean, example.mean), difference(log_variance, example.log_variance));

@@ -1,5 +1,5 @@
-// The server functions of a static page. They compute in the browser what explorer/app/explore.py and explorer/app/encode.py compute on
-// a server, from the files that explorer/publish/static_site.py writes.
+// The server functions of a static page. They compute in the browser what app/explore.py and app/encode.py compute on a server,
+// from the files that publish/static_site.py writes.
 
 import { loadColumn } from "../map/columns.js";
 import { wasmFactory } from "../model/decoder.js";
@@ -8,7 +8,8 @@ import { float16ToFloat32, neighbours, Projection } from "../model/projection.js
 import { fetchBytes, fetchJson } from "../shared/fetch.js";
 
 const FUNCTIONS = [
-  "open_model", "decode_point", "decode_points", "decode_image", "decode_place", "draw_samples", "colour", "find", "encode_upload", "draw_again",
+  "open_model", "decode_point", "decode_points", "decode_image", "decode_place",
+  "draw_samples", "colour", "find", "encode_upload", "draw_again",
 ];
 
 /** The server functions that the tabs call. Each resolves with its answer, or with {error}. */

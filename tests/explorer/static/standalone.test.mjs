@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { column } from "../../../explorer/static/map/columns.js";
+import { loadColumn } from "../../../explorer/static/map/columns.js";
 import { Encoder } from "../../../explorer/static/model/encoder.js";
 import { decodeBase64 } from "../../../explorer/static/pixels/picture.js";
 import { loadBytes, Network, toBytes } from "../../../explorer/static/model/runtime.js";
@@ -87,7 +87,7 @@ test("a sheet of samples is the server's, at any temperature; beyond the baked o
 
 test("colours are the server's", async () => {
   for (const [by, wanted] of cases.colours) {
-    const got = await column(await server.colour({ by }), file);
+    const got = await loadColumn(await server.colour({ by }), file);
     if (wanted.classes) assert.deepEqual({ ...got, codes: [...got.codes] }, wanted);
     else near(got.values, wanted.values, 4e-3, by);
   }
