@@ -82,7 +82,7 @@ class Bundle:
     def save(self, path: str | Path) -> None:
         """Write the folder atomically; an existing bundle is replaced.
 
-        Raises ValueError if the folder contains anything else, or if the outputs of an ONNX file differ from those of torch.
+        Raises ValueError if the folder contains anything but a bundle, or if an ONNX file does not match torch.
         """
         path = Path(path).absolute()
         check_target(path)

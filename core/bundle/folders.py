@@ -95,7 +95,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a bundle: it has no config.json. A bundle is what `latentscape train --out` writes.")
     config = manifest.read_json(file)
     if config.get("format") != FORMAT:
-        raise ValueError(f'{file} is not of a bundle: it must contain "format": "{FORMAT}".')
+        raise ValueError(f'{file} does not belong to a bundle: it must contain "format": "{FORMAT}".')
     if config.get("version") != VERSION:
         raise ValueError(f"{path} is a bundle of version {config.get('version')}; this program reads {VERSION}. Update it.")
     missing = [key for key in ("name", "architecture", "preprocessing", "training", "evaluation", "map") if key not in config]

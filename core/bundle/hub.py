@@ -38,7 +38,7 @@ def fetch(name: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = list(BUNDLE_FILES)
+    names = list(BUNDLE_FILES)
     try:
         info = HfApi(library_name="latentscape").model_info(repository, revision=revision or None, files_metadata=True)
     except HfHubHTTPError as error:
@@ -47,7 +47,7 @@ def fetch(name: str) -> Path:
         if not _is_connection_error(error):
             raise
         try:
-            return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns, local_files_only=True))
+            return Path(snapshot_download(repository, revision=revision or None, allow_patterns=names, local_files_only=True))
         except LocalEntryNotFoundError:
             raise ValueError(
                 f"the hub cannot be reached, and there is no complete local copy of {repository}: {error}"
@@ -56,11 +56,11 @@ def fetch(name: str) -> Path:
     where = f"the repository {repository}"
     manifest.check_names(sizes, where)
     if "config.json" not in sizes:
-        raise ValueError(f"{where} is not of a bundle: it has no config.json.")
+        raise ValueError(f"{where} is not a bundle: it has no config.json.")
     if (total := sum(sizes.values())) > MAX_BYTES:
         raise ValueError(f"{where} has {total:,} bytes; a bundle may have at most {MAX_BYTES:,}.")
     with _hub_errors(repository):
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns, library_name="latentscape"))
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=names, library_name="latentscape"))
 
 
 def copy(folder: Path, target: Path) -> None:
@@ -99,7 +99,7 @@ def _card_text(folder: Path, repository: str, licence: str | None) -> str:
 
 
 def upload(folder: Path, repository: str, kind: Kind, private: bool = False, sdk: str | None = None) -> str:
-    """Upload a folder to a repository, created if necessary, and delete old files there; return its URL.
+    """Upload a folder to a repository, created if necessary, and delete outdated files there; return its URL.
 
     `sdk` is the kind of a Space: gradio or static.
     """

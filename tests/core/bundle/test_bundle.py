@@ -298,7 +298,7 @@ def test_one_changed_bit_anywhere_is_seen(copy: Path, name: str, where: float) -
     content = bytearray((copy / name).read_bytes())
     content[round(where * (len(content) - 1))] ^= 1
     (copy / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name} is damaged|{name} is not of a bundle"):
+    with pytest.raises(ValueError, match=f"{name} is damaged|{name} does not belong to a bundle"):
         core.load(copy)
 
 

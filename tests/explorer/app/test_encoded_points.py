@@ -122,7 +122,7 @@ def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Tab
     path = tmp_path / "more.parquet"
     pq.write_table(table, path, row_group_size=700)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoded_points, "MOST_CLASSES", 1000)
+        patch.setattr(encoded_points, "MAX_CLASSES", 1000)
         opened = Encoded(path, bundle)
         labels = opened.labels
     assert "unique" not in labels

@@ -169,7 +169,7 @@ REASONS = {
     "name": "a model's name must be",
     "manifest": "manifest.json is damaged",
     "lost": "lacks gallery.parquet, which its manifest lists",
-    "other": "is not of a bundle",
+    "other": "does not belong to a bundle",
     "empty": "it has no config.json",
 }
 
