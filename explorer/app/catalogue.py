@@ -203,7 +203,7 @@ class OpenModel:
         """The same of what is shown in the gallery's place."""
         assert self.encoded is not None
         path = self.folder / "rows"
-        path.write_bytes(self.encoded.places.astype("<f4").tobytes())
+        path.write_bytes(self.encoded.positions.astype("<f4").tobytes())
         return path
 
     @cached_property

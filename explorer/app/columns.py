@@ -1,4 +1,4 @@
-"""Columns: what the points of a map are coloured and searched by, as classes or as amounts, and as files for the page."""
+"""Columns: one value per point of the map, categorical or numeric, to colour and search by; written as files for the page."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """A class for each point, (n,), as its number among the `names`."""
+    """A class for each of n points: `codes` (n,) are indices into `names`."""
 
     names: list[str]
     codes: np.ndarray
 
     @classmethod
     def of(cls, values: np.ndarray) -> "CategoricalColumn":
-        """Of an array of strings (n,)."""
+        """Build a column from an array of strings (n,)."""
         names, codes = np.unique(values, return_inverse=True)
         return cls(names.tolist(), codes)
 
     def matching(self, text: str) -> np.ndarray:
-        """Which points' names contain the text, (n,): see `matching_rows`."""
+        """A mask (n,) of the points whose class name contains the text: see `matching_rows`."""
         return matching_rows(text, self.names)[self.codes]
 
     def describe(self, path: Path) -> dict[str, Any]:
-        """Leave the codes in a file, in as few bytes each as they need, and say what is in it."""
+        """Write the codes to a file, with the fewest bytes per code; return a description of the file."""
         size = 1 if len(self.names) <= 1 << 8 else 2 if len(self.names) <= 1 << 16 else 4
         path.write_bytes(self.codes.astype(f"<u{size}").tobytes())
         return {"classes": self.names, "codes": str(path), "bytes": size}
@@ -34,12 +34,12 @@ class CategoricalColumn:
 
 @dataclass(frozen=True)
 class NumericColumn:
-    """A number for each point, (n,); NaN where there is none."""
+    """A number for each of n points, (n,); NaN where it is missing."""
 
     values: np.ndarray
 
     def describe(self, path: Path) -> dict[str, Any]:
-        """Leave them in a file of little-endian float32."""
+        """Write the values to a file as little-endian float32; return a description of the file."""
         path.write_bytes(self.values.astype("<f4").tobytes())
         return {"values": str(path)}
 
@@ -48,17 +48,16 @@ Column = CategoricalColumn | NumericColumn
 
 
 def matching_rows(text: str, names: list[str]) -> np.ndarray:
-    """Which of these names contain the text, whatever its capitals, and whether an accent is a character of its own (Unicode's
-    forms NFC and NFD look alike, and file systems write either)."""
-    wanted = alike(text)
-    return np.array([wanted in alike(name) for name in names], bool)
+    """A mask of the names that contain the text. Case and Unicode form are ignored: file systems write NFC or NFD."""
+    wanted = fold(text)
+    return np.array([wanted in fold(name) for name in names], bool)
 
 
-def alike(text: str) -> str:
-    """The form that texts which look alike have in common."""
+def fold(text: str) -> str:
+    """The text in Unicode form NFC with case folded."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
 def kind(column: Column) -> str:
-    """What a page is told that it is."""
+    """The column's kind in the description that the page reads."""
     return "classes" if isinstance(column, CategoricalColumn) else "amount"

@@ -90,7 +90,7 @@ def decode_row(catalogue: Catalogue, request: Request) -> Answer:
     if exhibit.encoded is None:
         raise ValueError(f"{exhibit.name} was opened without --encodings.")
     name, mean = exhibit.encoded.row(request["index"])
-    x, y = exhibit.encoded.places[request["index"]].tolist()
+    x, y = exhibit.encoded.positions[request["index"]].tolist()
     return {**picture_at(exhibit, mean), "x": x, "y": y, "file": name}
 
 

@@ -1,7 +1,7 @@
-"""ONNX Runtime Web, which decodes in the visitor's browser: its version, and where the page gets it from.
+"""ONNX Runtime Web, which decodes in the browser: its version, files and source.
 
-It is not part of this package (14 MB). It comes from a local folder, which `npm install` fills, or from a public CDN; the
-page checks every file against its hash before it runs any of it. Where neither answers, the server decodes.
+It has 14 MB and is not part of this package. The page fetches it from a local folder, which `npm install` fills, or from a
+public CDN, and checks the hash of every file before use. If it cannot be fetched, the server decodes.
 """
 
 import base64
@@ -15,30 +15,30 @@ FILES = {
     "ort.wasm.bundle.min.mjs": "sha384-PLWz+nHEVHpjwBsO0YVdvQj6n5814Iv8E3b8FG0Rp/uIAtjFMCKOpP66iPzedrIG",
     "ort-wasm-simd-threaded.wasm": "sha384-vjBJ1z7qrhkTyYsNqKeF6c7N+nOJSU94czEo+tvZcu8G75JparGq9kB+kTnEUNVM",
 }
-"""What the page loads, and the hash of each file (W3C Subresource Integrity)."""
+"""The files that the page needs → their hashes (W3C Subresource Integrity)."""
 GRAPHICS = {
     "ort.webgpu.bundle.min.mjs": "sha384-1ntMeyj+z5diX6vBR5h+zlJBPc4iNvhCxE6nlammh8daBYcLBZkzrwDkuJjhwI+f",
     "ort-wasm-simd-threaded.asyncify.wasm": "sha384-EPVDLTxuO663dkZO/pcKJF6vOyyfq/5z9FY1oksN0UWFX2ABH4wDDZQHeNoUleWR",
 }
-"""What it loads as well (27 MB) where WebAssembly is too slow and there is WebGPU: the same for the graphics processor."""
+"""The version for WebGPU (27 MB), loaded if WebAssembly is too slow and the browser has WebGPU."""
 CDN = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist/"
 NONE = "none"
-"""Said instead of a folder, where the server is to decode and nobody is to be asked."""
+"""The value of --runtime that makes the server decode."""
 INSTALL = f"npm install --prefix runtime onnxruntime-web@{VERSION}"
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where the page gets the runtime from: a local folder, the CDN (no folder), or nowhere."""
+    """The source of the runtime: a local folder, the CDN (`folder` is None), or none (`wanted` is False)."""
 
     folder: Path | None = None
     wanted: bool = True
 
     @classmethod
     def of(cls, choice: str | None) -> "Runtime":
-        """From what --runtime says: a folder, "none", or nothing for the CDN.
+        """Parse the value of --runtime: a folder, "none", or None for the CDN.
 
-        Raises ValueError for a folder that does not hold this very version.
+        Raises ValueError if the folder does not contain this version.
         """
         if not choice:
             return cls()
@@ -51,22 +51,22 @@ class Runtime:
         if wrong:
             raise ValueError(
                 f"--runtime must be a folder with onnxruntime-web {VERSION}; {given} lacks {' and '.join(wrong)} of that "
-                f"version. Fill one ({INSTALL}) and name it (--runtime runtime), or say --runtime {NONE}."
+                f"version. Fill one ({INSTALL}) and name it (--runtime runtime), or use --runtime {NONE}."
             )
         return cls(folder)
 
     @property
     def files(self) -> list[Path]:
-        """What a page cannot do without, where it is to be handed out."""
+        """The required files, if they are served from a folder."""
         return [] if self.folder is None else [self.folder / name for name in FILES]
 
     @property
     def graphics(self) -> list[Path]:
-        """What a page may ask for besides, as far as the folder has it."""
+        """The WebGPU files that the folder contains."""
         return [] if self.folder is None else [self.folder / name for name in GRAPHICS if (self.folder / name).is_file()]
 
     def describe(self) -> dict[str, Any] | None:
-        """What the page needs to know, as plain JSON; None where the server is to decode."""
+        """The runtime's version and file addresses for the page, as plain JSON; None if the server decodes."""
         if not self.wanted:
             return None
         base = CDN if self.folder is None else f"{self.folder}/"

@@ -1,7 +1,6 @@
-"""The workshop: pictures that visitors bring, and the runs that train models of them, each in a process of its own.
+"""Training jobs of the Train tab: uploaded pictures, and one `latentscape train` process per run.
 
-A run is what `latentscape train` does with a folder of pictures; what the page shows of it is what that command prints, and the
-log and the preview that it leaves beside its bundle.
+The page shows what that command prints, its log and its preview.
 """
 
 import base64
@@ -29,34 +28,34 @@ from explorer.runs.record import sibling_file
 
 Phase = Literal["gathering", "looking", "looked", "training", "stopped", "done", "failed"]
 
-IDLE = 3600
-"""Seconds after which pictures that nobody asks about, and nothing is made of, are deleted."""
-DEEPEST, LONGEST = 8, 120
-"""Folders in a picture's name, and characters in each part of it, at most."""
+IDLE_SECONDS = 3600
+"""A run that is not training is deleted with its pictures after this time without a request."""
+MAX_PARTS, MAX_PART_LENGTH = 8, 120
+"""Limits of a picture's name: path parts, and characters per part."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one run may take."""
+    """Limits of a run."""
 
     files: int = 100_000
     bytes: int = 2 << 30
     minutes: float = 120.0
     size: tuple[int, int] = (8, 256)
-    """Pixels along a side of the model's images, from and to."""
+    """Smallest and largest side of the model's images, in pixels."""
     latents: tuple[int, int] = (1, 256)
     runs: int = 20
-    """Visitors' runs that are kept at once; only one of them computes."""
+    """Runs that exist at once; only one of them computes."""
 
 
 @dataclass
 class Run:
-    """One visitor's pictures and what is made of them."""
+    """A visitor's pictures, and the process and bundle made from them."""
 
     folder: Path
     files: int = 0
     size: int = 0
-    """Bytes."""
+    """Total size of the pictures, in bytes."""
     touched: float = field(default_factory=time.monotonic)
     name: str = ""
     out: Path | None = None
@@ -64,32 +63,32 @@ class Run:
     process: subprocess.Popen[bytes] | None = None
     options: TrainingOptions | None = None
     model: str | None = None
-    """What the finished bundle is called in the catalogue."""
+    """The finished bundle's name in the catalogue."""
 
     @property
     def place(self) -> str:
-        """Where its bundle is, or will be: the last two parts of the path, which are all that a visitor gets to see."""
+        """The last two parts of the bundle's path. Visitors do not see the rest."""
         return "" if self.out is None else f"{self.out.parent.name}/{self.out.name}"
 
     @property
     def pictures(self) -> Path:
-        """Where the pictures are gathered."""
+        """The folder of the uploaded pictures."""
         return self.folder / "pictures"
 
     @property
     def source(self) -> Path:
-        """What training reads: the folder, or the one zip file in it."""
+        """The data to train on: the folder, or the only file in it if that is a zip file."""
         found = list(self.pictures.iterdir())
         return found[0] if len(found) == 1 and zipfile.is_zipfile(found[0]) else self.pictures
 
     @property
     def running(self) -> bool:
-        """Whether a process of it computes."""
+        """Whether its process is running."""
         return self.process is not None and self.process.poll() is None
 
     @property
     def phase(self) -> Phase:
-        """How far it is."""
+        """The current phase."""
         if self.task is None or self.process is None:
             return "gathering"
         if self.running:
@@ -102,7 +101,7 @@ class Run:
 
     @property
     def console(self) -> list[str]:
-        """What the command has printed, without the server's paths."""
+        """The lines that the command has printed, with the server's paths replaced."""
         file = self.folder / "console.txt"
         text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
         for path, words in ((self.source, "the pictures"), (self.pictures, "the pictures"), (self.out, self.place)):
@@ -115,15 +114,15 @@ class Run:
         log = None if self.out is None else sibling_file(self.out, "log.jsonl")
         if self.task != "train" or log is None or not log.exists():
             return []
-        lines = log.read_text(encoding="utf-8").split("\n")[:-1]  # the last one may not be whole yet
+        lines = log.read_text(encoding="utf-8").split("\n")[:-1]  # the last line may be incomplete
         return [json.loads(line) for line in lines]
 
 
 class TrainingJobs:
-    """The runs of all visitors. A run is known by a token that nobody else can guess; its bundle is saved in `folder`, under a
-    name of its own, and joins the catalogue. One run computes at a time.
+    """The runs of all visitors, each found by its secret token. Only one run computes at a time.
 
-    Every method raises ValueError for what a visitor can put right.
+    A finished bundle is saved in `folder` under an unused name and added to the catalogue. Methods raise ValueError for errors
+    that a visitor can correct.
     """
 
     def __init__(self, folder: Path, catalogue: Catalogue, bounds: Bounds | None = None) -> None:
@@ -133,10 +132,10 @@ class TrainingJobs:
         self._lock = threading.RLock()
 
     def begin(self) -> str:
-        """The token of a new run, which has no pictures yet."""
+        """Create a run without pictures; return its token."""
         with self._lock:
             for token, run in list(self._runs.items()):
-                if not run.running and time.monotonic() - run.touched > IDLE:
+                if not run.running and time.monotonic() - run.touched > IDLE_SECONDS:
                     self.discard(token)
             if len(self._runs) >= self.bounds.runs:
                 raise ValueError(f"this server keeps {self.bounds.runs} runs, and all are taken; try again in an hour.")
@@ -147,18 +146,18 @@ class TrainingJobs:
             return token
 
     def __getitem__(self, token: object) -> Run:
-        """The run of this token."""
+        """The run of a token."""
         run = self._runs.get(token) if isinstance(token, str) else None
         if run is None:
-            raise ValueError("this run is no longer on the server; begin another.")
+            raise ValueError("this run is no longer on the server; start a new one.")
         run.touched = time.monotonic()
         return run
 
     def add(self, token: str, pieces: list[tuple[str, Path]]) -> None:
-        """Take files that were uploaded, each under its name in the visitor's folder; of a large one piece after piece."""
+        """Add uploaded files to the pictures: pairs of a name and a file. Pieces of a large file arrive in order and are joined."""
         run = self[token]
         if run.phase not in ("gathering", "looked", "failed"):
-            raise ValueError("this run has begun; begin another for other pictures.")
+            raise ValueError("this run has started; start a new run for other pictures.")
         for name, piece in pieces:
             target, size = run.pictures / clean(name), piece.stat().st_size
             if run.size + size > self.bounds.bytes:
@@ -176,21 +175,21 @@ class TrainingJobs:
             piece.unlink()
 
     def look(self, token: str, options: dict[str, Any]) -> None:
-        """Read the pictures and say what would be chosen."""
+        """Read the pictures and print the settings that would be used."""
         self._launch(token, "look", options)
 
     def train(self, token: str, options: dict[str, Any]) -> None:
-        """Train a model of them, or go on with one that was stopped."""
+        """Train a model, or resume a stopped run."""
         self._launch(token, "train", options)
 
     def stop(self, token: str) -> None:
-        """End training early; the best weights so far become a bundle, with which it can go on. A look is given up."""
+        """Stop the process. Training saves its best weights as a bundle and can be resumed; reading pictures is cancelled."""
         run = self[token]
         if run.process is not None and run.running:
             run.process.send_signal(signal.SIGTERM if run.task == "train" and run.reports else signal.SIGKILL)
 
     def discard(self, token: str) -> None:
-        """Forget a run and its pictures. A bundle that was made stays."""
+        """Delete a run and its pictures, but not its bundle."""
         run = self._runs.pop(token, None)
         if run is None:
             return
@@ -202,7 +201,7 @@ class TrainingJobs:
         shutil.rmtree(run.folder, ignore_errors=True)
 
     def status(self, token: str, after: int = 0) -> dict[str, Any]:
-        """How far a run is: its phase, what it printed, its reports from the one at `after`, and its preview (base64)."""
+        """A run's phase, printed lines, reports from index `after` on, and preview (base64 of a PNG file), as plain JSON."""
         run = self[token]
         phase, reports = run.phase, run.reports
         if phase in ("stopped", "done") and run.model is None and run.out is not None and is_bundle(run.out):
@@ -223,7 +222,7 @@ class TrainingJobs:
         }
 
     def close(self) -> None:
-        """End what computes, as Ctrl-C would, and delete the pictures."""
+        """Terminate running processes and delete all pictures."""
         for run in self._runs.values():
             if run.process is not None and run.running:
                 run.process.terminate()
@@ -236,40 +235,40 @@ class TrainingJobs:
         self._scratch.cleanup()
 
     def _launch(self, token: str, task: Literal["look", "train"], options: dict[str, Any]) -> None:
-        """Start a run's process; what it prints goes into a file."""
+        """Start a run's process, with its output in a file."""
         with self._lock:
             run = self[token]
             if any(other.running for other in self._runs.values()):
-                mine = "this one" if run.running else "another one"
-                raise ValueError(f"one run computes at a time, and {mine} does now; try again when it has ended.")
+                which = "this one" if run.running else "another one"
+                raise ValueError(f"one run computes at a time, and {which} does now; try again when it has ended.")
             if not run.files:
                 raise ValueError("there are no pictures yet; drop a folder or a .zip file of them.")
-            going_on = task == "train" and run.phase == "stopped"
-            if not going_on:
+            resume = task == "train" and run.phase == "stopped"
+            if not resume:
                 run.name = str(options.get("name") or "pictures").strip()
                 check_name(run.name)
                 chosen, run.out = checked_options(options, self.bounds), free_folder(self.folder, run.name)
                 run.options = TrainingOptions(data=str(run.source), out=run.out, name=run.name, checkpoint_every=15.0, **chosen)
             assert run.options is not None
-            words = replace(run.options, resume=going_on).arguments()
-            command = [sys.executable, "-m", "explorer", "train", *words, *(["--dry-run"] if task == "look" else [])]
+            arguments = replace(run.options, resume=resume).arguments()
+            command = [sys.executable, "-m", "explorer", "train", *arguments, *(["--dry-run"] if task == "look" else [])]
             run.task, run.model = task, None
-            with (run.folder / "console.txt").open("ab" if going_on else "wb") as console:
+            with (run.folder / "console.txt").open("ab" if resume else "wb") as console:
                 run.process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=console,
                     stderr=subprocess.STDOUT,
-                    # The page breaks lines. A Ctrl-C in the terminal is the server's, which ends its runs itself.
+                    # The page wraps long lines. A new session, because the server itself stops its runs after Ctrl-C.
                     env={**os.environ, "COLUMNS": "1000", "PYTHONUNBUFFERED": "1"},
                     start_new_session=True,
                 )
-            if hasattr(os, "setpriority"):  # the page's visitors come first
+            if hasattr(os, "setpriority"):  # serving the page has priority
                 os.setpriority(os.PRIO_PROCESS, run.process.pid, 10)
 
 
 def clean(name: object) -> str:
-    """A file's name in its visitor's folder as a relative path that stays where it belongs; ValueError for none at all.
+    """Turn an uploaded file's name into a safe relative path. Raises ValueError if nothing is left of it.
 
     >>> clean("cats/../../etc/passwd")
     'cats/etc/passwd'
@@ -278,15 +277,17 @@ def clean(name: object) -> str:
         raise ValueError(f"a file's name must be text; got {name!r:.100}.")
     parts = re.split(r"[/\\]", unicodedata.normalize("NFC", name))
     kept = [
-        re.sub(r'[\x00-\x1f<>:"|?*]', "_", part)[-LONGEST:].strip() for part in parts if part.strip() not in ("", ".", "..")
+        re.sub(r'[\x00-\x1f<>:"|?*]', "_", part)[-MAX_PART_LENGTH:].strip()
+        for part in parts
+        if part.strip() not in ("", ".", "..")
     ]
-    if not kept or len(kept) > DEEPEST:
-        raise ValueError(f"a file's name must have 1 to {DEEPEST} parts; got {name!r:.100}.")
+    if not kept or len(kept) > MAX_PARTS:
+        raise ValueError(f"a file's name must have 1 to {MAX_PARTS} parts; got {name!r:.100}.")
     return "/".join(kept)
 
 
 def checked_options(options: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
-    """The training options that the page may set; ValueError for one that is out of bounds."""
+    """The training options that the page may set. Raises ValueError if one is out of bounds."""
     minutes = float(options.get("minutes") or min(5, bounds.minutes))
     if not 0 < minutes <= bounds.minutes:
         raise ValueError(f"minutes must be more than 0 and at most {bounds.minutes:g}; got {minutes:g}.")
@@ -300,7 +301,7 @@ def checked_options(options: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
 
 
 def free_folder(folder: Path, name: str) -> Path:
-    """A folder for a bundle of this name that is not there yet, nor any file of a run that made it."""
+    """An unused folder for a bundle of this name, without files of an earlier run next to it."""
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "pictures"
     number = 1
     while True:

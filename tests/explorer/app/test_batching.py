@@ -8,7 +8,7 @@ import torch
 from loop import run
 from torch import Tensor
 
-from explorer.app.batching import MOST, MicroBatcher
+from explorer.app.batching import MAX_BATCH, MicroBatcher
 
 
 class Painter:
@@ -45,10 +45,10 @@ def test_what_comes_meanwhile_is_one_batch_and_everybody_gets_his_own() -> None:
 
 def test_no_batch_is_larger_than_it_may_be_and_the_order_is_kept() -> None:
     painter = Painter()
-    asked = [torch.full((24, 1), float(i)) for i in range(6)] + [torch.full((MOST + 1, 1), 6.0)]
+    asked = [torch.full((24, 1), float(i)) for i in range(6)] + [torch.full((MAX_BATCH + 1, 1), 6.0)]
     answers = run(crowd(painter, *asked))
     assert all(torch.equal(answer, 2 * z) for answer, z in zip(answers, asked, strict=True))
-    assert painter.batches == [48, 48, 48, MOST + 1]
+    assert painter.batches == [48, 48, 48, MAX_BATCH + 1]
 
 
 def test_an_error_is_told_to_all_of_its_batch_and_to_nobody_else() -> None:

@@ -139,7 +139,7 @@ def test_pictures_are_looked_at_then_trained_on_stopped_and_trained_on(jobs: Tra
     jobs.train(token, options)
     begun = wait(jobs, token, "training", reports=3)
     assert begun["reports"][0]["log_likelihood"] < 0
-    with pytest.raises(ValueError, match="this run has begun"):
+    with pytest.raises(ValueError, match="this run has started"):
         jobs.add(token, bring([("late.png", b"x")]))
     jobs.stop(token)
     stopped = wait(jobs, token, "stopped")
