@@ -154,8 +154,8 @@ def figures(config: dict[str, Any]) -> list[tuple[str, str]]:
     """Return all figures of a model as (name, text): evaluation, anomaly detector and map."""
     rows = scores(config["evaluation"], config["architecture"]["latents"])
     if odd := config.get("anomaly"):
-        told = f"{100 * odd['false_alarms']:.1f} % of {odd['images']:,} gallery images have a p-value below 0.05"
-        rows.append(("anomaly verdict", f"calibrated on {odd['calibrated_on']:,} held-out training images; {told}"))
+        share = f"{100 * odd['false_alarms']:.1f} % of {odd['images']:,} gallery images have a p-value below 0.05"
+        rows.append(("anomaly verdict", f"calibrated on {odd['calibrated_on']:,} held-out training images; {share}"))
     if config["map"]:
         rows += [
             ("map", f"{config['map']['method']}, trustworthiness {config['map']['trustworthiness']:.3f}"),
