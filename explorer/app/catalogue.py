@@ -1,4 +1,4 @@
-"""The catalogue: the models on offer, opened when first asked for, with the files their maps are drawn from."""
+"""The catalogue of models: opens a model on first use and writes the files that the page fetches."""
 
 import itertools
 import json
@@ -26,11 +26,11 @@ from explorer.app.encoded_points import Encoded
 from explorer.describe import VERDICT, decode
 
 REACH = 4
-"""A latent is shown from this many standard deviations of the aggregated posterior below its centre to as many above."""
+"""Range of a slider: this many standard deviations of the aggregated posterior on either side of its centre."""
 
 
 class OpenModel:
-    """One open model: its bundle, and what the page needs to draw its gallery."""
+    """An open model: its bundle, and the data and files that the page needs."""
 
     def __init__(
         self, name: str, bundle: core.Bundle, folder: Path, decoder: Path | None = None, encoded: Encoded | None = None
@@ -39,17 +39,16 @@ class OpenModel:
         self.bundle = bundle
         self.folder = folder
         self.decoder = decoder
-        """decoder.onnx among the files the page may fetch; None for a bundle that has none."""
+        """The copy of decoder.onnx that the page may fetch; None if the bundle has none."""
         self.encoded = encoded
-        """The points of the map, where they are not the gallery's."""
-        self.together = MicroBatcher(partial(decode, bundle))
-        """Draws what several visitors ask for at once."""
-        self._drawing, self._columning = threading.Lock(), threading.Lock()
+        """The points of the map if they are not the gallery's."""
+        self.batcher = MicroBatcher(partial(decode, bundle))
+        self._sprite_lock, self._column_lock = threading.Lock(), threading.Lock()
         self._columns: dict[tuple[str, bool], dict[str, Any]] = {}
 
     @cached_property
     def kl(self) -> np.ndarray:
-        """Mean KL of each latent, in nats: over the gallery, or as evaluated where there is none."""
+        """Mean KL of each latent in nats, (latents,): over the gallery, or from the evaluation if there is no gallery."""
         gallery = self.bundle.gallery
         if gallery is None:
             return np.array(self.bundle.config["evaluation"]["kl_per_latent"])
@@ -57,8 +56,10 @@ class OpenModel:
 
     @cached_property
     def active(self) -> np.ndarray:
-        """Which latents are active (see `ACTIVE_VARIANCE`), (latents,): over the gallery, or, without one, as many as the
-        evaluation found, those with the largest KL. The others tell nothing about an image and are folded away."""
+        """A mask (latents,) of the active latents (see `ACTIVE_VARIANCE`), computed over the gallery.
+
+        Without a gallery: the latents with the largest KL, as many as the evaluation found active.
+        """
         gallery = self.bundle.gallery
         if gallery is not None:
             return (gallery.mean.double().var(0, correction=0) > ACTIVE_VARIANCE).numpy()
@@ -66,7 +67,7 @@ class OpenModel:
 
     @cached_property
     def aggregate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and standard deviation of each latent over the aggregated posterior; 0 and 1 without a gallery."""
+        """Centre and standard deviation of each latent's aggregated posterior, (latents,) each; 0 and 1 without a gallery."""
         gallery = self.bundle.gallery
         if gallery is None:
             return np.zeros(len(self.kl)), np.ones(len(self.kl))
@@ -75,16 +76,16 @@ class OpenModel:
 
     @cached_property
     def middle(self) -> Tensor:
-        """Where the latent space has its middle, (latents,): z = 0 for the prior N(0, 1).
+        """The middle of the latent space, (latents,): 0 for the prior N(0, I).
 
-        A learned prior may have nothing at z = 0, nor one middle; the mean of the aggregated posterior stands in.
+        A learned prior may have no density at 0, so for other priors it is the mean of the aggregated posterior.
         """
         if self.bundle.config["architecture"]["prior"] == "normal":
             return torch.zeros(self.bundle.vae.prior.latents)
         return torch.from_numpy(self.aggregate[0]).float()
 
     def describe(self) -> dict[str, Any]:
-        """Everything the page needs to set itself up for this model, as plain JSON."""
+        """The description that the page needs to open this model, as plain JSON."""
         bundle, gallery, config = self.bundle, self.bundle.gallery, self.bundle.config
         order = np.argsort(-self.kl, kind="stable")
         return {
@@ -123,12 +124,12 @@ class OpenModel:
         if gallery is not None:
             ends = (centre - REACH * sd, centre + REACH * sd)
             histogram = np.histogram(gallery.mean[:, i].numpy(), bins=48, range=ends)[0].tolist()
-        told = {"kl": float(self.kl[i]), "active": bool(self.active[i]), "centre": centre, "sd": sd}
-        return {"index": i, **told, "histogram": histogram}
+        facts = {"kl": float(self.kl[i]), "active": bool(self.active[i]), "centre": centre, "sd": sd}
+        return {"index": i, **facts, "histogram": histogram}
 
     @cached_property
     def gallery_labels(self) -> dict[str, Column]:
-        """The gallery's labels: strings are classes, numbers amounts."""
+        """The gallery's labels as columns: strings are categorical, numbers numeric."""
         gallery = self.bundle.gallery
         labels = {} if gallery is None else gallery.labels
         return {
@@ -137,9 +138,10 @@ class OpenModel:
         }
 
     def column(self, name: str, of: str = "map") -> dict[str, Any]:
-        """What to colour the points of the map, or those "of" the gallery, by: a label, "posterior width", or "z0", "z1"…
+        """Describe the column `name` of the points of the map or, with `of` = "gallery", of the gallery.
 
-        The numbers are in a file for the page. ValueError where there is no such column.
+        A name is a label, "posterior width", "z0", "z1"… The values are written to a file for the page. Raises ValueError if
+        there is no such column.
         """
         if of not in ("map", "gallery"):
             raise ValueError(f"of must be map or gallery; got {of!r:.100}.")
@@ -148,7 +150,7 @@ class OpenModel:
         encoded = self.encoded if of == "map" else None
         if (name, encoded is None) in self._columns:
             return self._columns[name, encoded is None]
-        with self._columning:
+        with self._column_lock:
             known = self._columns.get((name, encoded is None))
             if known is None:
                 column = self._column(name, encoded)
@@ -163,7 +165,7 @@ class OpenModel:
         if name in labels:
             return labels[name]
         if name == "posterior width":
-            # The geometric mean of sigma over the active latents, if any is: the others stay at 1 and say nothing.
+            # The geometric mean of sigma over the active latents, or over all if none is active. Inactive ones stay at 1.
             active = self.active | (not self.active.any())
             if encoded is not None:
                 return encoded.width(active)
@@ -174,7 +176,7 @@ class OpenModel:
         raise ValueError(f"colour must be one of {', '.join(labels)}, posterior width, z0, z1…; got {name!r:.100}.")
 
     def find(self, text: str) -> np.ndarray:
-        """Which points of the map have a label, or are a picture of a name, that contains the text, whatever its capitals."""
+        """A mask of the map's points whose label or file name contains the text. Case is ignored."""
         gallery = self.bundle.gallery
         if gallery is None:
             raise ValueError(f"{self.name} has no gallery to search.")
@@ -186,13 +188,13 @@ class OpenModel:
 
     @property
     def sprite_columns(self) -> int:
-        """Thumbnails in a row of the sprite sheet."""
+        """Thumbnails per row of the sprite."""
         assert self.bundle.gallery is not None
         return int(np.ceil(np.sqrt(len(self.bundle.gallery))))
 
     @cached_property
     def points(self) -> Path:
-        """A file of little-endian float32 x, y pairs: the gallery's places."""
+        """A file with the gallery's map positions: x, y pairs of little-endian float32."""
         assert self.bundle.gallery is not None
         path = self.folder / "points"
         path.write_bytes(self.bundle.gallery.xy.numpy().astype("<f4").tobytes())
@@ -200,7 +202,7 @@ class OpenModel:
 
     @cached_property
     def rows(self) -> Path:
-        """The same of what is shown in the gallery's place."""
+        """The same for the encoded points."""
         assert self.encoded is not None
         path = self.folder / "rows"
         path.write_bytes(self.encoded.positions.astype("<f4").tobytes())
@@ -208,10 +210,7 @@ class OpenModel:
 
     @cached_property
     def means(self) -> Path:
-        """A file of little-endian float16: the gallery's posterior means, one after another.
-
-        With `points` it is all that the page needs to place a latent on the map and to lift a place off it by itself.
-        """
+        """A file with the gallery's posterior means, little-endian float16. With `points`, the page can place and lift."""
         assert self.bundle.gallery is not None
         path = self.folder / "means"
         path.write_bytes(self.bundle.gallery.mean.numpy().astype("<f2").tobytes())
@@ -219,7 +218,7 @@ class OpenModel:
 
     @cached_property
     def names(self) -> Path:
-        """A file of what the gallery's images are called, as JSON."""
+        """A JSON file with the file names of the gallery's images."""
         assert self.bundle.gallery is not None
         path = self.folder / "names"
         path.write_text(json.dumps(self.bundle.gallery.names, ensure_ascii=False), encoding="utf-8")
@@ -227,9 +226,9 @@ class OpenModel:
 
     @cached_property
     def sprite(self) -> Path:
-        """One lossless sheet of all gallery images, row by row."""
+        """One lossless WebP image with all gallery images, row by row."""
         assert self.bundle.gallery is not None
-        with self._drawing:
+        with self._sprite_lock:
             path = self.folder / "sprite.webp"
             if not path.exists():
                 picture = to_pil(image_grid(self.bundle.gallery.images, self.sprite_columns))
@@ -240,7 +239,7 @@ class OpenModel:
 
 @dataclass
 class Catalogue:
-    """Names of models and the folders they are opened from; one copy of each serves every visitor."""
+    """Models by name, with their folders. All visitors share one open copy of each."""
 
     paths: dict[str, Path]
 
@@ -253,23 +252,23 @@ class Catalogue:
 
     @property
     def encoded(self) -> bool:
-        """Whether a map shows the images of a file of encodings."""
+        """Whether a model was given a file of encodings."""
         return bool(self._encodings)
 
     @classmethod
     def of(cls, bundles: list[str], encodings: Path | None = None) -> "Catalogue":
-        """A catalogue of these names and folders; of all pretrained models with a gallery if there are none.
+        """Create a catalogue of these names and folders, by default of all pretrained models with a gallery.
 
-        `encodings` is a file of them of the one model that is named, whose map then shows them: see `Encoded`. Raises
-        ValueError for a bundle or file that cannot be opened, or when there is nothing to show.
+        `encodings` is a file of encodings of the only model, whose map then shows its rows: see `Encoded`. Raises ValueError if
+        a bundle or the file cannot be opened, or if there is no model.
         """
         if encodings is not None and len(bundles) != 1:
-            raise ValueError(f"--encodings belong to one model; name it, and it alone: got {len(bundles)}.")
+            raise ValueError(f"--encodings belongs to one model; name exactly one bundle. Got {len(bundles)}.")
         if not bundles:
             bundles = [name for name in core.pretrained() if (PRETRAINED / name / "gallery.parquet").exists()]
             if not bundles:
                 raise ValueError("there is no pretrained model to show; train one (latentscape train) and name its folder.")
-            # The one made for show comes first.
+            # The page opens with the first one.
             bundles.sort(key=lambda name: (name != "fashion-mnist", name))
         catalogue = cls({})
         for bundle in bundles:
@@ -277,17 +276,17 @@ class Catalogue:
         if encodings is not None:
             (name,) = catalogue.names
             catalogue._encodings[name] = encodings
-            catalogue[name].describe()  # what is wrong with the file is said at once
+            catalogue[name].describe()  # raises an error if the file is invalid
         return catalogue
 
     def add(self, path: Path) -> str:
-        """Offer a bundle, or what has taken the place of one that is offered already; the name it goes by."""
+        """Add a bundle, or reopen one that was replaced on disk. Returns its name in the catalogue."""
         name = read_config(path)["name"]
         with self._lock:
-            for offered, known in self.paths.items():
-                if known == path:
-                    self._open.pop(offered, None)
-                    return offered
+            for known, folder in self.paths.items():
+                if folder == path:
+                    self._open.pop(known, None)
+                    return known
             names = itertools.chain([name], (f"{name} ({i})" for i in itertools.count(2)))
             unique = next(candidate for candidate in names if candidate not in self.paths)
             self.paths = {**self.paths, unique: path}
@@ -295,25 +294,25 @@ class Catalogue:
 
     @property
     def names(self) -> list[str]:
-        """The models on offer, the first being the one shown first."""
+        """The names of the models. The page opens with the first one."""
         return list(self.paths)
 
     @property
     def folder(self) -> Path:
-        """Where the files lie that the page fetches."""
+        """The folder of the files that the page fetches."""
         return Path(self._folder.name)
 
     def opened(self, name: object) -> OpenModel | None:
-        """The model of this name, if it is open: at once."""
+        """The model of this name if it is open, without waiting."""
         return self._open.get(name) if isinstance(name, str) else None
 
     def __getitem__(self, name: str) -> OpenModel:
-        """The model of this name, opened if need be; ValueError if there is none."""
+        """The model of this name, opened on first use. Raises ValueError if there is none."""
         if not isinstance(name, str) or name not in self.paths:
             raise ValueError(f"model must be one of {', '.join(self.paths)}; got {name!r:.100}.")
         with self._lock:
             if name not in self._open:
-                # A name is a stranger's text; a number is a safe name for a folder.
+                # A model's name is untrusted input, so the folder is numbered.
                 folder = self.folder / str(next(self._folders))
                 folder.mkdir()
                 bundle, encodings = core.load(self.paths[name]), self._encodings.get(name)
@@ -322,6 +321,6 @@ class Catalogue:
             return self._open[name]
 
     def _decoder(self, name: str, folder: Path) -> Path | None:
-        """A copy of decoder.onnx: strangers get to see this folder, and nothing else of the bundle's."""
+        """Copy decoder.onnx into the folder that is served; the bundle's own folder is not."""
         file = self.paths[name] / "decoder.onnx"
         return Path(shutil.copyfile(file, folder / "decoder.onnx")) if file.exists() else None

@@ -1,4 +1,4 @@
-"""The Encode tab: a picture from a file, the clipboard, a camera or a pen, and everything the model makes of it."""
+"""The Encode tab: encodes a picture from a file, the clipboard, a camera or a drawing."""
 
 import numpy as np
 import torch
@@ -9,25 +9,26 @@ from explorer.app.wire import Answer, Request, component, pixels, safe, uploaded
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
 
 NEIGHBOURS = 6
+"""Nearest gallery images in the answer."""
 
 
 @safe
 def encode_upload(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, path, polarity, trim, crop} → what the model sees in an uploaded picture, and what it makes of it.
+    """{model, path, polarity, trim, crop} → the prepared image of an uploaded picture, and its encoding.
 
-    `crop` is left, top, right, bottom as shares of the picture's sides, or null.
+    `crop` is left, top, right, bottom as shares of the picture's width and height, or null.
     """
-    exhibit = catalogue[request["model"]]
-    picture = core.read_image(uploaded(request["path"]).read_bytes())  # an error names no path of the server
+    model = catalogue[request["model"]]
+    picture = core.read_image(uploaded(request["path"]).read_bytes())  # bytes, so that an error names no path of the server
     if request.get("crop") is not None:
         picture = picture.crop(crop_box(request["crop"], *picture.size))
-    prepared = prepare(exhibit.bundle, picture, request.get("polarity", "auto"), bool(request.get("trim", True)))
-    return {"steps": list(prepared.steps), **judge(exhibit, prepared.image[None])}
+    prepared = prepare(model.bundle, picture, request.get("polarity", "auto"), bool(request.get("trim", True)))
+    return {"steps": list(prepared.steps), **encoding(model, prepared.image[None])}
 
 
 @safe
 def draw_again(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, mean, log_variance, seed} → the picture at one draw z = mean + sigma * epsilon."""
+    """{model, mean, log_variance, seed} → the decoded image of one sample z = mean + sigma * epsilon."""
     bundle = catalogue[request["model"]].bundle
     mean = parse_latents(bundle, request["mean"])
     sigma = (0.5 * parse_latents(bundle, request["log_variance"])).exp()
@@ -39,20 +40,23 @@ def draw_again(catalogue: Catalogue, request: Request) -> Answer:
 
 
 def crop_box(crop: object, width: int, height: int) -> tuple[int, int, int, int]:
-    """Shares of the sides as pixels, at least one wide; ValueError unless 0 <= left < right <= 1 and so on."""
+    """Convert shares of width and height to a box in pixels, at least one pixel wide and high.
+
+    Raises ValueError unless 0 <= left < right <= 1 and 0 <= top < bottom <= 1.
+    """
     try:
         left, top, right, bottom = (float(share) for share in crop)  # pyright: ignore[reportGeneralTypeIssues]
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError
     except (TypeError, ValueError) as error:
-        raise ValueError(f"crop must be left, top, right, bottom as rising shares from 0 to 1; got {crop}.") from error
+        raise ValueError(f"crop must be left, top, right, bottom as increasing shares from 0 to 1; got {crop}.") from error
     x, y = min(int(left * width), width - 1), min(int(top * height), height - 1)
     return x, y, max(round(right * width), x + 1), max(round(bottom * height), y + 1)
 
 
-def judge(exhibit: OpenModel, image: torch.Tensor) -> Answer:
-    """A prepared image (1, C, H, W) as the model sees it: posterior, terms of the ELBO, reconstruction, error, neighbours."""
-    bundle = exhibit.bundle
+def encoding(model: OpenModel, image: torch.Tensor) -> Answer:
+    """Posterior, ELBO terms, reconstruction, error map, verdict and nearest images of a prepared image (1, C, H, W)."""
+    bundle = model.bundle
     record = describe(bundle, image)[0]
     mean = torch.tensor([record["mean"]])
     reconstruction = decode(bundle, mean)
@@ -79,5 +83,5 @@ def judge(exhibit: OpenModel, image: torch.Tensor) -> Answer:
 
 
 def build(catalogue: Catalogue, max_upload: int) -> None:
-    """Lay the tab out."""
+    """Add the tab to the page."""
     component("encode", catalogue, encode_upload, draw_again, max_upload=max_upload)

@@ -1,6 +1,6 @@
-"""The Explore tab: the map, the current picture and its sliders.
+"""The Explore tab: the map, the current point and the sliders.
 
-The page keeps each visitor's state; what it asks of the server are the plain functions below, over JSON.
+The browser holds each visitor's state. The functions below answer its requests; each takes and returns JSON.
 """
 
 import asyncio
@@ -13,23 +13,22 @@ from torch import Tensor
 import core
 from explorer.app.catalogue import Catalogue, OpenModel
 from explorer.app.onnx_runtime import Runtime
-from explorer.app.wire import WRONG, Answer, Request, check_object, component, pixels, safe, told
+from explorer.app.wire import REQUEST_ERRORS, Answer, Request, check_object, component, error_answer, pixels, safe
 from explorer.describe import decode, parse_latents
 
-MAX_SAMPLES = 100
-MAX_POINTS = 64
-MAX_SEARCH = 200
+MAX_SAMPLES, MAX_POINTS, MAX_SEARCH = 100, 64, 200
+"""Limits of a request: samples, latent vectors, characters of a search."""
 SHEET = 64
-"""Samples on a sheet."""
+"""Samples per sheet."""
 SIDE = 256
-"""CSS pixels of the current picture, at most."""
+"""Largest side of the current image, in CSS pixels."""
 CONSTANTS = {"max_search": MAX_SEARCH, "sheet": SHEET, "side": SIDE}
-"""What the page needs, too: props of the tab."""
+"""Constants that the page needs: props of the tab."""
 
 
-def picture_at(exhibit: OpenModel, z: Tensor) -> Answer:
-    """The picture at one point (1, latents), its place on the map, and the nearest real image by posterior mean."""
-    bundle = exhibit.bundle
+def picture_at(model: OpenModel, z: Tensor) -> Answer:
+    """The decoded image at z (1, latents), its position on the map, and the gallery image with the nearest posterior mean."""
+    bundle = model.bundle
     answer: Answer = {"z": z[0].tolist(), "pixels": pixels(decode(bundle, z))}
     if bundle.map is not None:
         answer["x"], answer["y"] = bundle.map.place(z)[0].tolist()
@@ -47,37 +46,37 @@ def open_model(catalogue: Catalogue, request: Request) -> Answer:
 
 @safe
 def decode_point(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, z} → the picture there."""
-    exhibit = catalogue[request["model"]]
-    return picture_at(exhibit, parse_latents(exhibit.bundle, request["z"]))
+    """{model, z} → the decoded image at z."""
+    model = catalogue[request["model"]]
+    return picture_at(model, parse_latents(model.bundle, request["z"]))
 
 
 async def decode_points(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, z: [z, …]} → the pictures there and nothing else: what a moving hand, filmstrips and the manifold ask for.
+    """{model, z: [z, …]} → the decoded images only: for pointer moves, filmstrips and the manifold.
 
-    The one function that a crowd calls many times a second: what several visitors ask for meanwhile is drawn at once.
+    It is called many times a second by each visitor, so concurrent requests are decoded in one batch.
     """
     try:
         name, points = check_object(request)["model"], request["z"]
-        exhibit = catalogue.opened(name) or await asyncio.to_thread(catalogue.__getitem__, name)
+        model = catalogue.opened(name) or await asyncio.to_thread(catalogue.__getitem__, name)
         if not isinstance(points, list) or not 1 <= len(points) <= MAX_POINTS:
             got = len(points) if isinstance(points, list) else type(points).__name__
             raise ValueError(f"z must be a list of 1 to {MAX_POINTS} points; got {got}.")
-        z = torch.cat([parse_latents(exhibit.bundle, point) for point in points])
-        return {"pixels": pixels(await exhibit.together(z))}
-    except WRONG as error:
-        return told(error)
+        z = torch.cat([parse_latents(model.bundle, point) for point in points])
+        return {"pixels": pixels(await model.batcher(z))}
+    except REQUEST_ERRORS as error:
+        return error_answer(error)
 
 
 @safe
 def decode_image(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, index} → the picture at the posterior mean of a gallery image."""
-    exhibit = catalogue[request["model"]]
-    gallery, index = exhibit.bundle.gallery, request["index"]
+    """{model, index} → the decoded image at the posterior mean of a gallery image."""
+    model = catalogue[request["model"]]
+    gallery, index = model.bundle.gallery, request["index"]
     if gallery is None or type(index) is not int or not 0 <= index < len(gallery):
         raise ValueError(f"index must be from 0 to {len(gallery) - 1 if gallery else 0}; got {index!r}.")
-    answer = picture_at(exhibit, gallery.mean[index][None])
-    # A gallery image lies where the map was fitted, and nothing real is nearer to its mean than itself.
+    answer = picture_at(model, gallery.mean[index][None])
+    # The map was fitted to gallery images: their positions are known, and each is its own nearest image.
     answer["x"], answer["y"] = gallery.xy[index].tolist()
     name = {} if gallery.names is None else {"file": gallery.names[index]}
     return {**answer, "nearest": {"index": index, "distance": 0.0}, **name}
@@ -85,56 +84,56 @@ def decode_image(catalogue: Catalogue, request: Request) -> Answer:
 
 @safe
 def decode_row(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, index} → the picture at the posterior mean of an encoded image, and what its file is called."""
-    exhibit = catalogue[request["model"]]
-    if exhibit.encoded is None:
-        raise ValueError(f"{exhibit.name} was opened without --encodings.")
-    name, mean = exhibit.encoded.row(request["index"])
-    x, y = exhibit.encoded.positions[request["index"]].tolist()
-    return {**picture_at(exhibit, mean), "x": x, "y": y, "file": name}
+    """{model, index} → the decoded image at the posterior mean of an encoded image, and its file name."""
+    model = catalogue[request["model"]]
+    if model.encoded is None:
+        raise ValueError(f"{model.name} was opened without --encodings.")
+    name, mean = model.encoded.row(request["index"])
+    x, y = model.encoded.positions[request["index"]].tolist()
+    return {**picture_at(model, mean), "x": x, "y": y, "file": name}
 
 
 @safe
 def decode_place(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, x, y} → the picture that belongs at this place of the map, and how far the nearest image's place is."""
-    exhibit = catalogue[request["model"]]
-    bundle = exhibit.bundle
+    """{model, x, y} → the decoded image at this map position, and the distance to the nearest gallery image on the map."""
+    model = catalogue[request["model"]]
+    bundle = model.bundle
     if bundle.map is None or bundle.gallery is None:
-        raise ValueError(f"{exhibit.name} has no map.")
+        raise ValueError(f"{model.name} has no map.")
     xy = torch.tensor([[float(request["x"]), float(request["y"])]])
     if not xy.isfinite().all():
         raise ValueError(f"x and y must be finite; got {xy[0].tolist()}.")
     distance, _ = core.neighbours(xy, bundle.gallery.xy, 1)
-    answer = picture_at(exhibit, bundle.map.lift(xy))
+    answer = picture_at(model, bundle.map.lift(xy))
     return {**answer, "x": xy[0, 0].item(), "y": xy[0, 1].item(), "gap": distance.item()}
 
 
 @safe
 def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, seed, temperature, count} → that many draws from p(z), and their pictures.
+    """{model, seed, temperature, count} → latents sampled from p(z), and their decoded images.
 
-    The temperature spreads them: 0 is the middle, 1 is the prior.
+    The temperature scales the distance from the middle: 0 gives the middle, 1 the prior.
     """
-    exhibit = catalogue[request["model"]]
+    model = catalogue[request["model"]]
     temperature, count, seed = float(request["temperature"]), int(request["count"]), int(request["seed"])
     if not (0 <= temperature <= 2 and 1 <= count <= MAX_SAMPLES and 0 <= seed < 2**31):
         raise ValueError(
             f"temperature must be from 0 to 2, count from 1 to {MAX_SAMPLES}, seed from 0 to 2^31 - 1; "
             f"got {temperature}, {count}, {seed}."
         )
-    z = exhibit.middle.lerp(exhibit.bundle.vae.prior.sample(count, torch.Generator().manual_seed(seed)), temperature)
-    return {"z": z.tolist(), "pixels": pixels(decode(exhibit.bundle, z))}
+    z = model.middle.lerp(model.bundle.vae.prior.sample(count, torch.Generator().manual_seed(seed)), temperature)
+    return {"z": z.tolist(), "pixels": pixels(decode(model.bundle, z))}
 
 
 @safe
 def colour(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, by} → where the values lie to colour the map by; those of the gallery, where "of" is "gallery"."""
+    """{model, by} → the file with the values to colour the map by. With "of" = "gallery", the values of the gallery."""
     return catalogue[request["model"]].column(str(request["by"]), request.get("of", "map"))
 
 
 @safe
 def find(catalogue: Catalogue, request: Request) -> Answer:
-    """{model, text} → which points of the map have a label or a name that contains the text: a bit for each, in base64."""
+    """{model, text} → the points whose label or file name contains the text: one bit per point, in base64."""
     text = request["text"]
     if not isinstance(text, str) or not 0 < len(text) <= MAX_SEARCH:
         raise ValueError(f"text must be a string of 1 to {MAX_SEARCH} characters.")
@@ -143,6 +142,6 @@ def find(catalogue: Catalogue, request: Request) -> Answer:
 
 
 def build(catalogue: Catalogue, runtime: Runtime) -> None:
-    """Lay the tab out."""
+    """Add the tab to the page."""
     functions = (open_model, decode_point, decode_points, decode_image, decode_row, decode_place, draw_samples, colour, find)
     component("explore", catalogue, *functions, encoded=catalogue.encoded, runtime=runtime.describe(), **CONSTANTS)

@@ -1,4 +1,4 @@
-"""The header: which models there are, by name and as pictures, and what is known of the open one."""
+"""The header: the model picker, and facts about the open model."""
 
 from explorer.app.assets import IMPORTED, PREFIX, modules
 from explorer.app.catalogue import Catalogue
@@ -8,15 +8,15 @@ from explorer.describe import decode
 
 @safe
 def cover(catalogue: Catalogue, request: Request) -> Answer:
-    """{model} → the picture that stands for it: its gallery's first, or else the middle of its latent space."""
-    exhibit = catalogue[request["model"]]
-    gallery = exhibit.bundle.gallery
-    image = decode(exhibit.bundle, exhibit.middle[None]) if gallery is None else gallery.first(1)
-    return {"pixels": pixels(image), "shape": list(exhibit.bundle.preprocessing.shape)}
+    """{model} → its cover image: the first one of its gallery, or the decoded middle of its latent space."""
+    model = catalogue[request["model"]]
+    gallery = model.bundle.gallery
+    image = decode(model.bundle, model.middle[None]) if gallery is None else gallery.first(1)
+    return {"pixels": pixels(image), "shape": list(model.bundle.preprocessing.shape)}
 
 
 def build(catalogue: Catalogue) -> None:
-    """Lay the header out."""
-    # With the first tab's, side by side, not one after another as each is found to need the next.
+    """Add the header to the page."""
+    # The browser fetches these modules, and those of the first tab, in parallel.
     preload = [PREFIX + name for name in modules("header/header.js", "explore/explore.js", mentioned=IMPORTED)]
     component("header", catalogue, cover, preload=preload, models=catalogue.names)

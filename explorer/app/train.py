@@ -1,13 +1,12 @@
-"""The Train tab: pictures from the visitor's disk, what would be made of them, and a run to watch."""
+"""The Train tab: upload pictures, review the settings, and watch a training run."""
 
 from typing import Any
 
 from explorer.app.training_jobs import TrainingJobs
 from explorer.app.wire import Answer, Request, component, safe, uploaded
 
-
 MAX_REQUEST = 8 << 20
-"""Bytes of pictures that the page sends in one request, where the server allows as many."""
+"""Bytes of pictures per request of the page; fewer if the server's upload limit is lower."""
 
 
 @safe
@@ -18,7 +17,7 @@ def begin_run(jobs: TrainingJobs, request: Request) -> Answer:
 
 @safe
 def add_pictures(jobs: TrainingJobs, request: Request) -> Answer:
-    """{run, pieces: [[name, path], …]} → how many files and bytes there are now. Pieces of one name are one file."""
+    """{run, pieces: [[name, path], …]} → the number of files and bytes so far. Pieces with the same name are joined."""
     pieces = [(name, uploaded(path)) for name, path in request["pieces"]]
     jobs.add(request["run"], pieces)
     return counts(jobs, request)
@@ -26,14 +25,14 @@ def add_pictures(jobs: TrainingJobs, request: Request) -> Answer:
 
 @safe
 def look_at_pictures(jobs: TrainingJobs, request: Request) -> Answer:
-    """{run, options} → nothing; the pictures are being read, and `watch_run` tells what was found."""
+    """{run, options} → the number of files and bytes. Starts reading the pictures; `watch_run` returns the result."""
     jobs.look(request["run"], options(request))
     return counts(jobs, request)
 
 
 @safe
 def train_run(jobs: TrainingJobs, request: Request) -> Answer:
-    """{run, options} → nothing; training has begun, or goes on. The options are name, minutes, size and latents."""
+    """{run, options} → the number of files and bytes. Starts or resumes training. Options: name, minutes, size, latents."""
     jobs.train(request["run"], options(request))
     return counts(jobs, request)
 
@@ -46,26 +45,26 @@ def watch_run(jobs: TrainingJobs, request: Request) -> Answer:
 
 @safe
 def stop_run(jobs: TrainingJobs, request: Request) -> Answer:
-    """{run} → nothing; the run is ending."""
+    """{run} → the number of files and bytes. Stops the run."""
     jobs.stop(request["run"])
     return counts(jobs, request)
 
 
 @safe
 def discard_run(jobs: TrainingJobs, request: Request) -> Answer:
-    """{run} → nothing; the run and its pictures are gone."""
+    """{run} → nothing. Deletes the run and its pictures."""
     jobs.discard(request["run"])
     return {}
 
 
 def counts(jobs: TrainingJobs, request: Request) -> Answer:
-    """What a run has."""
+    """The number of files and bytes of a run."""
     run = jobs[request["run"]]
     return {"files": run.files, "bytes": run.size}
 
 
 def options(request: Request) -> dict[str, Any]:
-    """What a visitor may choose; ValueError where it is no object."""
+    """The options in a request. Raises ValueError if they are not an object."""
     given = request.get("options") or {}
     if not isinstance(given, dict):
         raise ValueError("options must be an object.")
@@ -73,7 +72,7 @@ def options(request: Request) -> dict[str, Any]:
 
 
 def build(jobs: TrainingJobs, max_upload: int) -> None:
-    """Lay the tab out."""
+    """Add the tab to the page."""
     functions = (begin_run, add_pictures, look_at_pictures, train_run, watch_run, stop_run, discard_run)
     bounds = {key: getattr(jobs.bounds, key) for key in ("files", "bytes", "minutes", "size", "latents")}
     component("train", jobs, *functions, bounds={**bounds, "request": min(MAX_REQUEST, max_upload)})

@@ -154,7 +154,7 @@ class TrainingJobs:
         return run
 
     def add(self, token: str, pieces: list[tuple[str, Path]]) -> None:
-        """Add uploaded files to the pictures: pairs of a name and a file. Pieces of a large file arrive in order and are joined."""
+        """Add uploaded files, as pairs of name and file. The pieces of a large file arrive in order and are joined."""
         run = self[token]
         if run.phase not in ("gathering", "looked", "failed"):
             raise ValueError("this run has started; start a new run for other pictures.")

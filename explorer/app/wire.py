@@ -1,4 +1,4 @@
-"""What passes between the page and the server: requests and answers as JSON, pictures as bytes, uploads as paths.
+"""The interface between page and server: requests and answers as JSON, images as bytes, uploads as paths.
 
 A server function's exception would reach the page as null, so errors are returned as {"error": text}.
 """
@@ -20,47 +20,47 @@ from explorer.app.assets import PREFIX, STATIC
 Request = dict[str, Any]
 Answer = dict[str, Any]
 
-busy = threading.BoundedSemaphore(4)
-"""At most this many server functions compute at once; Gradio's own queue does not limit them."""
+slots = threading.BoundedSemaphore(4)
+"""Limits how many server functions compute at once; Gradio's queue does not limit them."""
 
 
 def safe(function: Callable[[Any, Request], Answer]) -> Callable[[Any, Request], Answer]:
-    """Bound the load, and turn what a visitor did wrong into an answer."""
+    """Limit concurrency, and return errors of the request as an answer."""
 
     @functools.wraps(function)
-    def answer(held: Any, request: Request) -> Answer:
+    def answer(state: Any, request: Request) -> Answer:
         try:
-            with busy:
-                return function(held, check_object(request))
-        except WRONG as error:
-            return told(error)
+            with slots:
+                return function(state, check_object(request))
+        except REQUEST_ERRORS as error:
+            return error_answer(error)
 
     return answer
 
 
-WRONG = (ValueError, KeyError, TypeError, OverflowError)
-"""What a visitor's mistake raises."""
+REQUEST_ERRORS = (ValueError, KeyError, TypeError, OverflowError)
+"""The exceptions that an invalid request raises."""
 
 
 def check_object(request: object) -> Request:
-    """The request, if it is one; ValueError for anything else."""
+    """Return the request. Raises ValueError if it is not an object."""
     if not isinstance(request, dict):
         raise ValueError("a request must be an object.")
     return request
 
 
-def told(error: Exception) -> Answer:
-    """A visitor's mistake as an answer."""
+def error_answer(error: Exception) -> Answer:
+    """Return the answer that reports an error."""
     return {"error": f"{error.args[0]} is missing." if isinstance(error, KeyError) else str(error)}
 
 
 def pixels(images: Tensor) -> str:
-    """8-bit images (N, C, H, W) as base64 of (N, H, W, C) bytes: what a canvas wants, at a third of a PNG's delay."""
+    """8-bit images (N, C, H, W) as base64 of (N, H, W, C) bytes: the layout of a canvas, with a third of the delay of a PNG."""
     return base64.b64encode(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes()).decode()
 
 
 def uploaded(path: object) -> Path:
-    """A path that came from the page: only a file that Gradio's upload put there; ValueError for any other."""
+    """Check a path that the page sent. Raises ValueError unless it is an existing upload."""
     folder = Path(get_upload_folder()).resolve()
     file = Path(str(path)).resolve()
     if not file.is_relative_to(folder) or not file.is_file():
@@ -68,15 +68,15 @@ def uploaded(path: object) -> Path:
     return file
 
 
-def server_functions(held: Any, *functions: Callable[[Any, Request], Any]) -> list[Callable[..., Any]]:
-    """The functions as Gradio wants them: named, of one JSON argument; `held` is their first: the catalogue, the workshop."""
+def server_functions(state: Any, *functions: Callable[[Any, Request], Any]) -> list[Callable[..., Any]]:
+    """Bind the functions' first argument, the catalogue or the training jobs. Gradio calls them by name with one JSON value."""
 
     def bind(function: Callable[[Any, Request], Any]) -> Callable[..., Any]:
         def call(request: Request) -> Answer:
-            return function(held, request)
+            return function(state, request)
 
         async def wait(request: Request) -> Answer:
-            return await function(held, request)
+            return await function(state, request)
 
         bound = wait if inspect.iscoroutinefunction(function) else call
         bound.__name__ = function.__name__
@@ -85,12 +85,12 @@ def server_functions(held: Any, *functions: Callable[[Any, Request], Any]) -> li
     return [bind(function) for function in functions]
 
 
-def component(name: str, held: Any, *functions: Callable[[Any, Request], Any], **props: Any) -> None:
-    """Put the component of this name on the page: its HTML, its module, its server functions, and what it is told."""
+def component(name: str, state: Any, *functions: Callable[[Any, Request], Any], **props: Any) -> None:
+    """Add a component to the page: its HTML, JavaScript module, server functions and props."""
     gr.HTML(
         html_template=(STATIC / name / f"{name}.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "load.js").read_text(encoding="utf-8"),
-        server_functions=server_functions(held, *functions),
+        server_functions=server_functions(state, *functions),
         apply_default_css=False,
         elem_id=name,
         module=f"{PREFIX}{name}/{name}.js",

@@ -183,11 +183,11 @@ def test_filmstrips_show_what_each_slider_would_show(visit, page_server, server,
         "[...document.querySelectorAll('.ls-film img')].slice(0, 56).every((image) => image.naturalWidth > 0)", timeout=60_000
     )
     page.wait_for_timeout(2000)
-    exhibit = OpenModel("fashion-mnist", bundle, None)  # pyright: ignore[reportArgumentType]
-    centre, sd = exhibit.aggregate
+    model = OpenModel("fashion-mnist", bundle, None)  # pyright: ignore[reportArgumentType]
+    centre, sd = model.aggregate
     for row in (0, 3, 7):
         latent = int(page.locator("#sliders input").nth(row).get_attribute("data-latent"))
-        z = exhibit.middle.repeat(7, 1)
+        z = model.middle.repeat(7, 1)
         z[:, latent] = torch.tensor([centre[latent] + step * sd[latent] for step in range(-3, 4)])
         for step, expected in enumerate(decoded(bundle, z)):
             shown = pixels(page, f".ls-slider:has(input) >> nth={row} >> img >> nth={step}")

@@ -24,7 +24,7 @@ def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:
     catalogue = Catalogue.of([str(tiny_bundle)])
     with ThreadPoolExecutor(8) as pool:
         opened = list(pool.map(lambda _: catalogue["tiny"], range(16)))
-    assert len({id(exhibit) for exhibit in opened}) == 1
+    assert len({id(model) for model in opened}) == 1
 
 
 def test_two_models_of_one_name_are_told_apart(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_latents_are_shown_over_the_aggregated_posterior(catalogue: Catalogue, b
 @pytest.mark.parametrize("prior", ["normal", "vamp", "flow"])
 def test_the_middle_is_the_normal_priors_or_that_of_the_images(bundle: Bundle, tmp_path: Path, prior: str) -> None:
     architecture = {**bundle.config["architecture"], "prior": prior}
-    exhibit = OpenModel("tiny", replace(bundle, config={**bundle.config, "architecture": architecture}), tmp_path)
-    description = exhibit.describe()
+    model = OpenModel("tiny", replace(bundle, config={**bundle.config, "architecture": architecture}), tmp_path)
+    description = model.describe()
     assert bundle.gallery is not None
     expected = torch.zeros(4) if prior == "normal" else bundle.gallery.mean.mean(0)
     assert description["middle"] == pytest.approx(expected.tolist(), abs=1e-6)
@@ -133,8 +133,8 @@ def test_the_sprite_holds_every_image_losslessly_in_its_cell(bundle: Bundle, tmp
         xy=whole.xy[:shown],
         labels={name: values[:shown] for name, values in whole.labels.items()},
     )
-    exhibit = OpenModel("few", replace(bundle, gallery=gallery), tmp_path)
-    sheet, columns = np.asarray(Image.open(exhibit.sprite).convert("L")), exhibit.sprite_columns
+    model = OpenModel("few", replace(bundle, gallery=gallery), tmp_path)
+    sheet, columns = np.asarray(Image.open(model.sprite).convert("L")), model.sprite_columns
     assert columns == int(np.ceil(shown**0.5))
     for i in (0, shown // 2, shown - 1):
         row, column = divmod(i, columns)
@@ -143,29 +143,29 @@ def test_the_sprite_holds_every_image_losslessly_in_its_cell(bundle: Bundle, tmp
 
 def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
     """Classes come as names and codes; amounts, latents and widths as one number an image."""
-    exhibit, gallery = catalogue["tiny"], bundle.gallery
+    model, gallery = catalogue["tiny"], bundle.gallery
     assert gallery is not None
-    label = unfiled(exhibit.column("label"))
+    label = unfiled(model.column("label"))
     assert [label["classes"][code] for code in label["codes"]] == gallery.labels["label"].tolist()
-    assert unfiled(exhibit.column("z2"))["values"] == pytest.approx(gallery.mean[:, 2].tolist(), abs=1e-4)
-    assert unfiled(exhibit.column("log_likelihood"))["values"] == pytest.approx(
+    assert unfiled(model.column("z2"))["values"] == pytest.approx(gallery.mean[:, 2].tolist(), abs=1e-4)
+    assert unfiled(model.column("log_likelihood"))["values"] == pytest.approx(
         gallery.labels["log_likelihood"].tolist(), abs=1e-4
     )
-    alive = exhibit.active
+    alive = model.active
     sigma = np.exp(0.5 * gallery.log_variance.numpy())[:, alive]
-    assert unfiled(exhibit.column("posterior width"))["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
+    assert unfiled(model.column("posterior width"))["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
     for name in ("z4", "z-1", "mean", ""):
         with pytest.raises(ValueError, match=r"colour must be one of label, log_likelihood, posterior width, z0"):
-            exhibit.column(name)
-    assert exhibit.column("label") is exhibit.column("label")
+            model.column(name)
+    assert model.column("label") is model.column("label")
 
 
 def test_a_model_that_learned_nothing_has_no_active_latent_and_a_width_nevertheless(bundle: Bundle, tmp_path: Path) -> None:
     assert bundle.gallery is not None
     flat = replace(bundle.gallery, mean=torch.zeros_like(bundle.gallery.mean))
-    exhibit = OpenModel("flat", replace(bundle, gallery=flat), tmp_path)
-    assert not any(latent["active"] for latent in exhibit.describe()["latents"])
-    assert np.isfinite(unfiled(exhibit.column("posterior width"))["values"]).all()
+    model = OpenModel("flat", replace(bundle, gallery=flat), tmp_path)
+    assert not any(latent["active"] for latent in model.describe()["latents"])
+    assert np.isfinite(unfiled(model.column("posterior width"))["values"]).all()
 
 
 def test_a_words_images_are_those_with_a_label_that_holds_it(catalogue: Catalogue, bundle: Bundle) -> None:
@@ -180,15 +180,15 @@ def test_a_words_images_are_those_whose_file_is_called_so(bundle: Bundle, tmp_pa
     """Whatever its capitals, and however an accent is written: macOS takes it apart."""
     assert bundle.gallery is not None
     names = [f"{'été' if i % 2 else unicodedata.normalize('NFD', 'Été')}/IMG_{i:04}.jpg" for i in range(len(bundle.gallery))]
-    exhibit = OpenModel("named", replace(bundle, gallery=replace(bundle.gallery, names=names)), tmp_path)
+    model = OpenModel("named", replace(bundle, gallery=replace(bundle.gallery, names=names)), tmp_path)
     for text, count in (("img_0007", 1), ("été", 300), (unicodedata.normalize("NFD", "été"), 300), (".JPG", 300), ("none", 0)):
-        assert exhibit.find(text).sum() == count, text
-    assert json.loads(Path(exhibit.describe()["names"]).read_text(encoding="utf-8")) == names
+        assert model.find(text).sum() == count, text
+    assert json.loads(Path(model.describe()["names"]).read_text(encoding="utf-8")) == names
 
 
 def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path) -> None:
-    exhibit = OpenModel("bare", replace(bundle, gallery=None, map=None), tmp_path)
-    description = json.loads(json.dumps(exhibit.describe()))
+    model = OpenModel("bare", replace(bundle, gallery=None, map=None), tmp_path)
+    description = json.loads(json.dumps(model.describe()))
     assert [description[key] for key in ("images", "map", "labels", "points", "means", "sprite")] == [
         0,
         None,
@@ -202,4 +202,4 @@ def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path
     assert all((latent["centre"], latent["sd"]) == (0, 1) for latent in description["latents"])
     assert [by_index[i] for i in range(4)] == bundle.config["evaluation"]["kl_per_latent"]
     with pytest.raises(ValueError, match="bare has no gallery"):
-        exhibit.column("label")
+        model.column("label")

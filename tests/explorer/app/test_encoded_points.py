@@ -185,7 +185,7 @@ def test_what_is_no_file_of_this_models_encodings_is_refused(
         pq.write_table(odd, path)
         with pytest.raises(ValueError, match=error):
             Encoded(path, bundle)
-    with pytest.raises(ValueError, match="--encodings belong to one model"):
+    with pytest.raises(ValueError, match="--encodings belongs to one model"):
         Catalogue.of([str(tiny_bundle), "digits"], path)
     with pytest.raises(SystemExit, match="2"):
         main([str(tiny_bundle), "--no-browser", "--encodings", str(path)])

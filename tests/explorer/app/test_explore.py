@@ -79,8 +79,8 @@ def test_samples_follow_the_seed_and_shrink_with_the_temperature(catalogue: Cata
 def test_the_temperature_spreads_a_learned_priors_draws_around_the_images_mean(catalogue: Catalogue, bundle: Bundle) -> None:
     learned = Catalogue(dict(catalogue.paths))
     architecture = {**bundle.config["architecture"], "prior": "flow"}
-    exhibit = learned["tiny"]
-    exhibit.bundle = replace(bundle, config={**bundle.config, "architecture": architecture})
+    model = learned["tiny"]
+    model.bundle = replace(bundle, config={**bundle.config, "architecture": architecture})
     z = {t: np.array(ask(explore.draw_samples, learned, seed=3, temperature=t, count=5)["z"]) for t in (0, 0.5, 1)}
     assert bundle.gallery is not None
     assert np.allclose(z[0], bundle.gallery.mean.mean(0).numpy(), atol=1e-6)
@@ -151,8 +151,8 @@ def test_what_a_visitor_did_wrong_is_an_answer_not_an_exception(
 
 def test_a_model_without_a_map_still_decodes(bundle: Bundle, catalogue: Catalogue) -> None:
     bare = Catalogue(dict(catalogue.paths))
-    exhibit = bare["tiny"]
-    exhibit.bundle = replace(bundle, gallery=None, map=None)
+    model = bare["tiny"]
+    model.bundle = replace(bundle, gallery=None, map=None)
     answer = ask(explore.decode_point, bare, z=Z)
     assert set(answer) == {"z", "pixels"}
     assert "has no map" in explore.decode_place(bare, {"model": "tiny", "x": 0, "y": 0})["error"]

@@ -22,7 +22,7 @@ from core.data.preprocessing import to_pil
 from explorer.app import explore
 from explorer.app.assets import SCRIPTS
 from explorer.app.catalogue import Catalogue
-from explorer.app.encode import judge
+from explorer.app.encode import encoding
 from explorer.app.onnx_runtime import FILES
 from explorer.cli import main
 from explorer.describe import prepare, verdict
@@ -138,8 +138,8 @@ def test_the_first_picture_stands_in_the_page_itself(site: Path, calibrated: Pat
 
 def encodings(catalogue: Catalogue) -> list[dict]:
     """Pictures of the model's size, and others, with what the server says of each."""
-    exhibit = catalogue[NAME]
-    gallery = exhibit.bundle.gallery
+    model = catalogue[NAME]
+    gallery = model.bundle.gallery
     assert gallery is not None
     pictures = {f"gallery image {i}": to_pil(gallery.images[i]) for i in (0, 17, 123)}
     random = np.random.default_rng(0)
@@ -149,8 +149,8 @@ def encodings(catalogue: Catalogue) -> list[dict]:
     pictures["ink on paper"] = Image.eval(pictures["gallery image 123"].resize((64, 64)), lambda level: 255 - level)
     cases = []
     for name, picture in pictures.items():
-        prepared = prepare(exhibit.bundle, picture)
-        wanted = {"steps": list(prepared.steps), **judge(exhibit, prepared.image[None])}
+        prepared = prepare(model.bundle, picture)
+        wanted = {"steps": list(prepared.steps), **encoding(model, prepared.image[None])}
         request = {"polarity": "auto", "trim": True}
         picture = base64.b64encode(png(picture)).decode()
         cases.append({"name": name, "picture": picture, "request": request, "wanted": wanted})
