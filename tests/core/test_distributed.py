@@ -1,4 +1,4 @@
-"""Laws of several processes: together they do what one alone does."""
+"""Tests of process groups: several processes give the result of one."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What one process and two made of the same run, and what the two said."""
+    """The tensors that one process and two processes write for the same run."""
     folder = tmp_path_factory.mktemp("group")
     np.save(folder / "images.npy", digits.images[:500].numpy())
     np.savez(folder / "images.npz", images=digits.images[:1025, 0].numpy(), labels=digits.labels["label"][:1025])
@@ -33,7 +33,7 @@ def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tupl
     assert "compares the images of a batch, which cannot be split over 2 processes" in done.stdout
     one, two = load_file(folder / "one"), load_file(folder / "two")
     assert (int(one.pop("group")), int(two.pop("group"))) == (1, 2)
-    # Only the first process writes, and the checkpoints are whole.
+    # Only the main process writes files.
     assert sorted(path.name for path in folder.iterdir()) == [
         *("images.npy", "images.npz"),
         *(f"{name}{part}" for name in ("one", "two") for part in ("", ".conv", ".lean", ".mlp", ".scores")),
@@ -51,19 +51,19 @@ def results(digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> tupl
 Results = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
-def test_two_processes_end_where_one_with_the_whole_batch_ends(results: Results) -> None:
+def test_two_processes_train_to_the_weights_of_one_with_the_whole_batch(results: Results) -> None:
     one, two = results
     assert one.keys() == two.keys()
     for kind in ("mlp normal", "conv vamp"):
         names = [name for name in one if name.startswith(kind)]
         assert len(names) > 10
         for name in names:
-            distance, size = (one[name] - two[name]).norm(), one[name].norm()
-            assert distance <= 1e-4 * size, name
+            difference, norm = (one[name] - two[name]).norm(), one[name].norm()
+            assert difference <= 1e-4 * norm, name
 
 
-def test_two_processes_measure_what_one_measures(results: Results) -> None:
-    """On the weights of each: they differ in float rounding alone, the figures likewise; counts are the same."""
+def test_two_processes_evaluate_and_encode_like_one(results: Results) -> None:
+    """The weights differ by float rounding only, and so do the figures. Counts are equal."""
     one, two = results
     assert two["encode mean"].shape == (500, 4)
     assert two["place"].shape == (500, 2)
@@ -80,18 +80,18 @@ def test_two_processes_measure_what_one_measures(results: Results) -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 255, 256, 257, 1000])
 @pytest.mark.parametrize("block", [1, 256])
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
-def test_the_parts_are_all_rows_each_once_in_whole_blocks(n: int, block: int, count: int) -> None:
+def test_shards_hold_every_row_once_in_whole_blocks(n: int, block: int, count: int) -> None:
     rows: list[int] = []
     for rank in range(count):
         group = ProcessGroup()
         group.count, group.rank = count, rank
-        part = group.shard(n, block)
-        assert part.start % block == 0 or part.start == n
-        rows += range(n)[part]
+        shard = group.shard(n, block)
+        assert shard.start % block == 0 or shard.start == n
+        rows += range(n)[shard]
     assert rows == list(range(n))
 
 
-def test_a_precision_that_training_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_precision_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for asked, precision in (("no", None), ("bf16", "bfloat16")):
         monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
         assert launched_precision() == precision

@@ -1,4 +1,4 @@
-"""Laws of the architecture: names in, modules out."""
+"""Tests of Architecture: it builds modules from names."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def test_the_same_seed_builds_the_same_weights() -> None:
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
-def test_an_architecture_is_its_dictionary() -> None:
+def test_an_architecture_equals_its_dictionary_round_trip() -> None:
     architecture = Architecture(3, 16, 20, 5, "mlp", "gaussian")
     assert Architecture(**architecture.as_dict()) == architecture
     assert architecture.shape == (3, 16, 20)
@@ -35,20 +35,20 @@ def test_an_architecture_is_its_dictionary() -> None:
         ({"prior": "uniform"}, ["prior must be one of", "normal, vamp, flow", "'uniform'"]),
     ],
 )
-def test_a_wrong_setting_is_named_with_the_choices(settings: dict[str, int | str], parts: list[str]) -> None:
+def test_an_invalid_setting_raises_an_error_that_lists_the_choices(settings: dict[str, int | str], parts: list[str]) -> None:
     with pytest.raises(ValueError, match=parts[0]) as caught:
         Architecture(**{"channels": 1, "height": 8, "width": 8, **settings})
     assert all(part in str(caught.value) for part in parts)
 
 
-@pytest.mark.parametrize(("network", "usual"), [("mlp", 300), ("conv", 32), ("resnet", 32)])
-def test_the_width_of_a_network_is_its_own_unless_given(network: str, usual: int) -> None:
-    def weights(width: int | None) -> int:
+@pytest.mark.parametrize(("network", "default"), [("mlp", 300), ("conv", 32), ("resnet", 32)])
+def test_each_network_has_its_own_default_width(network: str, default: int) -> None:
+    def parameter_count(width: int | None) -> int:
         return sum(p.numel() for p in Architecture(1, 16, 16, 2, network, network_width=width).build().parameters())
 
-    assert weights(None) == weights(usual) > 2 * weights(usual // 2)
+    assert parameter_count(None) == parameter_count(default) > 2 * parameter_count(default // 2)
 
 
 @pytest.mark.parametrize("side", [8, 256])
-def test_the_smallest_and_largest_sides_are_allowed(side: int) -> None:
+def test_the_minimum_and_maximum_side_are_accepted(side: int) -> None:
     assert Architecture(1, side, side, 2, "mlp").shape == (1, side, side)

@@ -1,4 +1,4 @@
-"""Laws of the networks."""
+"""Tests of the networks."""
 
 import itertools
 
@@ -11,27 +11,27 @@ from core.model.networks import ResidualBlock, SubpixelConv, TransposedConv, pyr
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 31), (1, 15, 9), (2, 17, 33)])
-def test_any_shape_goes_in_and_comes_out(network: str, shape: tuple[int, int, int]) -> None:
+def test_encoders_and_decoders_accept_any_image_shape(network: str, shape: tuple[int, int, int]) -> None:
     encoder, decoder = (build(shape, 6) for build in NETWORKS[network])
     assert encoder(torch.rand(2, *shape)).shape == (2, 6)
     assert decoder(torch.randn(2, 6)).shape == (2, *shape)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_decoder_paints_every_pixel_and_an_encoder_sees_every_pixel(network: str) -> None:
-    """No row or column is lost at odd sizes: each output depends on z, and each input moves the posterior."""
+def test_every_pixel_depends_on_the_latents_and_affects_the_posterior(network: str) -> None:
+    """No row or column is lost at odd sizes."""
     shape = (1, 13, 21)
     torch.manual_seed(0)
     encoder, decoder = (build(shape, 6) for build in NETWORKS[network])
-    pictures = decoder(torch.randn(8, 6))
-    assert (pictures.std(0) > 0).all()
+    decoded = decoder(torch.randn(8, 6))
+    assert (decoded.std(0) > 0).all()
     x = torch.rand(1, *shape, requires_grad=True)
     encoder(x).square().sum().backward()
     assert x.grad is not None
     assert (x.grad != 0).all()
 
 
-def test_the_pyramid_halves_rounding_up_until_seven() -> None:
+def test_the_pyramid_halves_sizes_rounding_up_down_to_at_most_seven() -> None:
     for side in range(8, 257):
         sizes = pyramid(side, 256)
         assert sizes[0] == (side, 256)
@@ -40,7 +40,7 @@ def test_the_pyramid_halves_rounding_up_until_seven() -> None:
 
 
 def test_a_new_residual_block_is_almost_the_identity() -> None:
-    """Its last convolution starts at zero, up to a bias."""
+    """The weights of its last convolution start at zero; only the bias remains."""
     block, h = ResidualBlock(4), torch.randn(2, 4, 5, 5)
     change = block(h) - h
     assert block.second.bias is not None
@@ -49,11 +49,13 @@ def test_a_new_residual_block_is_almost_the_identity() -> None:
 
 @pytest.mark.parametrize("layer", [TransposedConv, SubpixelConv])
 @pytest.mark.parametrize("size", [(10, 14), (9, 14), (10, 13), (9, 13)])
-def test_enlarging_layers_double_and_cut(layer: type[TransposedConv] | type[SubpixelConv], size: tuple[int, int]) -> None:
+def test_upsampling_layers_double_the_size_and_crop(
+    layer: type[TransposedConv] | type[SubpixelConv], size: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
-    enlarge = layer(2, 3, (10, 14))
+    upsample = layer(2, 3, (10, 14))
     h = torch.randn(1, 2, 5, 7)
-    whole = enlarge(h)
+    whole = upsample(h)
     assert whole.shape == (1, 3, 10, 14)
-    enlarge.size = size
-    assert torch.equal(enlarge(h), whole[..., : size[0], : size[1]])
+    upsample.size = size
+    assert torch.equal(upsample(h), whole[..., : size[0], : size[1]])

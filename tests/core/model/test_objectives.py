@@ -1,4 +1,4 @@
-"""Laws of the objectives."""
+"""Tests of the objectives."""
 
 import math
 
@@ -14,7 +14,7 @@ X = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 def vae(prior: str = "normal", latents: int = 3) -> VAE:
-    """Untrained, its posteriors moved off the prior so that there is a KL to speak of."""
+    """An untrained model whose posteriors differ from the prior, so that the KL is not close to zero."""
     torch.manual_seed(0)
     model = Architecture(1, 8, 8, latents, "mlp", prior=prior).build()
     with torch.no_grad():
@@ -36,46 +36,46 @@ def gradients(model: VAE, objective: Objective, eps: Tensor) -> dict[str, Tensor
 @pytest.mark.parametrize(
     "objective", [beta(1.0), free_bits(0.0), beta_tc(1.0, 600), iwae], ids=["beta 1", "0 free nats", "beta-tc 1", "iwae 1"]
 )
-def test_each_objective_is_the_elbo_at_its_neutral_strength(objective: Objective, prior: str) -> None:
+def test_each_objective_equals_the_elbo_at_its_neutral_strength(objective: Objective, prior: str) -> None:
     model, eps = vae(prior), noise(6, 3)
     expected, got = elbo(model, X, eps), objective(model, X, eps, None)
     torch.testing.assert_close(got.log_likelihood, expected.log_likelihood)
-    if objective is iwae and prior == "normal":  # one draw's ratio where the ELBO has the closed form
+    if objective is iwae and prior == "normal":  # IWAE uses the sampled ratio; the ELBO uses the closed form
         posterior = model.posterior(X)
         z = posterior.mean + posterior.stddev * eps
         expected = expected._replace(kl=posterior.log_prob(z).sum(-1) - model.prior.log_prob(z))
     torch.testing.assert_close(got.kl, expected.kl, atol=1e-4, rtol=1e-5)
 
 
-def test_beta_weighs_the_kl() -> None:
+def test_beta_multiplies_the_kl() -> None:
     model, eps = vae(), noise(6, 3)
     torch.testing.assert_close(beta(4.0)(model, X, eps, None).kl, 4 * elbo(model, X, eps).kl)
 
 
-def test_free_nats_are_each_latents_own() -> None:
-    """With 0.4 nats free, the KL of the first latent is above, and those of the two others are below."""
+def test_free_nats_apply_to_each_latent() -> None:
+    """With 0.4 free nats, the first latent's KL is above the threshold and the other two are below."""
     model, eps = vae(), noise(6, 3)
     kl = kl_divergence(model.posterior(X), Normal(torch.zeros(3), torch.ones(3))).mean(0)
     assert (kl > 0.4).tolist() == [True, False, False]
     assert free_bits(0.4)(model, X, eps, None).kl.mean().item() == pytest.approx(kl[0].item() + 0.8, rel=1e-5)
     free = gradients(model, free_bits(0.4), eps)["encoder.layers.3.bias"]  # means, then log-variances
-    unpriced, priced = (gradients(model, beta(weight), eps)["encoder.layers.3.bias"] for weight in (0.0, 1.0))
-    torch.testing.assert_close(free[[0, 3]], priced[[0, 3]])
-    torch.testing.assert_close(free[[1, 2, 4, 5]], unpriced[[1, 2, 4, 5]])
+    unweighted, weighted = (gradients(model, beta(weight), eps)["encoder.layers.3.bias"] for weight in (0.0, 1.0))
+    torch.testing.assert_close(free[[0, 3]], weighted[[0, 3]])
+    torch.testing.assert_close(free[[1, 2, 4, 5]], unweighted[[1, 2, 4, 5]])
 
 
 @pytest.mark.parametrize("prior", ["flow", "vamp"])
-def test_under_a_learned_prior_all_latents_share_the_free_nats(prior: str) -> None:
+def test_with_a_learned_prior_free_nats_apply_to_the_sum_over_latents(prior: str) -> None:
     model, eps = vae(prior), noise(6, 3)
     free = elbo(model, X, eps).kl.mean().item() / 3 + 1
     assert free_bits(free)(model, X, eps, None).kl.mean().item() == pytest.approx(3 * free, rel=1e-5)
-    costless, unpriced = gradients(model, free_bits(free), eps), gradients(model, beta(0.0), eps)
-    assert all(torch.allclose(costless[name], unpriced[name], atol=1e-6) for name in unpriced)
+    below, unweighted = gradients(model, free_bits(free), eps), gradients(model, beta(0.0), eps)
+    assert all(torch.allclose(below[name], unweighted[name], atol=1e-6) for name in unweighted)
 
 
 @pytest.mark.parametrize("prior", ["normal", "flow", "vamp"])
-def test_more_draws_tighten_the_importance_weighted_bound(prior: str) -> None:
-    """In the mean over 20,000 repetitions, beyond five standard errors."""
+def test_more_samples_tighten_the_importance_weighted_bound(prior: str) -> None:
+    """The mean over 20,000 repetitions rises by more than five standard errors."""
     model = vae(prior)
     x = X[:1]
     bounds = {}
@@ -88,8 +88,8 @@ def test_more_draws_tighten_the_importance_weighted_bound(prior: str) -> None:
     assert gap > 5 * error
 
 
-def test_the_doubly_reparameterized_gradient_is_the_bounds_own() -> None:
-    """Its mean over many draws agrees with the plain gradient's, for encoder and decoder, with less variance at the encoder."""
+def test_the_doubly_reparameterized_gradient_is_unbiased() -> None:
+    """Its mean over many draws equals the plain gradient's. Its variance at the encoder is lower."""
 
     def plain(model: VAE, x: Tensor, eps: Tensor, seen: Tensor | None) -> object:
         posterior = model.posterior(x)
@@ -111,8 +111,8 @@ def test_the_doubly_reparameterized_gradient_is_the_bounds_own() -> None:
             assert ours.var(0).sum() < theirs.var(0).sum()
 
 
-def test_total_correlation_is_zero_for_independent_latents_and_known_for_correlated_ones() -> None:
-    """A batch of means drawn from a normal with correlation 0.9: TC = -log(1 - 0.81) / 2 = 0.83, less posterior's blur."""
+def test_total_correlation_equals_the_exact_value_of_a_normal_distribution() -> None:
+    """Without the posterior's variance, correlation 0.9 gives -log(1 - 0.81) / 2 = 0.83; correlation 0 gives 0."""
     generator = torch.Generator().manual_seed(0)
     n, sigma = 2000, 0.3
     for correlation in (0.0, 0.9):
@@ -125,8 +125,8 @@ def test_total_correlation_is_zero_for_independent_latents_and_known_for_correla
         assert total_correlation(posterior, z, n).mean().item() == pytest.approx(exact, abs=0.1)
 
 
-def test_total_correlation_uses_the_whole_data_set_as_its_mixture() -> None:
-    """With the batch being the data set, the estimate is the exact log-density ratio of the mixture."""
+def test_total_correlation_is_exact_when_the_batch_is_the_data_set() -> None:
+    """The estimate equals the log-density ratio of the mixture of all posteriors."""
     mean, z = noise(7, 2), noise(7, 2) + 0.1
     posterior = Normal(mean, torch.full_like(mean, 0.5))
     weights = Categorical(logits=torch.zeros(7))

@@ -1,4 +1,4 @@
-"""Laws of the priors."""
+"""Tests of the priors."""
 
 import copy
 import math
@@ -15,7 +15,7 @@ from core.model.priors import Prior, StandardNormal, VampPrior
 
 
 def vae(name: str) -> VAE:
-    """In float64, with two latents; what a prior learns is moved off its start, so that no symmetry hides an error."""
+    """A float64 model with two latents. The prior's weights are perturbed, so that no symmetry hides an error."""
     torch.manual_seed(0)
     model = Architecture(1, 8, 8, 2, "mlp", prior=name).build().double().requires_grad_(False)
     for weight in model.prior.parameters():
@@ -24,7 +24,7 @@ def vae(name: str) -> VAE:
 
 
 def test_analytic_kl_equals_monte_carlo() -> None:
-    """Within five standard errors of 200,000 draws of log q(z) - log p(z), for narrow, wide and far posteriors."""
+    """Within five standard errors of 200,000 draws of log q(z) - log p(z), for narrow, wide and distant posteriors."""
     torch.manual_seed(0)
     prior = StandardNormal(3)
     mean = torch.tensor([[0.0, 0.0, 0.0], [2.0, -1.0, 0.5], [0.1, 3.0, -2.0]])
@@ -39,8 +39,8 @@ def test_analytic_kl_equals_monte_carlo() -> None:
     assert (error < 0.02).all()
 
 
-def test_the_one_draw_estimate_is_unbiased() -> None:
-    """What a prior without a closed form falls back on agrees with the closed form."""
+def test_the_one_sample_kl_estimate_is_unbiased() -> None:
+    """The estimate that priors without a closed form use; here compared with the closed form."""
     torch.manual_seed(0)
     prior, posterior = StandardNormal(2), Normal(torch.tensor([[1.0, -0.5]]), torch.tensor([[0.3, 0.8]]))
     draws = Prior.kl_terms(prior, posterior, posterior.sample((100_000,))[:, 0])
@@ -55,7 +55,7 @@ def test_kl_is_zero_at_the_prior_and_positive_elsewhere() -> None:
 
 
 def on_a_grid(prior: Prior) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points of an axis, and the log density on their square."""
+    """The points of an axis, and the log-density on the square grid of these points."""
     axis = torch.linspace(-12, 12, 241, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
     return axis, torch.cat([prior.log_prob(z) for z in grid.split(10_000)]).reshape(241, 241)
@@ -68,8 +68,8 @@ def test_density_integrates_to_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_samples_follow_the_density_and_the_generator(name: str) -> None:
-    """The entropy of the samples under the density is the density's own; the same seed gives the same draws."""
+def test_samples_match_the_density_and_depend_only_on_the_generator(name: str) -> None:
+    """The mean negative log-density of samples equals the entropy. The same seed gives the same samples."""
     prior = vae(name).prior
     z = prior.sample(20_000, torch.Generator().manual_seed(3))
     assert z.shape == (20_000, 2)
@@ -89,8 +89,8 @@ def test_the_vamp_prior_is_the_mean_posterior_of_its_pseudo_inputs() -> None:
     torch.testing.assert_close(model.prior.log_prob(z), expected)
 
 
-def test_the_vamp_prior_is_exact_in_single_precision_where_posteriors_are_sharp() -> None:
-    """Squares of a thousandth of the latents' scale, multiplied out, would leave nothing of float32's digits."""
+def test_the_vamp_prior_is_accurate_in_float32_for_narrow_posteriors() -> None:
+    """With standard deviation 0.001, expanding (z - mean)² into z² - 2 z mean + mean² would lose all digits."""
     torch.manual_seed(0)
     mean = torch.randn(16, 40)
     encoder = torch.nn.Module()
@@ -101,8 +101,8 @@ def test_the_vamp_prior_is_exact_in_single_precision_where_posteriors_are_sharp(
     torch.testing.assert_close(prior.log_prob(z), (exact - math.log(16)).float(), rtol=1e-6, atol=1e-4)
 
 
-def test_the_vamp_prior_shares_the_encoder_without_owning_it() -> None:
-    """Saved once, stepped once, and copied with the VAE: a copy's prior follows the copy's encoder."""
+def test_the_vamp_prior_shares_the_encoder() -> None:
+    """The state holds the encoder once. The prior of a copied VAE uses the copy's encoder."""
     model = vae("vamp")
     assert not any(name.startswith("prior") and "encoder" in name for name in model.state_dict())
     twin = copy.deepcopy(model)
@@ -114,15 +114,15 @@ def test_the_vamp_prior_shares_the_encoder_without_owning_it() -> None:
     assert not torch.equal(model.prior.log_prob(z), before)
 
 
-def test_far_out_the_flows_log_density_falls_as_a_square() -> None:
-    """A code that is thrown out there finds back; falling as an exponential, it would not."""
+def test_the_flows_log_density_decays_quadratically_far_from_the_origin() -> None:
+    """With quadratic decay, the gradient moves distant latents back to the origin."""
     prior = vae("flow").prior
     near, far = prior.log_prob(torch.tensor([[1e4, -1e4], [4e4, -4e4]], dtype=torch.float64))
     assert far / near == pytest.approx(16, rel=0.01)
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_a_prior_survives_the_bundle_bitwise(name: str, tmp_path: Path, bundle: Bundle) -> None:
+def test_a_prior_is_bitwise_equal_after_saving_and_loading(name: str, tmp_path: Path, bundle: Bundle) -> None:
     torch.manual_seed(1)
     architecture = replace(bundle.architecture, prior=name)
     model = architecture.build().eval()

@@ -1,4 +1,4 @@
-"""Laws of the variational autoencoder as a whole."""
+"""Tests of the variational autoencoder as a whole."""
 
 import jaxtyping
 import pytest
@@ -16,7 +16,7 @@ LARGEST = pytest.param("conv", (256, 256), 3, "gaussian", id="largest")
 
 
 def perturbed(architecture: Architecture) -> VAE:
-    """A fresh VAE whose weights are moved off their starting point, where some are zero and hide others' gradients."""
+    """A new VAE with perturbed weights. Some initial weights are zero, which makes other gradients zero."""
     torch.manual_seed(0)
     vae = architecture.build()
     with torch.no_grad():
@@ -28,18 +28,18 @@ def perturbed(architecture: Architecture) -> VAE:
 @pytest.mark.parametrize(
     ("network", "size", "channels", "likelihood"), [*pairs_first(NETWORKS, SIZES, [1, 3], LIKELIHOODS), LARGEST]
 )
-def test_every_network_and_likelihood_learns_with_every_parameter(
+def test_every_parameter_gets_a_gradient_for_every_network_and_likelihood(
     network: str, size: tuple[int, int], channels: int, likelihood: str
 ) -> None:
-    """Shapes are right, the ELBO is finite, and its gradient reaches every parameter."""
+    """Also: the shapes are right and the ELBO is finite."""
     vae = perturbed(Architecture(channels, *size, 5, network, likelihood))
     x = torch.rand(2, channels, *size)
     posterior = vae.posterior(x)
     assert posterior.mean.shape == posterior.stddev.shape == (2, 5)
-    pictures = vae.decode(posterior.mean)
-    assert pictures.mean.shape == pictures.sample().shape == x.shape
-    assert pictures.mean.min() >= 0
-    assert pictures.mean.max() <= 1
+    decoded = vae.decode(posterior.mean)
+    assert decoded.mean.shape == decoded.sample().shape == x.shape
+    assert decoded.mean.min() >= 0
+    assert decoded.mean.max() <= 1
     elbo = vae.elbo(x)
     assert elbo.log_likelihood.shape == elbo.kl.shape == elbo.value.shape == (2,)
     assert elbo.value.isfinite().all()
@@ -51,10 +51,12 @@ def test_every_network_and_likelihood_learns_with_every_parameter(
 @pytest.mark.parametrize(
     ("likelihood", "network", "prior", "objective"), pairs_first(LIKELIHOODS, NETWORKS, PRIORS, OBJECTIVES)
 )
-def test_every_combination_learns_with_every_parameter(likelihood: str, network: str, prior: str, objective: str) -> None:
-    """The loss is finite for each image, and its gradient reaches every parameter."""
+def test_every_parameter_gets_a_gradient_in_every_combination(
+    likelihood: str, network: str, prior: str, objective: str
+) -> None:
+    """Also: the loss of each image is finite."""
     vae = perturbed(Architecture(1, 8, 8, 3, network, likelihood, prior))
-    strength = -100.0 if objective == "free-bits" else 2.0  # free nats have no gradient, and a sampled KL can fall below 0
+    strength = -100.0 if objective == "free-bits" else 2.0  # free nats have no gradient; a sampled KL can be negative
     noise = torch.randn(5, 4, 3) if objective == "iwae" else torch.randn(4, 3)
     value = OBJECTIVES[objective](strength, 600)(vae, torch.rand(4, 1, 8, 8), noise, None).value
     assert value.shape == (4,)
@@ -65,7 +67,7 @@ def test_every_combination_learns_with_every_parameter(likelihood: str, network:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(network: str) -> None:
+def test_an_image_does_not_depend_on_the_other_images_of_the_batch(network: str) -> None:
     vae = perturbed(Architecture(1, 28, 28, 4, network))
     x, z = torch.rand(6, 1, 28, 28), torch.randn(6, 4)
     other = torch.cat([x[2:3], torch.zeros(3, 1, 28, 28)])
@@ -76,7 +78,7 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(network: str) -
         torch.testing.assert_close(vae.decode(z[2:3]).mean[0], vae.decode(z).mean[2], rtol=1e-5, atol=1e-6)
 
 
-def test_the_elbo_is_its_three_terms_at_the_drawn_z() -> None:
+def test_the_elbo_is_the_log_likelihood_minus_the_kl_at_the_sampled_z() -> None:
     vae = perturbed(Architecture(1, 8, 8, 3, "mlp"))
     x, noise = torch.rand(4, 1, 8, 8), torch.randn(4, 3)
     posterior = vae.posterior(x)
@@ -87,7 +89,7 @@ def test_the_elbo_is_its_three_terms_at_the_drawn_z() -> None:
     torch.testing.assert_close(elbo.value, elbo.log_likelihood - elbo.kl)
 
 
-def test_without_noise_a_fresh_draw_is_made() -> None:
+def test_without_noise_the_elbo_samples_new_noise() -> None:
     vae = perturbed(Architecture(1, 8, 8, 3, "mlp"))
     x = torch.rand(1, 1, 8, 8)
     torch.manual_seed(1)
@@ -97,7 +99,7 @@ def test_without_noise_a_fresh_draw_is_made() -> None:
     assert torch.equal(first, vae.elbo(x).log_likelihood)
 
 
-def test_a_wild_encoder_does_not_overflow() -> None:
+def test_the_posterior_is_finite_for_extreme_encoder_outputs() -> None:
     vae = Architecture(1, 8, 8, 3, "mlp").build()
     with torch.no_grad():
         for parameter in vae.encoder.parameters():
@@ -107,7 +109,7 @@ def test_a_wild_encoder_does_not_overflow() -> None:
 
 
 def test_shapes_in_signatures_are_checked_in_tests() -> None:
-    """The rest of this set relies on the import hook; without it, this test fails."""
+    """The other tests rely on the import hook of conftest.py."""
     vae = Architecture(1, 8, 8, 3, "mlp").build()
     with pytest.raises(jaxtyping.TypeCheckError):
         vae.posterior(torch.rand(1, 8, 8))
@@ -115,16 +117,16 @@ def test_shapes_in_signatures_are_checked_in_tests() -> None:
         vae.posterior(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
 
 
-def test_with_the_exact_posterior_the_elbo_is_the_evidence_for_every_draw() -> None:
-    """log p(x|z) + log p(z) - log q(z|x) = log p(x) at any z, when q is the posterior."""
+def test_with_the_exact_posterior_the_elbo_equals_the_evidence_for_every_sample() -> None:
+    """log p(x|z) + log p(z) - log q(z|x) = log p(x) for every z if q is the exact posterior."""
     vae, evidence = linear_gaussian(OpenPrior(LATENTS))
     x = torch.randn(50, 1, SIDE, SIDE, dtype=torch.float64)
     for noise in (torch.randn(50, LATENTS), torch.zeros(50, LATENTS), 4 * torch.randn(50, LATENTS)):
         torch.testing.assert_close(vae.elbo(x, noise.double()).value, evidence.log_prob(x.flatten(1)), rtol=1e-5, atol=1e-4)
 
 
-def test_with_the_exact_posterior_the_analytic_elbo_is_the_evidence_on_average() -> None:
-    """The mean over the 2d points ±√d e_i is the exact Gaussian mean of a quadratic, as log p(x|z) here is."""
+def test_with_the_exact_posterior_the_mean_analytic_elbo_equals_the_evidence() -> None:
+    """log p(x|z) is quadratic in z here. Its mean over the 2d points ±√d e_i is therefore its exact Gaussian mean."""
     vae, evidence = linear_gaussian(StandardNormal(LATENTS))
     x = torch.randn(20, 1, SIDE, SIDE, dtype=torch.float64)
     points = LATENTS**0.5 * torch.cat([torch.eye(LATENTS), -torch.eye(LATENTS)]).double()
