@@ -1,4 +1,4 @@
-"""Laws of the importance-sampled log-likelihood."""
+"""Tests of the importance-sampled log-likelihood."""
 
 import math
 
@@ -21,7 +21,7 @@ def linear_images(n: int) -> torch.Tensor:
     return torch.randint(0, 256, (n, 1, SIDE, SIDE), generator=torch.Generator().manual_seed(3)).to(torch.uint8)
 
 
-def test_with_the_exact_posterior_one_sample_is_the_evidence_and_has_no_error() -> None:
+def test_with_the_exact_posterior_one_sample_gives_the_exact_evidence() -> None:
     vae, evidence = linear_gaussian(OpenPrior(LATENTS))
     images = linear_images(30)
     for samples in (1, 7):
@@ -31,20 +31,20 @@ def test_with_the_exact_posterior_one_sample_is_the_evidence_and_has_no_error() 
         assert (estimate.standard_error < 1e-4).all()
 
 
-def test_with_another_posterior_it_reaches_the_evidence_within_its_stated_error() -> None:
-    """20,000 samples under a posterior that is off by a shift and too wide: each image within five of its errors, and
-    the errors neither far too small nor far too large."""
+def test_with_another_posterior_the_estimate_is_within_its_standard_error() -> None:
+    """20,000 samples from a posterior that is shifted and too wide. Each image is within five standard errors, and the
+    errors have the right size."""
     vae, evidence = linear_gaussian(OpenPrior(LATENTS))
     vae.encoder = Shifted(vae.encoder, torch.tensor([0.2, -0.1, 0.05, 0.5, 0.5, 0.5]).double())
     images = linear_images(30)
     estimate = log_likelihood(vae, images, 20_000)
-    off = (estimate.value - evidence.log_prob((images.float() / 255).double().flatten(1))) / estimate.standard_error
-    assert (off.abs() < 5).all()
-    assert 0.5 < off.square().mean().sqrt() < 2
+    deviation = (estimate.value - evidence.log_prob((images.float() / 255).double().flatten(1))) / estimate.standard_error
+    assert (deviation.abs() < 5).all()
+    assert 0.5 < deviation.square().mean().sqrt() < 2
 
 
-def test_the_sample_count_is_honoured_and_more_samples_raise_the_mean() -> None:
-    """Mean over 296 images and 5 seeds; one sample is the one-draw ELBO, in the mean."""
+def test_more_samples_raise_the_mean_and_one_sample_gives_the_elbo() -> None:
+    """Means over 296 images and 5 seeds."""
     vae = untrained()
     with torch.no_grad():
         vae.encoder.layers[-1].bias.add_(1.0)  # pyright: ignore
@@ -68,16 +68,16 @@ def test_each_image_is_encoded_once() -> None:
 
 
 @pytest.mark.parametrize("prior", ["normal", "flow", "vamp"])
-def test_an_images_estimate_does_not_depend_on_how_many_follow(prior: str) -> None:
+def test_an_images_estimate_does_not_depend_on_the_images_after_it(prior: str) -> None:
     vae = untrained(prior)
     whole = log_likelihood(vae, IMAGES, 9)
-    part = log_likelihood(vae, IMAGES[: BLOCK + 3], 9)
-    torch.testing.assert_close(part.value, whole.value[: BLOCK + 3], rtol=1e-6, atol=1e-4)
+    first = log_likelihood(vae, IMAGES[: BLOCK + 3], 9)
+    torch.testing.assert_close(first.value, whole.value[: BLOCK + 3], rtol=1e-6, atol=1e-4)
     assert torch.equal(log_likelihood(vae, IMAGES, 9).value, whole.value)
     assert not torch.equal(log_likelihood(vae, IMAGES, 9, seed=1).value, whole.value)
 
 
-def test_the_evaluation_states_nll_samples_errors_and_bits_of_the_right_sign() -> None:
+def test_the_evaluation_reports_nll_samples_errors_and_bits_per_dim() -> None:
     vae, binary = untrained(), (IMAGES > 127).to(torch.uint8) * 255
     figures, bound = evaluate(vae, binary, samples=20), evaluate(vae, binary)
     estimate = log_likelihood(vae, binary, 20)

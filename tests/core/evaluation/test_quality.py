@@ -1,4 +1,4 @@
-"""Laws of sample quality, and of the classifier that it is judged by."""
+"""Tests of sample quality and of the classifier that measures it."""
 
 import json
 from collections.abc import Callable
@@ -20,8 +20,8 @@ def points(n: int, d: int = 4, seed: int = 0) -> Tensor:
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_frechet_distance_of_normals_is_the_known_one() -> None:
-    """Diagonal covariances: squared distance of means plus that of standard deviations."""
+def test_the_frechet_distance_of_normals_equals_the_closed_form() -> None:
+    """Diagonal covariances: the squared distance of the means plus that of the standard deviations."""
     scale = torch.tensor([1.0, 2.0, 0.5, 3.0])
     a, b = points(200_000), points(200_000, seed=1) * scale + 1
     assert frechet(a, b) == pytest.approx(4 + (scale - 1).square().sum().item(), rel=0.02)
@@ -29,16 +29,16 @@ def test_the_frechet_distance_of_normals_is_the_known_one() -> None:
     assert frechet(a, b) == pytest.approx(frechet(b, a), rel=1e-6)
 
 
-def test_precision_and_recall_tell_missing_kinds_from_wrong_ones() -> None:
+def test_missing_modes_lower_recall_and_wrong_modes_lower_precision() -> None:
     left, right = points(400) - 20, points(400, seed=1) + 20
     real = torch.cat([left, right])
-    again = torch.cat([points(400, seed=2) - 20, points(400, seed=3) + 20])
-    both = precision_recall(real, again)
+    generated = torch.cat([points(400, seed=2) - 20, points(400, seed=3) + 20])
+    both = precision_recall(real, generated)
     assert min(both) > 0.9
     precision, recall = precision_recall(real, points(400, seed=2) - 20)
     assert precision > 0.9
     assert recall == pytest.approx(0.5, abs=0.05)
-    precision, recall = precision_recall(left, again)
+    precision, recall = precision_recall(left, generated)
     assert precision == pytest.approx(0.5, abs=0.05)
     assert recall > 0.9
     assert precision_recall(left, right) == (0.0, 0.0)
@@ -57,14 +57,16 @@ def classifier(digits: tuple[Tensor, Tensor, Tensor]) -> LabelClassifier:
     return fit_classifier(images, {"label": labels.numpy()}, held_out)
 
 
-def test_the_classifier_reads_unseen_digits(classifier: LabelClassifier, digits: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_the_classifier_recognizes_held_out_digits(classifier: LabelClassifier, digits: tuple[Tensor, Tensor, Tensor]) -> None:
     images, labels, held_out = digits
-    right = classifier.log_probabilities(classifier.features(to_unit(images[held_out])))["label"].argmax(1) == labels[held_out]
-    assert classifier.accuracy["label"] == pytest.approx(right.double().mean().item())
+    correct = (
+        classifier.log_probabilities(classifier.features(to_unit(images[held_out])))["label"].argmax(1) == labels[held_out]
+    )
+    assert classifier.accuracy["label"] == pytest.approx(correct.double().mean().item())
     assert classifier.accuracy["label"] > 0.95
 
 
-def test_a_reader_survives_its_files_bitwise(classifier: LabelClassifier, tmp_path: Path) -> None:
+def test_a_classifier_is_bitwise_equal_after_saving_and_loading(classifier: LabelClassifier, tmp_path: Path) -> None:
     save_file(classifier.network.state_dict(), tmp_path / "features.safetensors")
     again = LabelClassifier.read(tmp_path / "features.safetensors", 1, json.loads(json.dumps(classifier.as_dict())))
     x = torch.rand(5, 1, 8, 8)
@@ -73,13 +75,13 @@ def test_a_reader_survives_its_files_bitwise(classifier: LabelClassifier, tmp_pa
     for channels, config in ((3, classifier.as_dict()), (1, {"values": {"label": ["0"]}, "accuracy": {}}), (1, None), (1, {})):
         with pytest.raises(ValueError, match="is damaged"):
             LabelClassifier.read(tmp_path / "features.safetensors", channels, config)
-    nameless = {name: weight * float("nan") for name, weight in classifier.network.state_dict().items()}
-    save_file(nameless, tmp_path / "features.safetensors")
+    not_finite = {name: weight * float("nan") for name, weight in classifier.network.state_dict().items()}
+    save_file(not_finite, tmp_path / "features.safetensors")
     with pytest.raises(ValueError, match="not finite numbers"):
         LabelClassifier.read(tmp_path / "features.safetensors", 1, classifier.as_dict())
 
 
-def test_a_trained_model_samples_better_than_an_untrained_one(
+def test_samples_of_a_trained_model_score_better_than_those_of_an_untrained_one(
     classifier: LabelClassifier, digits: tuple[Tensor, Tensor, Tensor], fresh: Callable[[], core.VAE]
 ) -> None:
     images, labels, held_out = digits
@@ -101,13 +103,13 @@ def fresh() -> Callable[[], core.VAE]:
     return build
 
 
-def test_images_without_labels_cannot_teach_a_classifier() -> None:
+def test_a_classifier_needs_class_labels() -> None:
     with pytest.raises(ValueError, match=r"needs a label with 2 to 256 classes.*got file"):
         fit_classifier(torch.zeros(30, 1, 8, 8, dtype=torch.uint8), {"file": np.arange(30)}, torch.arange(3))
 
 
 @pytest.mark.parametrize(("seen", "epochs"), [(200_000, 60), (2_700, 3), (1, 1)])
-def test_a_small_set_is_not_gone_through_for_ever(digits: tuple[Tensor, Tensor, Tensor], seen: int, epochs: int) -> None:
+def test_the_number_of_epochs_on_a_small_set_is_limited(digits: tuple[Tensor, Tensor, Tensor], seen: int, epochs: int) -> None:
     images, labels, _ = digits
     shares: list[float] = []
     fit_classifier(images[:1000], {"label": labels[:1000].numpy()}, torch.arange(100), seen=seen, advance=shares.append)

@@ -1,4 +1,4 @@
-"""Laws of encoding and scoring."""
+"""Tests of encoding and evaluation."""
 
 import math
 
@@ -18,7 +18,7 @@ def images() -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=["mlp", "conv", "resnet"])
 def vae(request: pytest.FixtureRequest) -> VAE:
-    """A VAE of each network with weights away from their start."""
+    """A VAE of each network with perturbed weights."""
     torch.manual_seed(0)
     vae = Architecture(1, 8, 8, 4, request.param).build()
     with torch.no_grad():
@@ -27,8 +27,8 @@ def vae(request: pytest.FixtureRequest) -> VAE:
     return vae
 
 
-def test_the_batch_size_does_not_change_the_figures(vae: VAE, images: torch.Tensor) -> None:
-    """Less than 1e-5 relative for the figures, not at all for the counts, with a short last batch."""
+def test_the_batch_size_does_not_change_the_scores(vae: VAE, images: torch.Tensor) -> None:
+    """Scores are equal to a relative 1e-5, counts exactly. The last batch is short."""
     figures = [evaluate(vae, images, batch_size=size) for size in (1, 7, 512)]
     for other in figures[1:]:
         assert other.images == figures[0].images == 1030
@@ -37,19 +37,19 @@ def test_the_batch_size_does_not_change_the_figures(vae: VAE, images: torch.Tens
             assert getattr(other, name) == pytest.approx(getattr(figures[0], name), rel=1e-5)
 
 
-def test_every_image_counts_once_the_last_short_batch_included(vae: VAE, images: torch.Tensor) -> None:
-    """The mean over all is the mean over the parts, weighted by their sizes; progress adds up to all."""
+def test_every_image_counts_once_including_a_short_last_batch(vae: VAE, images: torch.Tensor) -> None:
+    """The score is the mean over images, not over batches. The reported progress sums to the number of images."""
     encodings = encode(vae, images, batch_size=512)
     done: list[int] = []
     figures = evaluate(vae, images, batch_size=512, advance=done.append)
     assert done == [512, 512, 6]
     assert len(encodings.mean) == len(encodings.elbo) == 1030
     assert figures.elbo == pytest.approx(encodings.elbo.double().mean().item(), rel=1e-9)
-    alone = encode(vae, images[-6:])
-    torch.testing.assert_close(encodings.mean[-6:], alone.mean, rtol=1e-5, atol=1e-6)
+    last = encode(vae, images[-6:])
+    torch.testing.assert_close(encodings.mean[-6:], last.mean, rtol=1e-5, atol=1e-6)
 
 
-def test_posteriors_are_those_of_encode_without_the_decoder(vae: VAE, images: torch.Tensor) -> None:
+def test_posteriors_equal_those_of_encode(vae: VAE, images: torch.Tensor) -> None:
     encodings = encode(vae, images)
     done: list[int] = []
     mean, log_variance = posteriors(vae, images, advance=done.append)
@@ -58,17 +58,17 @@ def test_posteriors_are_those_of_encode_without_the_decoder(vae: VAE, images: to
     assert sum(done) == 1030
 
 
-def test_an_images_scores_do_not_depend_on_the_others(vae: VAE, images: torch.Tensor) -> None:
-    """Not on the batch size, and not on how many images follow."""
+def test_an_images_scores_do_not_depend_on_the_other_images(vae: VAE, images: torch.Tensor) -> None:
+    """Neither on the batch size nor on the number of images after it."""
     whole = encode(vae, images)
     for n in (1, 3, 5, 17, 600):
-        part = encode(vae, images[:n])
+        first = encode(vae, images[:n])
         for name in ("mean", "log_variance", "log_likelihood", "kl"):
-            torch.testing.assert_close(getattr(part, name), getattr(whole, name)[:n], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(getattr(first, name), getattr(whole, name)[:n], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("latents", [1, 2, 5, 16])
-def test_the_first_draws_are_the_same_however_many_are_asked_for(latents: int) -> None:
+def test_the_first_draws_do_not_depend_on_the_number_of_draws(latents: int) -> None:
     longest = draws(2100, latents, seed=3)
     assert longest.shape == (2100, latents)
     assert all(torch.equal(draws(n, latents, seed=3), longest[:n]) for n in (0, 1, 2, 15, 1023, 1024, 1025, 2048))
@@ -77,7 +77,7 @@ def test_the_first_draws_are_the_same_however_many_are_asked_for(latents: int) -
     assert abs(float(longest.std()) - 1) < 0.1
 
 
-def test_encoding_is_deterministic_and_gives_the_posterior_mean(vae: VAE, images: torch.Tensor) -> None:
+def test_encoding_is_deterministic_and_returns_the_posterior_mean(vae: VAE, images: torch.Tensor) -> None:
     first, again, other = encode(vae, images), encode(vae, images), encode(vae, images, seed=1)
     posterior = vae.posterior(to_unit(images))
     for name in ("mean", "log_variance", "log_likelihood", "kl"):
@@ -89,8 +89,8 @@ def test_encoding_is_deterministic_and_gives_the_posterior_mean(vae: VAE, images
     torch.testing.assert_close(first.log_variance, posterior.variance.detach().log(), rtol=1e-5, atol=1e-5)
 
 
-def test_nats_are_summed_over_pixels_and_the_kl_weight_is_one(vae: VAE, images: torch.Tensor) -> None:
-    """Against the formula written out by hand, for every image."""
+def test_the_elbo_sums_over_pixels_and_weighs_the_kl_by_one(vae: VAE, images: torch.Tensor) -> None:
+    """Compared with the written-out formula, for every image."""
     with torch.no_grad():
         x = to_unit(images)
         mean, log_variance = vae.encoder(x).double().chunk(2, dim=1)
@@ -108,16 +108,16 @@ def test_nats_are_summed_over_pixels_and_the_kl_weight_is_one(vae: VAE, images: 
     assert figures.active_units == int((mean.var(0, unbiased=False) > ACTIVE_VARIANCE).sum())
 
 
-def test_a_model_in_training_mode_scores_as_in_evaluation(images: torch.Tensor) -> None:
-    """With a network that behaves differently in training: dropout."""
+def test_a_model_in_training_mode_is_evaluated_in_evaluation_mode(images: torch.Tensor) -> None:
+    """The encoder has dropout, which behaves differently in training mode."""
     vae = Architecture(1, 8, 8, 2, "mlp").build()
     vae.encoder = torch.nn.Sequential(torch.nn.Dropout(0.5), vae.encoder)
     expected = evaluate(vae.eval(), images)
     assert evaluate(vae.train(), images) == expected
 
 
-def test_active_units_are_the_latents_whose_mean_moves(bundle: Bundle, digits: Data) -> None:
-    """On a model trained on real digits, and none for one image, which cannot vary."""
+def test_active_units_are_the_latents_whose_mean_varies(bundle: Bundle, digits: Data) -> None:
+    """On a model trained on digits. One image has no variance, so it gives no active units."""
     figures = evaluate(bundle.vae, digits.images)
     variance = encode(bundle.vae, digits.images).mean.var(0, unbiased=False)
     assert 1 <= figures.active_units <= 4
@@ -125,8 +125,8 @@ def test_active_units_are_the_latents_whose_mean_moves(bundle: Bundle, digits: D
     assert evaluate(bundle.vae, digits.images[:1]).active_units == 0
 
 
-def test_bits_per_dim_only_where_the_likelihood_is_a_mass(images: torch.Tensor) -> None:
-    """Bernoulli on binary images, all of them; the right number; None on grey ones and for a density."""
+def test_bits_per_dim_exists_only_if_the_likelihood_is_a_mass(images: torch.Tensor) -> None:
+    """It exists for Bernoulli on binary images. It is None if any image has a grey pixel, and for a density."""
     torch.manual_seed(0)
     binary = (images > 127).to(torch.uint8) * 255
     bernoulli = Architecture(1, 8, 8, 2, "mlp").build()
@@ -144,8 +144,8 @@ def test_bits_per_dim_only_where_the_likelihood_is_a_mass(images: torch.Tensor) 
     assert "density" in evaluate(gaussian, binary).likelihood
 
 
-def test_bits_per_dim_of_a_model_that_knows_nothing_is_one(images: torch.Tensor) -> None:
-    """A coin for each pixel and a posterior equal to the prior cost exactly one bit per pixel."""
+def test_bits_per_dim_of_a_uniform_model_is_one(images: torch.Tensor) -> None:
+    """Probability 1/2 for each pixel and a posterior equal to the prior give exactly one bit per pixel."""
     vae = Architecture(1, 8, 8, 2, "mlp").build()
     with torch.no_grad():
         for parameter in vae.parameters():
@@ -153,11 +153,11 @@ def test_bits_per_dim_of_a_model_that_knows_nothing_is_one(images: torch.Tensor)
     assert evaluate(vae, (images > 127).to(torch.uint8) * 255).bits_per_dim == pytest.approx(1, rel=1e-6)
 
 
-def test_kl_per_latent_is_zero_only_where_the_posterior_is_the_prior() -> None:
+def test_kl_per_latent_is_zero_only_if_the_posterior_equals_the_prior() -> None:
     kl = kl_per_latent(torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, -2.0]]))
     assert kl[0].tolist() == pytest.approx([0, 0.5, 0.5 * (math.exp(-2) - 1 + 2)])
 
 
-def test_no_images_cannot_be_scored(vae: VAE) -> None:
+def test_evaluating_no_images_raises_an_error(vae: VAE) -> None:
     with pytest.raises(ValueError, match="at least one image"):
         evaluate(vae, torch.zeros(0, 1, 8, 8, dtype=torch.uint8))

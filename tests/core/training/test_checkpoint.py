@@ -1,4 +1,4 @@
-"""Laws of runs that are stopped: they go on as if nothing had happened, or say why they do not."""
+"""Tests of interrupted runs: a resumed run equals an uninterrupted one."""
 
 import json
 import os
@@ -40,15 +40,15 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_run_killed_ten_times_ends_bitwise_where_one_left_alone_ends(data: Path, tmp_path: Path) -> None:
-    """kill -9 at random moments: weights, their average, the best of them and its score, optimizer, generators."""
+def test_a_run_killed_ten_times_is_bitwise_equal_to_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
+    """SIGKILL at random times. Equal are weights, averaged and best weights, scores, optimizer and generators."""
     done = subprocess.run([sys.executable, TESTS / "kill.py", data, tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     saved = json.loads(done.stdout)["steps_saved"]
-    assert len(saved) >= 5, "the run was over too soon"
-    assert len(set(saved)) >= 3, "hardly a kill fell into the run itself"
-    (expected, about), (got, about_too) = read(tmp_path / "alone"), read(tmp_path / "killed")
+    assert len(saved) >= 5, "the run ended before five kills"
+    assert len(set(saved)) >= 3, "fewer than three kills happened at different steps"
+    (expected, about), (got, about_too) = read(tmp_path / "uninterrupted"), read(tmp_path / "killed")
     assert about == about_too
     assert same(expected.tensors, got.tensors)
     assert expected.numbers | {"seconds": 0} == got.numbers | {"seconds": 0}
@@ -56,7 +56,7 @@ def test_a_run_killed_ten_times_ends_bitwise_where_one_left_alone_ends(data: Pat
 
 
 @pytest.mark.parametrize("stop", ["close", "interrupt"])
-def test_a_stopped_run_saves_itself_and_goes_on_bitwise(tmp_path: Path, digits: core.Data, stop: str) -> None:
+def test_a_stopped_run_saves_a_checkpoint_and_resumes_bitwise(tmp_path: Path, digits: core.Data, stop: str) -> None:
     settings = core.Settings(epochs=15.0, batch_size=100)
     expected = fresh()
     for _ in core.train(expected, digits.images, settings):
@@ -68,7 +68,7 @@ def test_a_stopped_run_saves_itself_and_goes_on_bitwise(tmp_path: Path, digits: 
     else:
         with pytest.raises(KeyboardInterrupt):
             training.throw(KeyboardInterrupt())
-    assert read(tmp_path / "c")[0].numbers["steps"] == SNAPSHOT_STEPS  # of 132: at most SNAPSHOT_STEPS steps are done again
+    assert read(tmp_path / "c")[0].numbers["steps"] == SNAPSHOT_STEPS  # of 132: at most SNAPSHOT_STEPS steps are repeated
     torch.manual_seed(7)
     vae = core.Architecture(1, 8, 8, latents=4, network="mlp", network_width=64).build()
     reports = list(core.train(vae, digits.images, settings, checkpoint=Checkpoint(tmp_path / "c", resume=True)))
@@ -76,16 +76,16 @@ def test_a_stopped_run_saves_itself_and_goes_on_bitwise(tmp_path: Path, digits: 
     assert same(vae.state_dict(), expected.state_dict())
 
 
-def test_a_run_by_minutes_takes_them_in_all(tmp_path: Path, digits: core.Data) -> None:
+def test_a_resumed_run_counts_the_minutes_before_the_interruption(tmp_path: Path, digits: core.Data) -> None:
     settings = core.Settings(minutes=0.08, batch_size=1)
     training = core.train(fresh(), digits.images, settings, report_every=0.0, checkpoint=Checkpoint(tmp_path / "c", every=0.0))
     next(report for report in training if report.fraction > 0.5)
     training.close()
-    done, began = read(tmp_path / "c")[0].numbers["seconds"], time.monotonic()
+    before, start = read(tmp_path / "c")[0].numbers["seconds"], time.monotonic()
     last = list(core.train(fresh(), digits.images, settings, checkpoint=Checkpoint(tmp_path / "c", resume=True)))[-1]
     assert last.fraction == 1
     assert last.seconds >= 4.8
-    assert 0 < last.seconds - done <= time.monotonic() - began
+    assert 0 < last.seconds - before <= time.monotonic() - start
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_a_run_by_minutes_takes_them_in_all(tmp_path: Path, digits: core.Data) -
         ({"resume": False}, r"a run that has not finished.*--resume"),
     ],
 )
-def test_a_run_goes_on_only_with_what_it_was_begun_with(
+def test_a_run_resumes_only_with_its_own_data_and_settings(
     tmp_path: Path, digits: core.Data, change: dict[str, Any], message: str
 ) -> None:
-    """At once, and the file stays as it is."""
+    """The error comes before the first step, and the checkpoint is unchanged."""
     settings: dict[str, Any] = {"epochs": 1.0}
     about = {"network": "mlp"}
     for _ in core.train(fresh(), digits.images, core.Settings(**settings), checkpoint=Checkpoint(tmp_path / "c", about=about)):
@@ -115,7 +115,7 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(
     assert (tmp_path / "c").read_bytes() == before
 
 
-def test_a_damaged_checkpoint_is_refused_and_named(tmp_path: Path, digits: core.Data) -> None:
+def test_a_damaged_checkpoint_raises_an_error_that_names_it(tmp_path: Path, digits: core.Data) -> None:
     settings = core.Settings(epochs=0.1)
     for _ in core.train(fresh(), digits.images, settings, checkpoint=Checkpoint(tmp_path / "c")):
         pass
@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_refused_and_named(tmp_path: Path, digits: core.
             core.train(fresh(), digits.images, settings, checkpoint=Checkpoint(tmp_path / "c", resume=True))
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path, digits: core.Data) -> None:
+def test_a_checkpoint_of_another_architecture_raises_an_error(tmp_path: Path, digits: core.Data) -> None:
     settings = core.Settings(epochs=0.1)
     for _ in core.train(fresh(), digits.images, settings, checkpoint=Checkpoint(tmp_path / "c")):
         pass
@@ -135,8 +135,8 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path, digits:
         list(core.train(other, digits.images, settings, checkpoint=Checkpoint(tmp_path / "c", resume=True)))
 
 
-def test_a_step_that_is_not_finite_is_taken_back_and_halved(tmp_path: Path, digits: core.Data) -> None:
-    """The run says so, goes on to a good end, and ends there too if it is killed after it."""
+def test_a_step_that_is_not_finite_is_rolled_back_with_half_the_learning_rate(tmp_path: Path, digits: core.Data) -> None:
+    """The run reports it and reaches the usual ELBO. The checkpoint counts the rollback."""
     settings = core.Settings(epochs=20.0, batch_size=100)
 
     def broken(at: int) -> Objective:
@@ -167,8 +167,8 @@ def test_a_step_that_is_not_finite_is_taken_back_and_halved(tmp_path: Path, digi
     assert scores[0] == pytest.approx(scores[1], abs=1.5)
 
 
-def test_a_learning_rate_that_is_too_large_finds_its_way_down(digits: core.Data) -> None:
-    """No planted fault: AdamW at this learning rate leaves the range of float32 by itself."""
+def test_a_learning_rate_that_is_too_large_is_halved_until_the_run_is_finite(digits: core.Data) -> None:
+    """At this learning rate, AdamW overflows float32."""
     vae, notes = fresh(), []
     for report in core.train(vae, digits.images, core.Settings(epochs=9.0, batch_size=32, learning_rate=3000.0, clip=1e30)):
         notes += filter(None, [report.note])
@@ -176,8 +176,8 @@ def test_a_learning_rate_that_is_too_large_finds_its_way_down(digits: core.Data)
     assert all(weight.isfinite().all() for weight in vae.parameters())
 
 
-def test_a_disk_that_is_full_at_the_start_ends_the_run_before_it_begins(data: Path, tmp_path: Path) -> None:
-    """A real limit on the size of files, in a process of its own."""
+def test_a_full_disk_at_the_start_ends_the_run(data: Path, tmp_path: Path) -> None:
+    """A subprocess limits its own file size with RLIMIT_FSIZE."""
     script = (
         "import resource, sys, kill; from pathlib import Path; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "kill.run(Path(sys.argv[1]), Path(sys.argv[2]))"
@@ -191,8 +191,8 @@ def test_a_disk_that_is_full_at_the_start_ends_the_run_before_it_begins(data: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_later_leaves_the_last_checkpoint_and_the_run_goes_on(tmp_path: Path, digits: core.Data) -> None:
-    """A real, small file system. Once there is room again, so is the checkpoint."""
+def test_a_disk_that_fills_later_leaves_the_last_checkpoint_and_the_run_continues(tmp_path: Path, digits: core.Data) -> None:
+    """On a small tmpfs. When space is free again, the next checkpoint is written."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if (

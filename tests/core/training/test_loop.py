@@ -1,4 +1,4 @@
-"""Laws of training."""
+"""Tests of the training loop."""
 
 import math
 from typing import Any
@@ -32,8 +32,8 @@ def same(a: VAE, b: VAE) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_training_improves_the_elbo_of_images_it_has_not_seen(digits: Data) -> None:
-    """Past what the best constant picture reaches, which needs no latents."""
+def test_training_improves_the_elbo_of_held_out_images(digits: Data) -> None:
+    """The ELBO exceeds that of the best constant image, which needs no latents."""
     held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
     vae = fresh()
     before = evaluate(vae, held_out)
@@ -46,7 +46,7 @@ def test_training_improves_the_elbo_of_images_it_has_not_seen(digits: Data) -> N
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_the_same_seed_gives_bitwise_the_same_weights(digits: Data, network: str) -> None:
+def test_the_same_seed_gives_bitwise_equal_weights(digits: Data, network: str) -> None:
     data = Data(digits.images[:200], {})
     vaes = []
     for start, seed in ((0, 0), (0, 0), (0, 1), (1, 0)):
@@ -57,8 +57,8 @@ def test_the_same_seed_gives_bitwise_the_same_weights(digits: Data, network: str
     assert not same(vaes[0], vaes[3])
 
 
-def test_training_uses_no_hidden_generator(digits: Data) -> None:
-    """Neither reads torch's global generator nor moves it."""
+def test_training_does_not_use_the_global_generator(digits: Data) -> None:
+    """It neither reads nor advances torch's global generator."""
     vaes = [fresh(), fresh()]
     for i, vae in enumerate(vaes):
         torch.manual_seed(100 + i)
@@ -70,7 +70,7 @@ def test_training_uses_no_hidden_generator(digits: Data) -> None:
 
 @pytest.mark.parametrize("images", [2, 3, 10, 1198, 60_000])
 @pytest.mark.parametrize("validation", [1, 2000])
-def test_held_out_images_never_overlap_the_training_ones(images: int, validation: int) -> None:
+def test_training_and_held_out_images_are_disjoint(images: int, validation: int) -> None:
     training, held_out = split(images, validation, seed=0)
     assert sorted(training.tolist() + held_out.tolist()) == list(range(images))
     assert len(held_out) == max(1, min(validation, images // 10))
@@ -79,8 +79,8 @@ def test_held_out_images_never_overlap_the_training_ones(images: int, validation
     assert torch.equal(held_out, again[1])
 
 
-def test_held_out_images_are_never_fitted(digits: Data) -> None:
-    """Changing them changes no step: a run scored once at its end gives the same weights whatever they hold."""
+def test_held_out_images_do_not_affect_the_weights(digits: Data) -> None:
+    """A run with one validation at its end gives the same weights for different held-out images."""
     _, held_out = split(len(digits.images), 2000, 0)
     other = digits.images.clone()
     other[held_out] = 255 - other[held_out]
@@ -88,8 +88,8 @@ def test_held_out_images_are_never_fitted(digits: Data) -> None:
     assert same(fitted(digits, fresh(), settings), fitted(Data(other, {}), fresh(), settings))
 
 
-def test_the_model_keeps_the_weights_that_scored_best(digits: Data) -> None:
-    """Also when the run went downhill afterwards: a learning rate that climbs to absurd heights after a good start."""
+def test_the_model_ends_with_the_weights_of_the_best_validation_score(digits: Data) -> None:
+    """A learning rate that grows too large makes the scores fall after a good start."""
     held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
     vae, seen = fresh(), []
     for progress in train(vae, digits.images, short(epochs=4.0, learning_rate=0.3, warm_up=0.9)):
@@ -102,7 +102,7 @@ def test_the_model_keeps_the_weights_that_scored_best(digits: Data) -> None:
 
 
 @pytest.mark.parametrize("stop", ["close", "exception"])
-def test_stopping_early_leaves_the_best_weights_and_evaluation_mode(digits: Data, stop: str) -> None:
+def test_stopping_early_restores_the_best_weights_and_evaluation_mode(digits: Data, stop: str) -> None:
     held_out = digits.images[split(len(digits.images), 2000, 0)[1]]
     vae = fresh()
     run = train(vae, digits.images, short(epochs=100.0, validations=400))
@@ -117,7 +117,7 @@ def test_stopping_early_leaves_the_best_weights_and_evaluation_mode(digits: Data
     assert evaluate(vae, held_out).elbo == pytest.approx(progress.best_validation_elbo, rel=1e-6)
 
 
-def test_progress_only_moves_forward_and_ends_at_one(digits: Data) -> None:
+def test_progress_increases_and_ends_at_one(digits: Data) -> None:
     reports = list(train(fresh(), digits.images, short(epochs=2.0), report_every=0.0))
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions)
@@ -131,19 +131,19 @@ def test_progress_only_moves_forward_and_ends_at_one(digits: Data) -> None:
     assert all(report.seconds_left > 0 for report in reports[:-1])
 
 
-def test_a_run_by_minutes_takes_that_long(digits: Data) -> None:
+def test_a_run_limited_by_minutes_takes_that_long(digits: Data) -> None:
     last = list(train(fresh(), digits.images, short(epochs=None, minutes=0.02)))[-1]
     assert last.fraction == 1
     assert last.seconds >= 1.2
 
 
-def test_the_length_is_in_images_seen(digits: Data) -> None:
-    """Half an epoch sees half of the training images."""
+def test_epochs_count_training_images(digits: Data) -> None:
+    """Half an epoch processes half of the training images."""
     last = list(train(fresh(), digits.images, short(epochs=0.5)))[-1]
     assert 0.5 <= last.epoch < 0.5 + 32 / 1079
 
 
-def test_a_run_closed_before_its_first_validation_keeps_what_it_learned(digits: Data) -> None:
+def test_a_run_closed_before_its_first_validation_keeps_its_weights(digits: Data) -> None:
     vae = fresh()
     before = evaluate(vae, digits.images).elbo
     run = train(vae, digits.images, short(epochs=200.0), report_every=0.0)
@@ -153,7 +153,7 @@ def test_a_run_closed_before_its_first_validation_keeps_what_it_learned(digits: 
     assert evaluate(vae, digits.images).elbo > before + 10
 
 
-def test_corruption_redraws_its_share_of_pixels_without_changing_their_mean() -> None:
+def test_corruption_resamples_its_share_of_pixels_without_changing_their_mean() -> None:
     x = torch.full((400, 1, 16, 16), 0.3)
     generator = torch.Generator().manual_seed(0)
     for share in (0.0, 0.5, 1.0):
@@ -164,8 +164,8 @@ def test_corruption_redraws_its_share_of_pixels_without_changing_their_mean() ->
 
 
 @pytest.mark.slow
-def test_an_encoder_that_saw_coin_flips_learns_less_by_heart(digits: Data) -> None:
-    """Corruption is for training alone: on clean images, the gap between those trained on and others shrinks."""
+def test_corruption_reduces_overfitting(digits: Data) -> None:
+    """Corruption is used in training only. On clean images, the gap between training and other images shrinks."""
     images, others = digits.images[:200], digits.images[200:]
     gaps = []
     for corruption in (0.0, 1.0):
@@ -175,8 +175,8 @@ def test_an_encoder_that_saw_coin_flips_learns_less_by_heart(digits: Data) -> No
     assert gaps[1] < 0.8 * gaps[0]
 
 
-def test_an_objective_is_a_function(digits: Data) -> None:
-    """One that counts the KL thirty times leaves less of it than the ELBO does."""
+def test_an_objective_can_be_any_function(digits: Data) -> None:
+    """An objective with thirty times the KL gives a lower KL than the ELBO."""
 
     def heavy_kl(vae: VAE, x: torch.Tensor, noise: torch.Tensor, seen: torch.Tensor | None) -> Any:
         terms = vae.elbo(x, noise, seen)
@@ -190,8 +190,8 @@ def test_an_objective_is_a_function(digits: Data) -> None:
 
 
 @pytest.mark.parametrize("updates", [1, 10, 300])
-def test_the_average_forgets_the_first_weights(updates: int) -> None:
-    """What is left of them is the product of (1 + n) / (10 + n): a hundred-thousandth by 10 updates, not 0.999^10 = 99 %."""
+def test_the_average_discounts_the_first_weights(updates: int) -> None:
+    """Their share is the product of (1 + n) / (10 + n): 1e-5 after 10 updates, not 0.999^10 = 99 %."""
     average = [torch.ones(3)]
     for n in range(1, updates + 1):
         update_average(average, [torch.zeros(3)], n, 0.999)
@@ -200,7 +200,7 @@ def test_the_average_forgets_the_first_weights(updates: int) -> None:
     assert updates == 1 or average[0][0] < 1e-4
 
 
-def test_the_average_starts_at_the_first_weights_and_late_updates_move_by_one_minus_the_decay() -> None:
+def test_the_average_starts_at_the_weights_and_late_updates_have_weight_one_minus_decay() -> None:
     average = [torch.full((3,), 7.0)]
     update_average(average, [torch.full((3,), 2.0)], 0, 0.99)
     assert average[0].tolist() == [2.0] * 3
@@ -210,8 +210,8 @@ def test_the_average_starts_at_the_first_weights_and_late_updates_move_by_one_mi
     assert average[0].tolist() == pytest.approx([2.01] * 3)
 
 
-def test_a_large_gradient_is_scaled_to_the_largest_norm_and_a_small_one_is_left_alone() -> None:
-    """All weights together; one without a gradient does not count."""
+def test_clipping_scales_a_large_gradient_to_the_maximum_norm_and_leaves_a_small_one() -> None:
+    """The norm is over all weights. Weights without a gradient do not count."""
     weights = [torch.zeros(2), torch.zeros(1), torch.zeros(1)]
     weights[0].grad, weights[1].grad = torch.tensor([3.0, 4.0]), torch.tensor([12.0])
     clip_gradients(weights, 13.0)
@@ -223,7 +223,7 @@ def test_a_large_gradient_is_scaled_to_the_largest_norm_and_a_small_one_is_left_
     assert all(weight.grad.isnan().all() for weight in weights[:2] if weight.grad is not None)
 
 
-def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+def test_the_learning_rate_rises_and_then_falls_to_zero() -> None:
     steps = [learning_rate_schedule(i / 1000, 0.1) for i in range(1001)]
     assert all(0 <= step <= 1 for step in steps)
     assert steps[:100] == sorted(steps[:100])
@@ -249,19 +249,19 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
         ({"epochs": 1.0, "learning_rate": math.nan}, "learning_rate must be above 0; got nan"),
     ],
 )
-def test_bad_settings_are_refused_with_what_came(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_raise_an_error_with_the_given_value(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Settings(**settings)
 
 
-def test_one_image_cannot_be_trained_on() -> None:
-    """At once, not when the generator is first asked."""
+def test_training_on_one_image_raises_an_error() -> None:
+    """The call raises, not the first iteration."""
     with pytest.raises(ValueError, match="at least 2 images, one of them held out; got 1"):
         train(fresh(), torch.zeros(1, 1, 8, 8, dtype=torch.uint8), short())
 
 
-def test_a_run_that_diverges_says_so_and_what_to_do(digits: Data) -> None:
-    """Naming the learning rate; the weights that are left are finite."""
+def test_a_diverging_run_raises_an_error_with_a_remedy(digits: Data) -> None:
+    """The error names the learning rate. The remaining weights are finite."""
     vae = fresh()
     with pytest.raises(FloatingPointError, match=r"stopped being finite.*Lower learning_rate"):
         for _ in train(vae, digits.images, short(learning_rate=1e30)):
