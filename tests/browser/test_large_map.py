@@ -127,7 +127,7 @@ def test_a_dot_is_drawn_at_its_own_mean_and_named(visit, large: str, file: Path,
     row = lonely(np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1))
     place = table["x"][row].as_py(), table["y"][row].as_py()
     page.mouse.move(*on_screen(page, *place))
-    expect(page.locator("#decoded-caption")).to_have_text(f"preview: this dot, row {row}")
+    expect(page.locator("#decoded-caption")).to_have_text(f"preview of this dot: row {row}")
     expect(page.locator("#map-tip figcaption")).to_have_text(table["label"][row].as_py())
     page.mouse.click(*on_screen(page, *place))
     settled(page)
@@ -180,7 +180,7 @@ def test_the_page_decodes_once_a_latent_is_moved(
     with serving("digits", "--encodings", str(file), runtime=str(runtime)) as address:
         page = visit(address=address).open()
         engine = page.locator("#engine")
-        expect(engine).to_have_attribute("title", re.compile("once a latent is moved"), timeout=60_000)
+        expect(engine).to_have_attribute("title", re.compile("once you move a latent"), timeout=60_000)
         page.wait_for_timeout(1000)
         expect(engine).to_have_attribute("data-at", "server")
         page.locator("#sliders input[type=range]").first.press("ArrowRight")

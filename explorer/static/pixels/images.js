@@ -69,11 +69,11 @@ function toColour({ width, height, channels, data }) {
   return { width, height, channels: 3, data: colour };
 }
 
-/** Crop a picture to [left, top, right, bottom], fractions of its sides from 0 to 1. */
-export function crop(picture, fractions) {
-  const [left, top, right, bottom] = fractions;
+/** Crop a picture to [left, top, right, bottom], shares of its sides from 0 to 1. */
+export function crop(picture, shares) {
+  const [left, top, right, bottom] = shares;
   if (!(0 <= left && left < right && right <= 1 && 0 <= top && top < bottom && bottom <= 1)) {
-    throw new Error(`crop must be left, top, right, bottom as rising shares from 0 to 1; got ${fractions}.`);
+    throw new Error(`crop must be left, top, right, bottom as increasing shares from 0 to 1; got ${shares}.`);
   }
   const { width, height } = picture;
   const [x, y] = [Math.min(Math.trunc(left * width), width - 1), Math.min(Math.trunc(top * height), height - 1)];

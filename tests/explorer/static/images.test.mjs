@@ -65,6 +65,6 @@ test("a crop is in shares of the sides, rounded as Python rounds, and never empt
   assert.deepEqual([...crop(given, [0.5, 0.5, 0.64, 0.9]).data], [17, 24]);
   const point = crop(given, [0.99, 0.99, 0.991, 0.991]);
   assert.deepEqual([point.width, point.height, ...point.data], [1, 1, 34]);
-  for (const shares of [[0.5, 0, 0.2, 1], [-0.1, 0, 1, 1], [0, 0, 1.1, 1], [NaN, 0, 1, 1]]) assert.throws(() => crop(given, shares), /rising shares/);
+  for (const shares of [[0.5, 0, 0.2, 1], [-0.1, 0, 1, 1], [0, 0, 1.1, 1], [NaN, 0, 1, 1]]) assert.throws(() => crop(given, shares), /increasing shares/);
   assert.deepEqual([0.5, 1.5, 2.5, 2.4, 254.5].map(roundHalfEven), [0, 2, 2, 2, 254]);
 });
