@@ -1,7 +1,7 @@
-"""The page's own modules, and plotly.js beside them, handed out from memory at an address that changes with their content.
+"""The page's JavaScript modules and plotly.js, served from memory at addresses that change with their content.
 
-Gradio's route for files asks the disk and its list of what is allowed for each, compresses it anew for each visitor, and lets a
-browser ask again at every visit. Here each is compressed once, and a browser that has been here asks for none.
+Gradio's file route reads the disk, checks its permissions and compresses the file for each request, and browsers revalidate it
+at each visit. Here each file is compressed once, and browsers cache it for good.
 """
 
 import functools
@@ -20,24 +20,27 @@ from explorer.app.limits import App, Message, Receive, Send
 
 STATIC = Path(__file__).parents[1] / "static"
 IMPORTED = r'from "(\.\.?/[\w/]+\.js)"'
-"""The modules that a module needs at once, as it names them."""
+"""Matches the static imports of a module."""
 MENTIONED = r'"(\.\.?/[\w/]+\.js)"'
-"""What a module mentions at all: workers and later imports, too."""
+"""Matches every module name in a module: static and dynamic imports, and workers."""
 PACK = {
     "br": functools.partial(brotli.compress, mode=brotli.MODE_TEXT, quality=5),
     "gzip": functools.partial(gzip.compress, compresslevel=6),
 }
-"""How a script can be compressed, the best first. Over plain HTTP browsers take no Brotli, but from this machine."""
+"""Content codings, best first. Over plain HTTP, browsers accept Brotli only from localhost."""
 
 
 def plotly() -> bytes:
-    """plotly.js as the plotly package ships it, with every letter that is not ASCII escaped: for a few Chinese ones a browser
-    would hold all of it at two bytes a letter, 5 MB more. Found without importing plotly, which takes half a second."""
+    """Return plotly.js from the plotly package, with characters outside ASCII escaped.
+
+    A few Chinese characters would make the browser store the script with two bytes per character, 5 MB more. The package is
+    located without importing it, which takes half a second.
+    """
     spec = find_spec("plotly")
     assert spec is not None
     assert spec.origin is not None
     script = (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    return re.sub(r"[^\x00-\x7f]", lambda letter: json.dumps(letter[0])[1:-1], script).encode()
+    return re.sub(r"[^\x00-\x7f]", lambda character: json.dumps(character[0])[1:-1], script).encode()
 
 
 MODULES = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in sorted(STATIC.rglob("*.js"))}
@@ -46,32 +49,32 @@ PREFIX = f"/modules-{hashlib.sha256(b''.join(name.encode() + code for name, code
 
 
 def mentions(name: str, pattern: str) -> list[str]:
-    """The modules that one mentions, by a pattern."""
+    """The modules that a module names, by a pattern."""
     return [posixpath.normpath(f"{name}/../{other}") for other in re.findall(pattern, MODULES[name].decode())]
 
 
 def modules(*first: str, mentioned: str) -> list[str]:
-    """These modules and all that they mention, by a pattern, directly or not."""
+    """These modules and all modules that they name by a pattern, directly or indirectly."""
     found: list[str] = list(first)
-    for name in found:  # grows as it is walked
+    for name in found:  # the list grows during the loop
         found += [other for other in mentions(name, mentioned) if other not in found]
     return list(dict.fromkeys(found))
 
 
 @functools.cache
 def packed(name: str, coding: str) -> bytes:
-    """A script, compressed; once."""
+    """A compressed script. Cached."""
     return PACK[coding](SCRIPTS[name])
 
 
 def pack() -> None:
-    """Compress everything ahead, as most visitors will want it."""
+    """Compress all scripts in the most common coding, so that the first visitor does not wait."""
     for name in sorted(SCRIPTS, key=lambda name: len(SCRIPTS[name])):
         packed(name, "br")
 
 
 class Assets:
-    """The layer that answers for them: an ASGI app around another. They are public, whoever must log in for the rest."""
+    """ASGI middleware that serves the scripts. They are public even if the page requires a login."""
 
     def __init__(self, app: App) -> None:
         self.app = app

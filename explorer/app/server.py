@@ -1,4 +1,4 @@
-"""The app: header and tabs put together, and the server that shows them."""
+"""The app: builds the page from the header and tabs, and serves it."""
 
 import ctypes
 import gc
@@ -11,7 +11,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-# Before Gradio is imported: nothing is reported to anybody.
+# Before Gradio is imported, so that it sends no usage statistics.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
@@ -27,11 +27,11 @@ from explorer.app.training_jobs import TrainingJobs
 
 FIRST_PORT = 7860
 SWEEP, AGE = 600, 3600
-"""Uploaded files are looked over this often, and deleted at this age, in seconds."""
+"""Interval at which uploaded files are checked, and the age at which they are deleted, in seconds."""
 
 
 def build(catalogue: Catalogue, runtime: Runtime, limits: Limits, jobs: TrainingJobs | None = None) -> gr.Blocks:
-    """The page for these models, which decodes with this runtime, and trains where there is a workshop."""
+    """Build the page for these models and this runtime. It has a Train tab if `jobs` are given."""
     with gr.Blocks(title="Latentscape", analytics_enabled=False, fill_width=True, delete_cache=(SWEEP, AGE)) as page:
         header.build(catalogue)
         with gr.Tabs(elem_id="tabs"):
@@ -42,14 +42,15 @@ def build(catalogue: Catalogue, runtime: Runtime, limits: Limits, jobs: Training
             if jobs is not None:
                 with gr.Tab("Train", id="train"):
                     train.build(jobs, limits.upload)
-    # On a page of their own: a visitor would fetch what Gradio draws their pictures, files and numbers with, for nothing.
+    # On their own page, so that the main page does not load Gradio's components for them.
     with page.route("Endpoints", api.PAGE, show_in_navbar=False):
         api.build(catalogue)
+    slow_down_queue(page)
     return page
 
 
 def choose_port(host: str, port: int | None) -> int:
-    """The asked port, or the first free one from 7860 up. Raises ValueError when the asked one is taken."""
+    """The given port, or the first free one from 7860 up. Raises ValueError if the given port is not available."""
     for candidate in [port] if port is not None else range(FIRST_PORT, FIRST_PORT + 100):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -67,8 +68,11 @@ def choose_port(host: str, port: int | None) -> int:
 
 
 def trim_memory(every: float = 30.0) -> None:
-    """Have glibc's allocator give back what a crowd's requests have freed: of itself it keeps that in up to sixteen arenas on
-    two cores, each as large as its busiest moment, and memory grows for as long as people come."""
+    """Make glibc's allocator return freed memory to the system at intervals (seconds).
+
+    By default it keeps freed memory in up to eight arenas per core, each as large as its peak, and memory grows with the number
+    of concurrent requests.
+    """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(libc, "malloc_trim"):  # another allocator
         return
@@ -81,6 +85,16 @@ def trim_memory(every: float = 30.0) -> None:
             libc.malloc_trim(0)
 
     threading.Thread(target=trim, daemon=True).start()
+
+
+def slow_down_queue(page: gr.Blocks) -> None:
+    """Make Gradio's queue check for events 10 times a second, not 1,000 times. No event of this page waits in it.
+
+    Gradio has no public setting for this. If the private attribute is gone, the server only uses more of an idle processor.
+    """
+    queue = getattr(page, "_queue", None)
+    if hasattr(queue, "sleep_when_free"):
+        queue.sleep_when_free = 0.1  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def serve(
@@ -96,31 +110,29 @@ def serve(
     runs: Path | None = None,
     encodings: Path | None = None,
 ) -> None:
-    """Open the explorer on these bundles (all pretrained ones if none) and serve it until interrupted.
+    """Serve the explorer for these bundles, by default for all pretrained ones, until it is interrupted.
 
-    `runtime` is a folder with ONNX Runtime Web, "none", or None for the public CDN; `auth` is NAME:PASSWORD, which
-    visitors then must give. With `mcp`, the named endpoints are tools of a Model Context Protocol server, too.
-    Where `runs` names a folder, visitors may train models of their own pictures, which are saved there. `encodings` is a file
-    of those of the one bundle, all of which its map then shows. Raises ValueError for whatever the user can put right.
+    `runtime` is a folder with ONNX Runtime Web, "none", or None for the public CDN. `auth` is NAME:PASSWORD for a login. With
+    `mcp`, the named endpoints are also tools of a Model Context Protocol server. With `runs`, visitors may train models, which
+    are saved in this folder. `encodings` is a file of encodings of the only bundle, shown on its map. Raises ValueError for
+    errors that the user can correct.
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs one more package: pip install "latentscape[mcp]".')
     trim_memory()
-    # One picture is too little work to be shared: the processor's cores are for different visitors.
+    # Decoding one image does not gain from threads; the cores serve different requests.
     torch.set_num_threads(1)
     limits, login = limits or Limits(), parse_auth(auth)
     catalogue, source = Catalogue.of(bundles, encodings), Runtime.of(runtime)
     jobs = TrainingJobs(runs, catalogue) if runs is not None else None
     page = build(catalogue, source, limits, jobs)
-    # Nothing here waits in Gradio's queue, which would look into it a thousand times a second.
-    page._queue.sleep_when_free = 0.1
-    # The first model is opened while the server starts: whichever needs it first waits for the other no longer than needed.
+    # Open the first model while the server starts.
     threading.Thread(target=lambda: catalogue[catalogue.names[0]].describe(), daemon=True).start()
     threading.Thread(target=pack, daemon=True).start()
-    # What is there by now stays. A full collection would look through all of it: a third of a second, every few of a crowd.
+    # Exclude the objects created so far from garbage collection: a full collection over them takes a third of a second.
     gc.collect()
     gc.freeze()
-    # A polite kill cleans up as Ctrl-C does.
+    # SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gr.set_static_paths([*source.files, *source.graphics])
     theme = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
