@@ -1,4 +1,4 @@
-"""Laws of the bundle: a folder that comes back as it was saved, or says what is wrong with it."""
+"""Tests of the bundle: a loaded bundle equals the saved one; a damaged bundle raises an error that names the fault."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ Damage = Callable[[Path], object]
 
 @pytest.fixture(scope="module", params=["umap", "pca", "latents", "no gallery", "gaussian resnet, colour"])
 def kind(request: pytest.FixtureRequest, bundle: Bundle) -> Bundle:
-    """Bundles with every kind of map, without gallery, and of another architecture."""
+    """Bundles with each kind of map, without a gallery, and with another architecture."""
     if request.param == "umap":
         return bundle
     if request.param in ("pca", "latents"):
@@ -37,8 +37,8 @@ def kind(request: pytest.FixtureRequest, bundle: Bundle) -> Bundle:
     return Bundle(architecture.build().eval(), None, None, {**config, **settings})
 
 
-def test_a_saved_bundle_is_read_back_bit_by_bit(kind: Bundle, tmp_path: Path) -> None:
-    """Weights, gallery, map, config: everything."""
+def test_a_bundle_is_bitwise_equal_after_saving_and_loading(kind: Bundle, tmp_path: Path) -> None:
+    """Weights, gallery, map and config."""
     kind.save(tmp_path / "b")
     read = core.load(tmp_path / "b")
     weights, expected = read.vae.state_dict(), kind.vae.state_dict()
@@ -68,7 +68,7 @@ def test_a_saved_bundle_is_read_back_bit_by_bit(kind: Bundle, tmp_path: Path) ->
     assert read.map.as_dict() == kind.map.as_dict()
 
 
-def test_saving_what_was_read_writes_the_same_files(kind: Bundle, tmp_path: Path) -> None:
+def test_saving_a_loaded_bundle_writes_identical_files(kind: Bundle, tmp_path: Path) -> None:
     kind.save(tmp_path / "a")
     core.load(tmp_path / "a").save(tmp_path / "b")
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
@@ -77,7 +77,7 @@ def test_saving_what_was_read_writes_the_same_files(kind: Bundle, tmp_path: Path
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_weights_that_half_precision_holds_are_stored_in_it_and_come_back_bit_by_bit(bundle: Bundle, tmp_path: Path) -> None:
+def test_weights_that_fit_half_precision_are_stored_in_it_without_loss(bundle: Bundle, tmp_path: Path) -> None:
     vae = bundle.architecture.build().eval()
     replace(bundle, vae=vae).save(tmp_path / "whole")
     with torch.no_grad():
@@ -92,8 +92,8 @@ def test_weights_that_half_precision_holds_are_stored_in_it_and_come_back_bit_by
         assert (tmp_path / "rounded" / file).stat().st_size < 0.53 * (tmp_path / "whole" / file).stat().st_size
 
 
-def test_a_bundle_without_onnx_files_opens_and_gets_them_when_saved(tiny_bundle: Path, tmp_path: Path) -> None:
-    """Bundles of the first release have none."""
+def test_a_bundle_without_onnx_files_loads_and_gets_them_when_saved(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Bundles of the first release have no ONNX files."""
     old = Path(shutil.copytree(tiny_bundle, tmp_path / "old"))
     for file in (*old.glob("*.onnx"), old / manifest.NAME):
         file.unlink()
@@ -104,7 +104,7 @@ def test_a_bundle_without_onnx_files_opens_and_gets_them_when_saved(tiny_bundle:
     assert all((old / name).read_bytes() == (tiny_bundle / name).read_bytes() for name in ("decoder.onnx", "encoder.onnx"))
 
 
-def test_nothing_in_a_bundle_is_a_pickle(tiny_bundle: Path) -> None:
+def test_a_bundle_contains_no_pickle(tiny_bundle: Path) -> None:
     files = {path.name: path.read_bytes() for path in tiny_bundle.iterdir()}
     assert set(files) == {
         "config.json",
@@ -121,8 +121,8 @@ def test_nothing_in_a_bundle_is_a_pickle(tiny_bundle: Path) -> None:
     json.loads(files["config.json"], parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
 
 
-def test_saving_over_a_bundle_replaces_all_of_it(bundle: Bundle, tmp_path: Path) -> None:
-    """A gallery that the new one does not have is gone, and nothing is left lying about."""
+def test_saving_over_a_bundle_replaces_all_files(bundle: Bundle, tmp_path: Path) -> None:
+    """The old gallery is deleted if the new bundle has none. No temporary folder remains."""
     bundle.save(tmp_path / "b")
     replace(bundle, gallery=None, map=None, config={**bundle.config, "name": "new", "map": None}).save(tmp_path / "b")
     assert core.load(tmp_path / "b").name == "new"
@@ -130,7 +130,7 @@ def test_saving_over_a_bundle_replaces_all_of_it(bundle: Bundle, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_a_new_or_empty_folder_will_do(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_bundle_can_be_saved_to_a_new_or_an_empty_folder(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     bundle.save(tmp_path / "empty")
     bundle.save(tmp_path / "deep" / "er")
@@ -138,7 +138,7 @@ def test_a_new_or_empty_folder_will_do(bundle: Bundle, tmp_path: Path) -> None:
     assert is_bundle(tmp_path / "deep" / "er")
 
 
-def test_a_foreign_folder_or_file_is_left_alone(bundle: Bundle, tmp_path: Path) -> None:
+def test_saving_does_not_overwrite_other_folders_and_files(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     for path in (tmp_path / "thesis", tmp_path / "thesis" / "chapter.txt"):
@@ -148,12 +148,12 @@ def test_a_foreign_folder_or_file_is_left_alone(bundle: Bundle, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
 
 
-def test_a_save_that_fails_leaves_the_old_bundle_whole(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_failed_save_leaves_the_old_bundle_unchanged(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     before = {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
-    impossible = replace(bundle, config={**bundle.config, "training": {**bundle.config["training"], "seconds": float("nan")}})
+    invalid = replace(bundle, config={**bundle.config, "training": {**bundle.config["training"], "seconds": float("nan")}})
     with pytest.raises(ValueError, match="JSON"):
-        impossible.save(tmp_path / "b")
+        invalid.save(tmp_path / "b")
     assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
@@ -167,7 +167,7 @@ def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 def edit(**changes: Any) -> Damage:
-    """Change keys of config.json; None removes one."""
+    """Change keys of config.json; the value `...` removes a key."""
 
     def change(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
@@ -181,7 +181,7 @@ def write(name: str, content: bytes) -> Damage:
     return lambda folder: (folder / name).write_bytes(content)
 
 
-def cut(name: str) -> Damage:
+def truncate(name: str) -> Damage:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-50])
 
 
@@ -189,8 +189,8 @@ def remove(name: str) -> Damage:
     return lambda folder: (folder / name).unlink()
 
 
-def narrow(folder: Path) -> None:
-    """A gallery of two latents."""
+def reduce_latents(folder: Path) -> None:
+    """Reduce the gallery to two latents."""
     table = pq.read_table(folder / "gallery.parquet")
     for name in ("mean", "log_variance"):
         column = table[name].to_pylist()
@@ -198,10 +198,10 @@ def narrow(folder: Path) -> None:
     pq.write_table(table, folder / "gallery.parquet")
 
 
-def swap(folder: Path) -> None:
-    """The weights of a model with other layers."""
+def rename_weight(folder: Path) -> None:
+    """Rename a weight, as in a model with other layers."""
     weights = load_file(folder / "model.safetensors")
-    weights["stranger"] = weights.popitem()[1]
+    weights["unknown"] = weights.popitem()[1]
     save_file(weights, folder / "model.safetensors")
 
 
@@ -227,21 +227,21 @@ SMALL = {"channels": 1, "height": 8, "width": 8, "latents": 4, "network": "mlp",
         (edit(map={"method": "pca", "trustworthiness": 1.0, "round_trip": 0.0}), "its map lacks 'centre'"),
         (remove("model.safetensors"), "has no model.safetensors"),
         (write("model.safetensors", b"junk"), "model.safetensors is damaged"),
-        (cut("model.safetensors"), "model.safetensors is damaged"),
-        (swap, "model.safetensors does not fit the architecture"),
+        (truncate("model.safetensors"), "model.safetensors is damaged"),
+        (rename_weight, "model.safetensors does not fit the architecture"),
         (write("gallery.parquet", b"junk"), "gallery.parquet is damaged or not a parquet file"),
-        (cut("gallery.parquet"), "gallery.parquet is damaged or not a parquet file"),
-        (narrow, "the gallery has 2 latents, the model 4"),
+        (truncate("gallery.parquet"), "gallery.parquet is damaged or not a parquet file"),
+        (reduce_latents, "the gallery has 2 latents, the model 4"),
     ],
 )
-def test_a_damaged_bundle_says_what_is_wrong(copy: Path, damage: Damage, message: str) -> None:
+def test_a_damaged_bundle_raises_an_error_that_names_the_fault(copy: Path, damage: Damage, message: str) -> None:
     damage(copy)
     manifest.write(copy)
     with pytest.raises(ValueError, match=message):
         core.load(copy)
 
 
-def test_a_bundle_may_lose_its_gallery(copy: Path) -> None:
+def test_a_bundle_loads_without_its_gallery(copy: Path) -> None:
     (copy / "gallery.parquet").unlink()
     manifest.write(copy)
     bundle = core.load(copy)
@@ -251,8 +251,8 @@ def test_a_bundle_may_lose_its_gallery(copy: Path) -> None:
         bundle.projected("pca")
 
 
-# Every field of JSON that a path, a bomb or a wrong type may stand in; the manifest fits, as a hostile author's would.
-HOSTILE: list[tuple[Damage, str]] = [
+# Paths, huge values and wrong types in each field of config.json. The manifest is valid, as an attacker would make it.
+MALICIOUS: list[tuple[Damage, str]] = [
     *[
         (edit(name=name), "a model's name must be")
         for name in ("../../etc/passwd", "..\\x", "", "a\nlicense: mit", "\x1b[2J", "n" * 201, 7, ["a"], None)
@@ -284,8 +284,8 @@ HOSTILE: list[tuple[Damage, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "message"), HOSTILE)
-def test_a_hostile_config_is_refused_with_a_reason(copy: Path, damage: Damage, message: str) -> None:
+@pytest.mark.parametrize(("damage", "message"), MALICIOUS)
+def test_a_malicious_config_raises_an_error(copy: Path, damage: Damage, message: str) -> None:
     damage(copy)
     manifest.write(copy)
     with pytest.raises(ValueError, match=message):
@@ -293,23 +293,23 @@ def test_a_hostile_config_is_refused_with_a_reason(copy: Path, damage: Damage, m
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "decoder.onnx", "encoder.onnx", "gallery.parquet"])
-@pytest.mark.parametrize("where", [0, 0.5, 1])
-def test_one_changed_bit_anywhere_is_seen(copy: Path, name: str, where: float) -> None:
+@pytest.mark.parametrize("position", [0, 0.5, 1])
+def test_one_changed_bit_is_detected(copy: Path, name: str, position: float) -> None:
     content = bytearray((copy / name).read_bytes())
-    content[round(where * (len(content) - 1))] ^= 1
+    content[round(position * (len(content) - 1))] ^= 1
     (copy / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} is damaged|{name} does not belong to a bundle"):
         core.load(copy)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "decoder.onnx", "encoder.onnx", "gallery.parquet"])
-def test_a_lost_file_is_missed(copy: Path, name: str) -> None:
+def test_a_missing_file_raises_an_error(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(ValueError, match=f"lacks {name}, which its manifest lists"):
         core.load(copy)
 
 
-def test_an_added_file_is_refused_and_a_text_is_not(copy: Path, bundle: Bundle) -> None:
+def test_unknown_files_raise_an_error_except_text_files(copy: Path, bundle: Bundle) -> None:
     (copy / "notes.md").write_text("mine")
     (copy / ".gitattributes").write_text("*.parquet filter=lfs\n")
     assert core.load(copy).name == bundle.name
@@ -338,13 +338,13 @@ def test_an_added_file_is_refused_and_a_text_is_not(copy: Path, bundle: Bundle) 
         b'{"files": {"README.md": {}}}',
     ],
 )
-def test_a_damaged_or_tricked_manifest_is_refused(copy: Path, content: bytes) -> None:
+def test_a_damaged_or_malicious_manifest_raises_an_error(copy: Path, content: bytes) -> None:
     (copy / manifest.NAME).write_bytes(content)
     with pytest.raises(ValueError, match=r"manifest.json is damaged"):
         core.load(copy)
 
 
-def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_name_raises_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a bundle is a folder or one of .*; got 'no-such-model'"):
         core.load("no-such-model")
     with pytest.raises(ValueError, match="a bundle is a folder or one of"):
@@ -357,10 +357,10 @@ def test_every_pretrained_model_has_a_readable_config() -> None:
         assert manifest.verify(PRETRAINED / name)
 
 
-# --- Making one ------------------------------------------------------------------------------------------------------------
+# --- Creation --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_bundle_is_scored_on_all_images_and_shows_some(bundle: Bundle) -> None:
+def test_a_bundle_is_evaluated_on_all_images_and_its_gallery_shows_some(bundle: Bundle) -> None:
     test = core.load_data("digits", "test")
     assert bundle.gallery is not None
     assert len(bundle.gallery) == 300
@@ -370,14 +370,14 @@ def test_a_bundle_is_scored_on_all_images_and_shows_some(bundle: Bundle) -> None
     assert bundle.config["evaluation"]["elbo"] == pytest.approx(figures.elbo, rel=1e-6)
 
 
-def test_gallery_rows_belong_together(bundle: Bundle) -> None:
-    """Each shown image is a test image with its own label, posterior and log-likelihood."""
+def test_each_gallery_row_belongs_to_one_test_image(bundle: Bundle) -> None:
+    """Its label, posterior and log-likelihood are those of the image."""
     test = core.load_data("digits", "test")
     encodings = core.encode(bundle.vae, test.images)
     gallery = bundle.gallery
     assert gallery is not None
-    where = {image.numpy().tobytes(): i for i, image in enumerate(test.images)}
-    rows = torch.tensor([where[image.numpy().tobytes()] for image in gallery.images])
+    index = {image.numpy().tobytes(): i for i, image in enumerate(test.images)}
+    rows = torch.tensor([index[image.numpy().tobytes()] for image in gallery.images])
     assert rows.tolist() == sorted(set(rows.tolist()))
     assert (gallery.labels["label"] == test.labels["label"][rows.numpy()]).all()
     torch.testing.assert_close(gallery.mean, encodings.mean[rows])
@@ -386,7 +386,7 @@ def test_gallery_rows_belong_together(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(("latents", "images"), [(1, 20), (3, 3)])
-def test_where_no_map_is_possible_there_is_none(latents: int, images: int, digits: core.Data, tmp_path: Path) -> None:
+def test_too_few_latents_or_images_give_no_map(latents: int, images: int, digits: core.Data, tmp_path: Path) -> None:
     architecture = core.Architecture(1, 8, 8, latents, "mlp")
     shown = digits.take(torch.arange(images))
     record = {"command": "", "images": 1, "held_out": 1, "epochs": 1.0, "seconds": 1.0, "machine": ""}
@@ -399,7 +399,7 @@ def test_where_no_map_is_possible_there_is_none(latents: int, images: int, digit
     assert len(read.gallery) == images
 
 
-def test_the_card_states_the_figures_and_the_command(tiny_bundle: Path, bundle: Bundle) -> None:
+def test_the_card_states_the_scores_and_the_command(tiny_bundle: Path, bundle: Bundle) -> None:
     card = (tiny_bundle / "README.md").read_text(encoding="utf-8")
     evaluation = bundle.config["evaluation"]
     for text in (f"{evaluation['elbo']:.2f} nats", "latentscape train digits", evaluation["likelihood"], "not defined", "umap"):
@@ -407,7 +407,7 @@ def test_the_card_states_the_figures_and_the_command(tiny_bundle: Path, bundle: 
     assert card.startswith("---\nlibrary_name: latentscape\n")
 
 
-def test_a_new_map_changes_the_places_and_nothing_else(bundle: Bundle) -> None:
+def test_a_new_map_changes_only_the_positions(bundle: Bundle) -> None:
     before, after = bundle.gallery, bundle.projected("pca").gallery
     assert before is not None
     assert after is not None

@@ -1,4 +1,4 @@
-"""Laws of the card's pictures: what is on them is what the model draws, in the order that their captions say."""
+"""Tests of the contact sheets: they show the model's output in the order that their captions state."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from core.bundle.contact_sheets import CAPTIONS, SIDE, contact_sheet, image_grid
 from core.data.preprocessing import from_png, to_bytes
 
 
-def test_a_sheet_is_its_images_row_by_row() -> None:
+def test_a_grid_shows_its_images_row_by_row() -> None:
     images = torch.randint(256, (5, 3, 4, 6), dtype=torch.uint8)
     made = image_grid(images, 2)
     assert made.shape == (3, 12, 12)
@@ -22,7 +22,7 @@ def test_a_sheet_is_its_images_row_by_row() -> None:
     assert not made[:, 8:, 6:].any()
 
 
-def test_small_pictures_are_enlarged_by_whole_numbers() -> None:
+def test_small_images_are_enlarged_by_an_integer_factor() -> None:
     images = torch.randint(256, (2, 1, 24, 24), dtype=torch.uint8)
     made = from_png(contact_sheet(images, 2))
     factor = -(-SIDE // 24)
@@ -31,22 +31,22 @@ def test_small_pictures_are_enlarged_by_whole_numbers() -> None:
     assert torch.equal(made[:, factor - 1 :: factor, factor - 1 :: factor], image_grid(images, 2))
 
 
-def pieces(folder: Path, name: str, columns: int) -> np.ndarray:
-    """The 8x8 pictures of a sheet, (N, 8, 8)."""
+def tiles(folder: Path, name: str, columns: int) -> np.ndarray:
+    """The 8x8 images of a contact sheet, (N, 8, 8)."""
     small = np.asarray(Image.open(folder / name))[:: SIDE // 8, :: SIDE // 8]
     return small.reshape(-1, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
 
 
-def test_the_sheets_are_what_their_captions_say(tiny_bundle: Path, bundle: Bundle) -> None:
+def test_the_contact_sheets_show_what_their_captions_state(tiny_bundle: Path, bundle: Bundle) -> None:
     gallery = bundle.gallery
     with torch.no_grad():
-        drawn = bundle.vae.decode(bundle.vae.prior.sample(16, torch.Generator().manual_seed(0))).mean
-        again = bundle.vae.decode(gallery.mean[:8]).mean
-    assert (pieces(tiny_bundle, "samples.png", 8) == to_bytes(drawn)[:, 0].numpy()).all()
-    pairs = pieces(tiny_bundle, "reconstructions.png", 8)
+        samples = bundle.vae.decode(bundle.vae.prior.sample(16, torch.Generator().manual_seed(0))).mean
+        reconstructions = bundle.vae.decode(gallery.mean[:8]).mean
+    assert (tiles(tiny_bundle, "samples.png", 8) == to_bytes(samples)[:, 0].numpy()).all()
+    pairs = tiles(tiny_bundle, "reconstructions.png", 8)
     assert (pairs[:8] == gallery.images[:8, 0].numpy()).all()
-    assert (pairs[8:] == to_bytes(again)[:, 0].numpy()).all()
-    moved = pieces(tiny_bundle, "latents.png", 7).reshape(4, 7, 8, 8)
+    assert (pairs[8:] == to_bytes(reconstructions)[:, 0].numpy()).all()
+    traversals = tiles(tiny_bundle, "latents.png", 7).reshape(4, 7, 8, 8)
     centre, sd = gallery.aggregate
     order = np.argsort([-kl for kl in bundle.config["evaluation"]["kl_per_latent"]], kind="stable")
     for row, latent in enumerate(order):
@@ -55,10 +55,10 @@ def test_the_sheets_are_what_their_captions_say(tiny_bundle: Path, bundle: Bundl
             z[0, latent] = centre[latent] + (column - 3) * sd[latent]
             with torch.no_grad():
                 expected = to_bytes(bundle.vae.decode(z).mean)[0, 0].int().numpy()
-            assert np.abs(moved[row, column].astype(int) - expected).max() <= 1
+            assert np.abs(traversals[row, column].astype(int) - expected).max() <= 1
 
 
-def test_the_card_shows_each_of_them(tiny_bundle: Path) -> None:
+def test_the_card_shows_every_contact_sheet(tiny_bundle: Path) -> None:
     card = (tiny_bundle / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"!\[.*?\]\((.+?)\)", card)
     assert shown == list(CAPTIONS)

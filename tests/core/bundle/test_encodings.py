@@ -1,4 +1,4 @@
-"""Laws of encoding a whole data set: each picture that can be read once, in order, as the model encodes it."""
+"""Tests of encoding a data set: the file has each readable picture once, in order, with its encoding."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from explorer.app.encoded_points import Encoded
 from explorer.cli import main
 
 
-def test_a_data_set_is_written_a_row_group_at_a_time(
+def test_a_data_set_is_written_in_row_groups(
     bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encodings, "ROWS", 100)
@@ -29,12 +29,12 @@ def test_a_data_set_is_written_a_row_group_at_a_time(
     table = file.read()
     mean = torch.from_numpy(np.array(table["mean"].to_pylist(), np.float32))
     torch.testing.assert_close(mean, core.encode(bundle.vae, images).mean, rtol=1e-4, atol=1e-5)
-    places = torch.tensor([table["x"].to_pylist(), table["y"].to_pylist()]).T
+    positions = torch.tensor([table["x"].to_pylist(), table["y"].to_pylist()]).T
     assert bundle.map is not None
-    torch.testing.assert_close(places, bundle.map.place(mean), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(positions, bundle.map.place(mean), rtol=1e-3, atol=1e-3)
 
 
-def test_a_folder_is_encoded_without_what_cannot_be_read(bundle: core.Bundle, tmp_path: Path) -> None:
+def test_unreadable_files_of_a_folder_are_skipped(bundle: core.Bundle, tmp_path: Path) -> None:
     images = core.load_data("digits", "test").images[:5]
     for i, image in enumerate(images):
         (tmp_path / f"{i}.png").write_bytes(to_png(image))
@@ -52,10 +52,10 @@ def written(bundle: core.Bundle, source: Path, scores: bool = False) -> pa.Table
     return pq.read_table(out)
 
 
-def test_labels_of_a_table_are_joined_on_the_names(
+def test_labels_of_a_table_are_joined_on_file_names(
     bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A picture without a row has none; arrays have no names, and say so."""
+    """A picture without a row gets null labels. Arrays have no file names, so joining raises an error."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for i, image in enumerate(core.load_data("digits", "all").images[:4]):
@@ -73,7 +73,7 @@ def test_labels_of_a_table_are_joined_on_the_names(
     assert "joined on the names of picture files; digits holds arrays" in capsys.readouterr().err
 
 
-def test_without_scores_only_what_the_encoder_says_is_written(bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_without_scores_only_the_encoder_outputs_are_written(bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "digits.npz", images=core.load_data("digits", "all").images[:, 0].numpy())
     lean, whole = (written(bundle, tmp_path / "digits.npz", scores) for scores in (False, True))
     assert lean.column_names == ["file", "mean", "log_variance", "x", "y"]
@@ -87,7 +87,7 @@ def test_without_scores_only_what_the_encoder_says_is_written(bundle: core.Bundl
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_threads_change_neither_the_file_nor_what_comes_after(
+def test_the_number_of_threads_does_not_change_the_file_and_is_restored(
     bundle: core.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     monkeypatch.setattr(encodings, "ROWS", 64)
@@ -104,7 +104,7 @@ def test_threads_change_neither_the_file_nor_what_comes_after(
     torch.testing.assert_close(mean, core.encode(bundle.vae, core.load_data("digits", "all").images).mean, rtol=1e-4, atol=1e-5)
 
 
-def test_labels_are_written_under_their_names_numbers_as_numbers(bundle: core.Bundle, tmp_path: Path) -> None:
+def test_labels_keep_their_names_and_numeric_labels_their_type(bundle: core.Bundle, tmp_path: Path) -> None:
     digits = core.load_data("digits", "test")
     arrays = {"factors": np.stack([np.arange(599), np.arange(599) / 2], 1), "factor_names": np.array(["x", "size"])}
     np.savez(tmp_path / "a.npz", images=digits.images[:, 0].numpy(), labels=digits.labels["label"], **arrays)
@@ -115,7 +115,7 @@ def test_labels_are_written_under_their_names_numbers_as_numbers(bundle: core.Bu
     assert [str(table.schema.field(name).type) for name in ("label", "x (given)")] == ["string", "double"]
 
 
-def test_parts_of_idx_files_follow_one_another(bundle: core.Bundle, tmp_path: Path) -> None:
+def test_idx_files_are_written_one_after_another(bundle: core.Bundle, tmp_path: Path) -> None:
     digits = core.load_data("digits", "all")
     for name, part in (("train", slice(0, 1000)), ("t10k", slice(1000, None))):
         for kind, array in (("images-idx3", digits.images[part, 0].numpy()), ("labels-idx1", np.arange(1797)[part] % 7)):
@@ -126,10 +126,10 @@ def test_parts_of_idx_files_follow_one_another(bundle: core.Bundle, tmp_path: Pa
     assert table["label"].to_pylist() == [str(i % 7) for i in range(1797)]
 
 
-def test_a_folders_subfolders_are_labels_and_a_flat_folder_has_none(
+def test_subfolders_are_labels_and_a_flat_folder_has_no_labels(
     bundle: core.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if the first of them comes late."""
+    """Also if the first subfolder appears after the first row group."""
     monkeypatch.setattr(encodings, "ROWS", 64)
     images = core.load_data("digits", "test").images[:200]
     (tmp_path / "all" / "zebras").mkdir(parents=True)
@@ -142,10 +142,10 @@ def test_a_folders_subfolders_are_labels_and_a_flat_folder_has_none(
     assert table["file"].to_pylist()[-1] == "zebras/a.png"
 
 
-def test_a_tables_columns_are_labels_whatever_is_missing(
+def test_columns_of_a_parquet_file_are_labels_also_with_missing_values(
     bundle: core.Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Numbers stay numbers; a column that says nothing at first is text."""
+    """Numbers stay numbers. A column that is empty in the first row group becomes text."""
     monkeypatch.setattr(encodings, "ROWS", 64)
     images = [
         {"bytes": to_png(image), "path": f"{i}.png"} for i, image in enumerate(core.load_data("digits", "test").images[:100])
@@ -166,7 +166,7 @@ def test_a_tables_columns_are_labels_whatever_is_missing(
     assert table["elbo (given)"].to_pylist() == columns["elbo"]
 
 
-def test_a_failure_leaves_no_file(bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_failed_run_leaves_no_file(bundle: core.Bundle, tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     with pytest.raises(ValueError, match="holds no pictures that can be read"):
         encodings.write(bundle, str(tmp_path / "set"), tmp_path / "a.parquet")

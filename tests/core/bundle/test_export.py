@@ -1,4 +1,4 @@
-"""Laws of the ONNX files: they compute what torch computes."""
+"""Tests of the ONNX files: their outputs equal torch's."""
 
 import numpy as np
 import onnx
@@ -16,14 +16,14 @@ from core.model.architecture import LIKELIHOODS, NETWORKS
 
 def run(content: bytes, given: torch.Tensor) -> dict[str, torch.Tensor]:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    answers = session.run(None, {session.get_inputs()[0].name: given.numpy()})
+    values = session.run(None, {session.get_inputs()[0].name: given.numpy()})
     return {
-        output.name: torch.from_numpy(np.asarray(answer)) for output, answer in zip(session.get_outputs(), answers, strict=True)
+        output.name: torch.from_numpy(np.asarray(value)) for output, value in zip(session.get_outputs(), values, strict=True)
     }
 
 
 def build(network: str, channels: int, likelihood: str = "bernoulli") -> tuple[VAE, Architecture]:
-    """A VAE of an odd size whose pictures and posteriors are far from constant."""
+    """A VAE with an odd image size. Its weights are perturbed, so that its outputs are far from constant."""
     torch.manual_seed(0)
     architecture = Architecture(channels, 13, 18, 5, network, likelihood)
     vae = architecture.build().eval()
@@ -35,31 +35,31 @@ def build(network: str, channels: int, likelihood: str = "bernoulli") -> tuple[V
 
 
 def check(vae: VAE, architecture: Architecture) -> None:
-    """Of any batch size, also one the exporter never saw."""
+    """Compare the ONNX files with torch, for several batch sizes."""
     files = onnx_files(vae, architecture.shape)
     for n in (1, 2, 7, 64):
         z, x = 1.5 * torch.randn(n, architecture.latents), torch.rand(n, *architecture.shape)
         with torch.no_grad():
-            pictures, posterior = vae.decode(z).mean, vae.posterior(x)
-        drawn, encoded = run(files["decoder.onnx"], z), run(files["encoder.onnx"], x)
-        torch.testing.assert_close(drawn["mean"], pictures, atol=1e-4, rtol=0)
+            images, posterior = vae.decode(z).mean, vae.posterior(x)
+        decoded, encoded = run(files["decoder.onnx"], z), run(files["encoder.onnx"], x)
+        torch.testing.assert_close(decoded["mean"], images, atol=1e-4, rtol=0)
         torch.testing.assert_close(encoded["mean"], posterior.mean, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(encoded["log_variance"], 2 * posterior.stddev.log(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_network_grey_and_colour_equals_torch(network: str, channels: int) -> None:
+def test_onnx_equals_torch_for_every_network_and_channel_count(network: str, channels: int) -> None:
     check(*build(network, channels))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_the_picture_is_the_likelihoods_mean(likelihood: str) -> None:
+def test_the_decoder_output_is_the_mean_of_the_likelihood(likelihood: str) -> None:
     check(*build("mlp", 1, likelihood))
 
 
-def test_files_are_plain_and_say_what_they_ask_for() -> None:
-    """The stated opset, a free batch, no weights elsewhere, nothing of the machine that wrote them."""
+def test_onnx_files_are_valid_and_self_contained() -> None:
+    """They have the stated opset, a dynamic batch size, no external weights, and no paths of the machine."""
     vae, architecture = build("conv", 1)
     for name, content in onnx_files(vae, architecture.shape).items():
         model = onnx.load_from_string(content)
@@ -74,14 +74,14 @@ def test_files_are_plain_and_say_what_they_ask_for() -> None:
         assert b"/core/" not in content
 
 
-def test_the_same_weights_give_the_same_bytes_and_are_left_alone() -> None:
+def test_export_is_deterministic_and_does_not_change_the_weights() -> None:
     vae, architecture = build("mlp", 1)
     before = {name: weights.clone() for name, weights in vae.state_dict().items()}
     assert onnx_files(vae, architecture.shape) == onnx_files(vae, architecture.shape)
     assert all(torch.equal(weights, before[name]) for name, weights in vae.state_dict().items())
 
 
-def test_exact_halves_are_stored_as_halves_and_computed_in_float32() -> None:
+def test_weights_exact_in_float16_are_stored_in_float16_and_computed_in_float32() -> None:
     vae, architecture = build("conv", 1)
     whole = onnx_files(vae, architecture.shape)
     with torch.no_grad():
@@ -95,11 +95,11 @@ def test_exact_halves_are_stored_as_halves_and_computed_in_float32() -> None:
 
 
 @pytest.mark.parametrize("value", [0.1, 1e-9, 70000.0, float("nan")])
-def test_what_half_precision_does_not_hold_stays_whole(value: float) -> None:
+def test_weights_not_exact_in_float16_stay_float32(value: float) -> None:
     assert exact_half(torch.tensor([0.5, value])).dtype == torch.float32
 
 
-def test_halves_keep_every_bit() -> None:
+def test_conversion_to_float16_is_lossless() -> None:
     values = torch.tensor([0.0, -0.0, 2.0**-24, 65504.0, -1 / 1024, float("inf")])
     back = exact_half(values).float()
     assert exact_half(values).dtype == torch.float16
@@ -107,7 +107,7 @@ def test_halves_keep_every_bit() -> None:
     assert exact_half(torch.tensor([1, 2])).dtype == torch.int64
 
 
-def test_weights_that_overflow_are_refused() -> None:
+def test_weights_that_overflow_raise_an_error() -> None:
     vae, architecture = build("mlp", 1)
     with torch.no_grad():
         next(vae.decoder.parameters()).fill_(float("inf"))
@@ -118,7 +118,7 @@ def test_weights_that_overflow_are_refused() -> None:
 @pytest.mark.parametrize(
     ("likelihood", "prior"), [("bernoulli", "normal"), ("continuous-bernoulli", "vamp"), ("logistic-mixture", "flow")]
 )
-def test_the_score_is_what_encode_and_the_detector_say_also_where_the_decoder_is_sure(likelihood: str, prior: str) -> None:
+def test_the_score_file_equals_encode_and_the_detector_also_for_large_logits(likelihood: str, prior: str) -> None:
     torch.manual_seed(0)
     vae = Architecture(1, 8, 8, 3, "mlp", likelihood, prior).build().eval()
     with torch.no_grad():
@@ -132,8 +132,8 @@ def test_the_score_is_what_encode_and_the_detector_say_also_where_the_decoder_is
     for image in images[[0, 1, 7, 30]].split(1):
         known = encode(vae, image)
         given = {"x": to_unit(image), "mean": known.mean, "log_variance": known.log_variance}
-        said = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
+        scores = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
         expected = [known.log_likelihood, known.kl]
         if detector is not None:
             expected.append(detector.score(statistics(vae, image)))
-        torch.testing.assert_close([torch.from_numpy(np.asarray(number)) for number in said], expected, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close([torch.from_numpy(np.asarray(score)) for score in scores], expected, atol=1e-3, rtol=1e-4)

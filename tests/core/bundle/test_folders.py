@@ -1,4 +1,4 @@
-"""Laws of replacing a bundle: at any moment there is a whole one, the old or the new."""
+"""Tests of replacing a bundle: at every moment, either the old or the new bundle is complete."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from core.bundle import manifest
 from core.bundle.folders import locate, replaced_folder, replacing
 
 STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
-"""The audit events of what changes a folder; each comes before what it names is done."""
+"""The audit events of operations that change a folder. Python raises each event before the operation."""
 
 
 def replace_and_die(new: Path, target: Path, step: int) -> bool:
-    """Replace the target in a process that ends at this step, as by SIGKILL; whether it got to its end before."""
+    """Replace the target in a process that ends at this step, as by SIGKILL. Return whether it completed."""
     process = os.fork()
     if process:
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
@@ -49,29 +49,29 @@ def named(bundle: Path, folder: Path, name: str) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_replacement_that_is_killed_at_any_step_leaves_a_whole_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_replacement_killed_at_any_step_leaves_a_complete_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
     old, new = (named(tiny_bundle, tmp_path / name, name) for name in ("old", "new"))
     found, step, between = [], 0, 0
     while True:
         step += 1
         target = tmp_path / f"at-{step}" / "bundle"
         shutil.copytree(old, target)
-        ended = replace_and_die(new, target, step)
+        completed = replace_and_die(new, target, step)
         between += not target.exists()
         assert manifest.verify(locate(target))
         found.append(core.load(target).name)
-        with replacing(target) as partial:  # and the next one goes through, leaving nothing aside
+        with replacing(target) as partial:  # the next replacement succeeds and leaves no other folder
             shutil.copytree(new, partial, dirs_exist_ok=True)
         assert core.load(target).name == "new"
         assert not replaced_folder(target).exists()
-        if ended:
+        if completed:
             break
-    assert between == 1, "no kill fell between the two moves"
+    assert between == 1, "no kill happened between the two renames"
     assert step > 30
-    assert found == sorted(found, reverse=True), "the old one until the new one is in place, and from then on the new one"
+    assert found == sorted(found, reverse=True), "the old bundle until the rename, the new one afterwards"
 
 
-def test_an_error_on_the_way_leaves_what_was_there(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_an_error_during_replacement_leaves_the_old_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
     target = named(tiny_bundle, tmp_path / "bundle", "old")
 
     def fail() -> None:

@@ -1,4 +1,4 @@
-"""Laws of the gallery and its parquet file."""
+"""Tests of the gallery and its parquet file."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def gallery(n: int = 6, channels: int = 1) -> Gallery:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_written_gallery_is_read_back_bit_by_bit(tmp_path: Path, channels: int) -> None:
+def test_a_gallery_is_bitwise_equal_after_writing_and_reading(tmp_path: Path, channels: int) -> None:
     written = gallery(channels=channels)
     written.write(tmp_path / "gallery.parquet")
     read = Gallery.read(tmp_path / "gallery.parquet")
@@ -47,8 +47,8 @@ def test_a_written_gallery_is_read_back_bit_by_bit(tmp_path: Path, channels: int
         assert read.labels[name].dtype.kind == values.dtype.kind
 
 
-def test_names_of_any_kind_come_back_as_text(tmp_path: Path) -> None:
-    """A file system's names may be no Unicode, and long."""
+def test_file_names_are_read_back_as_valid_text(tmp_path: Path) -> None:
+    """File names can be invalid Unicode, and long."""
     names = ["a.png", "be\u0301ta/IMG 1.jpg", "\udcff.png", "x" * 5000 + ".png", "", "日本"]
     replace(gallery(), names=names).write(tmp_path / "gallery.parquet")
     read = Gallery.read(tmp_path / "gallery.parquet")
@@ -58,7 +58,7 @@ def test_names_of_any_kind_come_back_as_text(tmp_path: Path) -> None:
     assert Gallery.read(tmp_path / "gallery.parquet").names is None
 
 
-def test_any_dataframe_tool_can_open_it(tmp_path: Path) -> None:
+def test_pandas_reads_the_gallery(tmp_path: Path) -> None:
     """The columns are exactly image, mean, log_variance, x, y, then the labels; images are PNG files."""
     written = gallery()
     written.write(tmp_path / "gallery.parquet")
@@ -75,7 +75,7 @@ def test_any_dataframe_tool_can_open_it(tmp_path: Path) -> None:
     assert schema.field("x").type == pa.float32()
 
 
-def test_a_gallery_moves_without_changing_otherwise() -> None:
+def test_with_positions_changes_only_the_positions() -> None:
     before, xy = gallery(), torch.zeros(6, 2)
     after = before.with_positions(xy)
     assert torch.equal(after.xy, xy)
@@ -83,18 +83,18 @@ def test_a_gallery_moves_without_changing_otherwise() -> None:
     assert after.pngs == before.pngs
 
 
-def test_labels_must_fit() -> None:
-    g = gallery()
+def test_invalid_labels_raise_an_error() -> None:
+    valid = gallery()
     with pytest.raises(ValueError, match=r"a label cannot be named mean: .*Rename it"):
-        Gallery(g.pngs, g.mean, g.log_variance, g.xy, {"mean": np.zeros(6)})
+        Gallery(valid.pngs, valid.mean, valid.log_variance, valid.xy, {"mean": np.zeros(6)})
     with pytest.raises(ValueError, match=r"a label cannot be named file"):
-        Gallery(g.pngs, g.mean, g.log_variance, g.xy, {"file": np.zeros(6)})
+        Gallery(valid.pngs, valid.mean, valid.log_variance, valid.xy, {"file": np.zeros(6)})
     with pytest.raises(ValueError, match="label kind has 5 entries for 6 images"):
-        Gallery(g.pngs, g.mean, g.log_variance, g.xy, {"kind": np.zeros(5)})
+        Gallery(valid.pngs, valid.mean, valid.log_variance, valid.xy, {"kind": np.zeros(5)})
 
 
 @pytest.mark.parametrize("missing", COLUMNS)
-def test_a_missing_column_is_named(tmp_path: Path, missing: str) -> None:
+def test_a_missing_column_raises_an_error_that_names_it(tmp_path: Path, missing: str) -> None:
     path = tmp_path / "gallery.parquet"
     gallery().write(path)
     pq.write_table(pq.read_table(path).drop_columns([missing]), path)
@@ -111,7 +111,7 @@ def test_a_missing_column_is_named(tmp_path: Path, missing: str) -> None:
         ("mean", ["1, 2"] * 6),
     ],
 )
-def test_a_column_of_the_wrong_kind_is_refused(tmp_path: Path, column: str, values: list) -> None:
+def test_a_column_of_the_wrong_type_raises_an_error(tmp_path: Path, column: str, values: list) -> None:
     path = tmp_path / "gallery.parquet"
     gallery().write(path)
     table = pq.read_table(path)
@@ -120,7 +120,7 @@ def test_a_column_of_the_wrong_kind_is_refused(tmp_path: Path, column: str, valu
         Gallery.read(path)
 
 
-def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_raises_an_error(tmp_path: Path) -> None:
     path = tmp_path / "gallery.parquet"
     gallery().write(path)
     whole = path.read_bytes()
@@ -130,11 +130,11 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
             Gallery.read(path)
 
 
-# --- Bombs: small files that would fill the memory ----------------------------------------------------------------------------
+# --- Decompression bombs: small files with huge contents ----------------------------------------------------------------------
 
 
 def table(rows: int, **columns: pa.Array) -> pa.Table:
-    """A table with a gallery's columns, these among them."""
+    """A table with the columns of a gallery; `columns` replaces or adds some."""
     zeros = pa.array(np.zeros(rows, np.float32))
     lists = pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32)), zeros)
     given = {"image": pa.array([b""] * rows, pa.binary()), "mean": lists, "log_variance": lists, "x": zeros, "y": zeros}
@@ -147,24 +147,24 @@ def repeated(value: bytes | str, rows: int) -> pa.Array:
 
 
 BOMBS = {
-    "rows without end": (lambda: table(1_000_001), "it has 1,000,001 rows; at most 1,000,000"),
+    "too many rows": (lambda: table(1_000_001), "it has 1,000,001 rows; at most 1,000,000"),
     "one image in every row": (lambda: table(50_000, image=repeated(bytes(1 << 20), 50_000)), "it unpacks to more than"),
     "an image of gigabytes": (lambda: table(4, image=repeated(bytes(60 << 20), 4)), "a value of image has more than 1,048,576"),
-    "an endless label": (lambda: table(1000, label=repeated("a" * 10_000_000, 1000)), "a value of label has more than 1,000"),
+    "a very long label": (lambda: table(1000, label=repeated("a" * 10_000_000, 1000)), "a value of label has more than 1,000"),
     "a row of many latents": (
         lambda: table(2, mean=pa.array([[0.0] * 1_000_000, [0.0]], pa.list_(pa.float32()))),
         "a row of it has more than 4,096 values",
     ),
-    "zeros by the hundred million": (
+    "many columns of zeros": (
         lambda: table(300_000, label=pa.array(np.zeros(300_000)), **{f"l{i}": pa.array(np.zeros(300_000)) for i in range(60)}),
         "it unpacks to",
     ),
-    "columns without end": (lambda: table(1, **{f"l{i}": pa.array([1]) for i in range(200)}), "205 columns"),
+    "too many columns": (lambda: table(1, **{f"l{i}": pa.array([1]) for i in range(200)}), "205 columns"),
 }
 
 
-def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
-    """In a process of its own, which can tell the largest amount that was ever held."""
+def test_a_decompression_bomb_raises_an_error_before_it_fills_the_memory(tmp_path: Path) -> None:
+    """A subprocess reads the files and reports the peak of its memory pool."""
     for name, (make, _) in BOMBS.items():
         pq.write_table(make(), tmp_path / name, compression="zstd", store_schema=False)
         assert (tmp_path / name).stat().st_size < 8 << 20
@@ -178,10 +178,10 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
         "print(pyarrow.default_memory_pool().max_memory())"
     )
     command = [sys.executable, "-c", code, *(str(tmp_path / name) for name in BOMBS)]
-    *said, most = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    for (name, (_, message)), line in zip(BOMBS.items(), said, strict=True):
+    *messages, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    for (name, (_, message)), line in zip(BOMBS.items(), messages, strict=True):
         assert message in line, name
-    assert int(most) < 1 << 30
+    assert int(peak) < 1 << 30
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_gallery_of_another_model_or_of_damaged_images_is_refused(damage: Damage, message: str) -> None:
+def test_a_gallery_of_another_model_or_with_damaged_images_raises_an_error(damage: Damage, message: str) -> None:
     gallery().check((1, 9, 10), 3)
     with pytest.raises(ValueError, match=message):
         damage(gallery()).check((1, 9, 10), 3)
