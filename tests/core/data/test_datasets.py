@@ -1,4 +1,4 @@
-"""Laws of data sets: what is read is what was written, and what cannot be read is named."""
+"""Tests of data sets: images and labels equal the written ones; an unreadable file raises an error that names it."""
 
 import gzip
 import json
@@ -35,14 +35,14 @@ def rows(data: Data) -> set[bytes]:
 
 
 @pytest.mark.parametrize("n", [2, 3, 30, 1797, 60_000])
-def test_the_split_is_disjoint_complete_and_always_the_same(n: int) -> None:
+def test_the_split_is_disjoint_complete_and_deterministic(n: int) -> None:
     train, test = split_indices(n)
     assert sorted(train.tolist() + test.tolist()) == list(range(n))
     assert torch.equal(train, split_indices(n)[0])
     assert torch.equal(test, split_indices(n)[1])
 
 
-def test_digits_are_all_there_once_with_their_labels() -> None:
+def test_digits_has_every_image_once_with_its_label() -> None:
     train, test, whole = (load_data("digits", split) for split in ("train", "test", "all"))
     assert train.images.shape == (1198, 1, 8, 8)
     assert len(test.images) + len(train.images) == len(whole.images) == 1797
@@ -51,8 +51,7 @@ def test_digits_are_all_there_once_with_their_labels() -> None:
     assert rows(train) | rows(test) == rows(whole)
     assert set(whole.labels["label"]) == set("0123456789")
     assert train.labels["label"].dtype.kind == "U"
-    again = load_data("digits", "train")
-    assert torch.equal(again.images, train.images)
+    assert torch.equal(load_data("digits", "train").images, train.images)
 
 
 def test_take_keeps_images_and_labels_together() -> None:
@@ -71,24 +70,24 @@ def idx(array: np.ndarray) -> bytes:
 
 @pytest.fixture
 def idx_folder(tmp_path: Path) -> Writer:
-    """A function that writes a folder as Yann LeCun's page does: 12 training and 5 test images of 9x11."""
+    """A function that writes a folder in MNIST's format: 12 training and 5 test images of 9x11."""
 
-    def write(packed: bool, labels: bool = True) -> Path:
+    def write(gzipped: bool, labels: bool = True) -> Path:
         for split, n in (("train", 12), ("t10k", 5)):
             arrays = {f"{split}-images-idx3-ubyte": noise(n, 9, 11, seed=n)}
             if labels:
                 arrays[f"{split}-labels-idx1-ubyte"] = np.arange(n, dtype=np.uint8) % 10
             for name, array in arrays.items():
                 content = idx(array)
-                (tmp_path / (name + ".gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+                (tmp_path / (name + ".gz" if gzipped else name)).write_bytes(gzip.compress(content) if gzipped else content)
         return tmp_path
 
     return write
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_idx_files_keep_their_official_split(idx_folder: Writer, packed: bool) -> None:
-    folder = idx_folder(packed)
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_idx_files_keep_their_official_split(idx_folder: Writer, gzipped: bool) -> None:
+    folder = idx_folder(gzipped)
     train, test, whole = (load_data(folder, split) for split in ("train", "test", "all"))
     assert (train.images[:, 0].numpy() == noise(12, 9, 11, seed=12)).all()
     assert (test.images[:, 0].numpy() == noise(5, 9, 11, seed=5)).all()
@@ -98,18 +97,18 @@ def test_idx_files_keep_their_official_split(idx_folder: Writer, packed: bool) -
 
 
 def test_idx_images_need_no_labels(idx_folder: Writer) -> None:
-    folder = idx_folder(packed=False, labels=False)
+    folder = idx_folder(gzipped=False, labels=False)
     assert load_data(folder, "train").labels == {}
     assert len(load_data(folder, "all").images) == 17
 
 
-def test_the_same_idx_file_packed_and_unpacked_counts_once(idx_folder: Writer) -> None:
-    idx_folder(packed=False)
-    assert len(load_data(idx_folder(packed=True), "train").images) == 12
+def test_a_compressed_and_an_uncompressed_copy_of_an_idx_file_count_once(idx_folder: Writer) -> None:
+    idx_folder(gzipped=False)
+    assert len(load_data(idx_folder(gzipped=True), "train").images) == 12
 
 
-def test_labels_beside_may_be_packed_when_images_are_not(idx_folder: Writer) -> None:
-    folder = idx_folder(packed=False)
+def test_idx_labels_can_be_compressed_when_images_are_not(idx_folder: Writer) -> None:
+    folder = idx_folder(gzipped=False)
     labels = folder / "train-labels-idx1-ubyte"
     (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels.read_bytes()))
     labels.unlink()
@@ -129,8 +128,8 @@ def test_labels_beside_may_be_packed_when_images_are_not(idx_folder: Writer) -> 
         (lambda raw: idx(np.zeros(5, np.uint8)), r"must hold images, \(N, height, width\); got \(5,\)"),
     ],
 )
-def test_damaged_idx_files_are_named(idx_folder: Writer, damage: Callable[[bytes], bytes], message: str) -> None:
-    file = idx_folder(packed=False) / "t10k-images-idx3-ubyte"
+def test_a_damaged_idx_file_is_named(idx_folder: Writer, damage: Callable[[bytes], bytes], message: str) -> None:
+    file = idx_folder(gzipped=False) / "t10k-images-idx3-ubyte"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match=message) as caught:
         load_data(file.parent, "test")
@@ -138,15 +137,15 @@ def test_damaged_idx_files_are_named(idx_folder: Writer, damage: Callable[[bytes
     assert len(load_data(file.parent, "train").images) == 12
 
 
-def test_idx_labels_must_be_as_many_as_images(idx_folder: Writer) -> None:
-    folder = idx_folder(packed=False)
+def test_idx_files_must_have_one_label_for_each_image(idx_folder: Writer) -> None:
+    folder = idx_folder(gzipped=False)
     (folder / "t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(4, np.uint8)))
     with pytest.raises(ValueError, match="4 labels for 5 images; the numbers must be equal"):
         load_data(folder, "test")
 
 
-def test_a_missing_idx_split_is_named(idx_folder: Writer) -> None:
-    folder = idx_folder(packed=False)
+def test_a_missing_or_ambiguous_idx_split_raises_an_error(idx_folder: Writer) -> None:
+    folder = idx_folder(gzipped=False)
     (folder / "t10k-images-idx3-ubyte").unlink()
     with pytest.raises(ValueError, match=r"one IDX file of test images .*; found 0: none"):
         load_data(folder, "test")
@@ -156,13 +155,13 @@ def test_a_missing_idx_split_is_named(idx_folder: Writer) -> None:
 
 
 def test_splits_of_different_sizes_cannot_be_joined(idx_folder: Writer) -> None:
-    folder = idx_folder(packed=False)
+    folder = idx_folder(gzipped=False)
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx(noise(5, 9, 12)))
     with pytest.raises(ValueError, match=r"must have the same shape; got \(1, 9, 11\) and \(1, 9, 12\)"):
         load_data(folder, "all")
 
 
-def test_read_idx_gives_any_number_of_dimensions(tmp_path: Path) -> None:
+def test_read_idx_reads_any_number_of_dimensions(tmp_path: Path) -> None:
     for shape in ((7,), (2, 3), (2, 3, 4, 5)):
         (tmp_path / "a").write_bytes(idx(noise(*shape)))
         assert (read_idx(tmp_path / "a") == noise(*shape)).all()
@@ -183,17 +182,17 @@ def npz(tmp_path: Path) -> Writer:
 
 
 @pytest.mark.parametrize(
-    ("shape", "back"),
+    ("shape", "restore"),
     [((9, 11), lambda x: x[:, 0]), ((9, 11, 3), lambda x: x.transpose(0, 2, 3, 1)), ((3, 9, 11), lambda x: x)],
 )
-def test_npz_images_come_out_channels_first(npz: Writer, shape: tuple[int, ...], back: Callable[..., np.ndarray]) -> None:
+def test_npz_images_become_channels_first(npz: Writer, shape: tuple[int, ...], restore: Callable[..., np.ndarray]) -> None:
     images = noise(30, *shape)
     data = load_data(npz(images=images), "all")
     assert data.images.shape == (30, 3 if 3 in shape else 1, 9, 11)
-    assert (back(data.images.numpy()) == images).all()
+    assert (restore(data.images.numpy()) == images).all()
 
 
-def test_npz_booleans_are_black_and_white(npz: Writer) -> None:
+def test_npz_booleans_become_0_and_255(npz: Writer) -> None:
     images = noise(30, 8, 8) > 99
     assert (load_data(npz(images=images), "all").images[:, 0].numpy() == images * 255).all()
 
@@ -218,33 +217,33 @@ def test_npz_keeps_its_own_test_set(npz: Writer) -> None:
     assert load_data(path, "all").labels["label"].tolist() == [str(i) for i in [*range(12), *range(5)]]
 
 
-def test_npz_labels_get_their_names(npz: Writer) -> None:
+def test_npz_labels_are_replaced_by_their_names(npz: Writer) -> None:
     names = np.array(["cat", "dog"])
     data = load_data(npz(images=noise(4, 8, 8), labels=np.array([1, 0, 0, 1]), label_names=names), "all")
     assert data.labels["label"].tolist() == ["dog", "cat", "cat", "dog"]
 
 
 def test_npz_factors_are_labels_with_their_values(npz: Writer) -> None:
-    """As in dSprites: classes by name, amounts as numbers."""
+    """As in dSprites: categories become names, quantities become numbers."""
     factors = np.array([[0, 1], [2, 0], [1, 1], [0, 0]])
     values = json.dumps({"shape": ["square", "ellipse", "heart"], "scale": [0.5, 1.25]})
     path = npz(images=noise(4, 8, 8), factors=factors, factor_names=np.array(["shape", "scale"]), factor_values_json=values)
     labels = load_data(path, "all").labels
     assert labels["shape"].tolist() == ["square", "heart", "ellipse", "square"]
     assert labels["scale"].tolist() == [1.25, 0.5, 1.25, 0.5]
-    plain = load_data(npz(images=noise(4, 8, 8), factors=factors), "all").labels
-    assert plain["factor 0"].tolist() == [0, 2, 1, 0]
+    unnamed = load_data(npz(images=noise(4, 8, 8), factors=factors), "all").labels
+    assert unnamed["factor 0"].tolist() == [0, 2, 1, 0]
 
 
-def test_npz_indices_with_names_are_labels_and_its_own_split_is_kept(npz: Writer) -> None:
-    """As in a set of glyphs, whose fonts must not lie on both sides."""
+def test_npz_indices_with_names_become_labels_and_the_given_split_is_used(npz: Writer) -> None:
+    """As in a set of glyphs, where each font belongs to one split only."""
     images, split = noise(5, 8, 8), np.array(["test", "train", "train", "test", "train"])
     path = npz(images=images, font_index=np.array([1, 0, 0, 1, 0]), font_names=np.array(["Serif", "Mono"]), split=split)
-    train, test, whole = (load_data(path, part) for part in ("train", "test", "all"))
+    train, test, whole = (load_data(path, split) for split in ("train", "test", "all"))
     assert (train.images[:, 0].numpy() == images[[1, 2, 4]]).all()
     assert (test.images[:, 0].numpy() == images[[0, 3]]).all()
     assert (whole.images[:, 0].numpy() == images).all()
-    assert [set(part.labels["font"]) for part in (train, test)] == [{"Serif"}, {"Mono"}]
+    assert [set(split.labels["font"]) for split in (train, test)] == [{"Serif"}, {"Mono"}]
 
 
 @pytest.mark.parametrize(
@@ -265,14 +264,14 @@ def test_npz_indices_with_names_are_labels_and_its_own_split_is_kept(npz: Writer
         ({"images": noise(4, 8, 8), "labels": np.array([{}] * 4)}, "without pickle"),
     ],
 )
-def test_unusable_npz_files_are_named(npz: Writer, arrays: dict[str, np.ndarray], message: str) -> None:
+def test_an_unusable_npz_file_raises_an_error_that_names_it(npz: Writer, arrays: dict[str, np.ndarray], message: str) -> None:
     path = npz(**arrays)
     with pytest.raises(ValueError, match=message) as caught:
         load_data(path, "all")
     assert str(path) in str(caught.value)
 
 
-def test_damaged_npz_files_are_named(npz: Writer) -> None:
+def test_a_damaged_npz_file_raises_an_error_that_names_it(npz: Writer) -> None:
     path = npz(images=noise(40, 8, 8))
     whole = path.read_bytes()
     for content in (b"", b"hello", whole[: len(whole) // 2], whole[:200] + b"\x55" * 300 + whole[500:]):
@@ -281,26 +280,26 @@ def test_damaged_npz_files_are_named(npz: Writer) -> None:
             load_data(path, "all")
 
 
-# --- In parts -------------------------------------------------------------------------------------------------------------
+# --- Splits ---------------------------------------------------------------------------------------------------------------
 
 
-def together(parts: list[Data]) -> Data:
-    labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels}
-    return Data(torch.cat([part.images[:] for part in parts]), labels)
+def concatenated(splits: list[Data]) -> Data:
+    labels = {name: np.concatenate([split.labels[name] for split in splits]) for name in splits[0].labels}
+    return Data(torch.cat([split.images[:] for split in splits]), labels)
 
 
-def assert_same(parts: list[Data], whole: Data) -> None:
-    found = together(parts)
+def assert_same(splits: list[Data], whole: Data) -> None:
+    found = concatenated(splits)
     assert torch.equal(found.images, whole.images)
     assert {name: found.labels[name].tolist() for name in found.labels} == {k: v.tolist() for k, v in whole.labels.items()}
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_idx_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(idx_folder: Writer, packed: bool) -> None:
-    folder = idx_folder(packed)
-    parts = array_splits(folder, Preprocessing(1, 9, 11))
-    assert_same(parts, load_data(folder, "all"))
-    assert all(isinstance(part.images, ImagesOnDisk) is not packed for part in parts)
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_idx_splits_equal_the_whole_and_uncompressed_files_stay_on_disk(idx_folder: Writer, gzipped: bool) -> None:
+    folder = idx_folder(gzipped)
+    splits = array_splits(folder, Preprocessing(1, 9, 11))
+    assert_same(splits, load_data(folder, "all"))
+    assert all(isinstance(split.images, ImagesOnDisk) is not gzipped for split in splits)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -315,38 +314,38 @@ def test_idx_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(idx_fol
         ({"images": noise(4, 8, 9), "split": np.array(["test", "train"] * 2)}, (1, 8, 9)),
     ],
 )
-def test_npz_files_in_parts_are_the_whole_and_stay_on_disk_if_not_packed(
+def test_npz_splits_equal_the_whole_and_uncompressed_files_stay_on_disk(
     tmp_path: Path, save: Callable[..., None], arrays: dict[str, np.ndarray], shape: tuple[int, int, int]
 ) -> None:
     save(tmp_path / "set.npz", **arrays)
-    parts = array_splits(tmp_path / "set.npz", Preprocessing(*shape))
-    assert_same(parts, load_data(tmp_path / "set.npz", "all"))
-    for part in parts:
-        assert isinstance(part.images, ImagesOnDisk) is (save is np.savez)
-        assert torch.equal(part.images[2:4], part.images[:][2:4])
+    splits = array_splits(tmp_path / "set.npz", Preprocessing(*shape))
+    assert_same(splits, load_data(tmp_path / "set.npz", "all"))
+    for split in splits:
+        assert isinstance(split.images, ImagesOnDisk) is (save is np.savez)
+        assert torch.equal(split.images[2:4], split.images[:][2:4])
 
 
 @pytest.mark.parametrize("images", [noise(30, 8, 9) > 99, np.asfortranarray(noise(30, 8, 9))])
-def test_arrays_that_are_not_bytes_row_by_row_are_read(tmp_path: Path, images: np.ndarray) -> None:
+def test_arrays_of_booleans_or_in_fortran_order_are_read(tmp_path: Path, images: np.ndarray) -> None:
     np.savez(tmp_path / "set.npz", images=images)
     assert_same(array_splits(tmp_path / "set.npz", Preprocessing(1, 8, 9)), load_data(tmp_path / "set.npz", "all"))
 
 
-def test_what_is_wrong_with_files_that_stay_on_disk_is_named(tmp_path: Path, idx_folder: Writer) -> None:
-    """As where they are read: cut short, of another shape, changed."""
-    bundle = Preprocessing(1, 8, 9)
+def test_damaged_files_that_stay_on_disk_raise_an_error(tmp_path: Path, idx_folder: Writer) -> None:
+    """The errors are those of reading into memory: truncated, changed, or of another shape."""
+    preprocessing = Preprocessing(1, 8, 9)
     np.savez(tmp_path / "set.npz", images=noise(40, 8, 9))
     whole = (tmp_path / "set.npz").read_bytes()
     for content in (whole[: len(whole) // 2], whole[:500] + b"\x55" * 300 + whole[800:]):
         (tmp_path / "bad.npz").write_bytes(content)
         with pytest.raises(ValueError, match=r"bad\.npz is not an \.npz file that can be read"):
-            array_splits(tmp_path / "bad.npz", bundle)
+            array_splits(tmp_path / "bad.npz", preprocessing)
     with pytest.raises(ValueError, match=r"\(N, 1, 9, 8\), for this model; got \(1, 1, 8, 9\)"):
         array_splits(tmp_path / "set.npz", Preprocessing(1, 9, 8))
     np.savez(tmp_path / "floats.npz", images=noise(4, 8, 9) / 255)
     with pytest.raises(ValueError, match=r"got float64, \(4, 8, 9\)"):
-        array_splits(tmp_path / "floats.npz", bundle)
-    folder = idx_folder(packed=False)
+        array_splits(tmp_path / "floats.npz", preprocessing)
+    folder = idx_folder(gzipped=False)
     file = folder / "t10k-images-idx3-ubyte"
     for content, message in ((file.read_bytes()[:-1], "truncated or too long"), (b"", "starts with nothing")):
         file.write_bytes(content)
@@ -362,7 +361,7 @@ def picture(path: Path, size: tuple[int, int] = (10, 9), colour: bool = False, s
     Image.fromarray(noise(size[1], size[0], *([3] if colour else []), seed=seed)).save(path)
 
 
-def test_a_folders_subfolders_are_labels(tmp_path: Path) -> None:
+def test_subfolders_are_labels(tmp_path: Path) -> None:
     for i in range(12):
         picture(tmp_path / ("cats", "dogs")[i % 2] / "deeper" / f"{i}.png", seed=i)
     (tmp_path / "cats" / "notes.txt").write_text("not a picture")
@@ -372,12 +371,12 @@ def test_a_folders_subfolders_are_labels(tmp_path: Path) -> None:
     assert (len(train.images), len(test.images)) == (8, 4)
     assert not rows(train) & rows(test)
     assert rows(train) | rows(test) == rows(whole)
-    kind = {noise(9, 10, seed=i).tobytes(): ("cats", "dogs")[i % 2] for i in range(12)}
+    label = {noise(9, 10, seed=i).tobytes(): ("cats", "dogs")[i % 2] for i in range(12)}
     for data in (train, test, whole):
-        assert [kind[image.numpy().tobytes()] for image in data.images] == data.labels["label"].tolist()
+        assert [label[image.numpy().tobytes()] for image in data.images] == data.labels["label"].tolist()
 
 
-def test_folders_named_train_and_test_are_the_split_not_labels(tmp_path: Path) -> None:
+def test_folders_named_train_and_test_are_splits_not_labels(tmp_path: Path) -> None:
     for i in range(6):
         picture(tmp_path / "train" / "ab"[i % 2] / f"{i}.png", seed=i)
     picture(tmp_path / "test" / "b" / "x.jpg", seed=9)
@@ -392,7 +391,7 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     assert load_data(tmp_path, "all").labels == {}
 
 
-def test_one_colour_picture_makes_the_set_colour(tmp_path: Path) -> None:
+def test_one_colour_picture_makes_the_data_set_colour(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     assert load_data(tmp_path, "all").images.shape == (1, 1, 9, 10)
     picture(tmp_path / "b.png", colour=True, seed=1)
@@ -402,7 +401,7 @@ def test_one_colour_picture_makes_the_set_colour(tmp_path: Path) -> None:
     assert (data.images[1].numpy() == noise(9, 10, 3, seed=1).transpose(2, 0, 1)).all()
 
 
-def test_sizes_are_kept_if_shared_and_small_and_squared_otherwise(tmp_path: Path) -> None:
+def test_a_common_small_size_is_kept_and_others_become_square(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", (30, 20))
     picture(tmp_path / "b.png", (12, 40), seed=1)
     assert load_data(tmp_path, "all").images.shape == (2, 1, 16, 16)
@@ -412,23 +411,23 @@ def test_sizes_are_kept_if_shared_and_small_and_squared_otherwise(tmp_path: Path
     assert load_data(tmp_path, "all").images.shape == (1, 1, 64, 64)
 
 
-def test_a_bundles_preprocessing_decides_the_shape(tmp_path: Path) -> None:
+def test_the_preprocessing_determines_the_image_shape(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", (100, 80), colour=True)
     assert load_data(tmp_path, "all", Preprocessing(1, 12, 14)).images.shape == (1, 1, 12, 14)
 
 
-def test_arrays_must_have_the_models_shape(npz: Writer) -> None:
+def test_arrays_of_another_shape_than_the_models_raise_an_error(npz: Writer) -> None:
     with pytest.raises(ValueError, match=r"\(N, 1, 28, 28\), for this model; got \(1, 1, 8, 8\)"):
         load_data(npz(images=noise(30, 8, 8)), "train", Preprocessing(1, 28, 28))
 
 
-def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(ValueError, match=r"there are no pictures that can be read .*1 not an image: notes.txt"):
         load_data(tmp_path, "all")
 
 
-def test_a_broken_picture_in_a_folder_is_left_out_and_named_if_none_is_left(tmp_path: Path) -> None:
+def test_a_broken_picture_is_skipped_and_named_if_no_other_is_left(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "broken.png").write_bytes(b"x")
     assert len(load_data(tmp_path, "all").images) == 1
@@ -437,7 +436,7 @@ def test_a_broken_picture_in_a_folder_is_left_out_and_named_if_none_is_left(tmp_
         load_data(tmp_path, "all")
 
 
-def test_a_missing_source_names_the_choices(tmp_path: Path) -> None:
+def test_a_missing_source_raises_an_error_that_lists_the_choices(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"digits, dsprites, an .npz file, a folder of IDX files, or pictures: a folder, .*nowhere"
     ):

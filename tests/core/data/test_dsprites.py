@@ -1,4 +1,4 @@
-"""Laws of the sprites: what each factor does to the picture, and that a drawn set is as good as one in memory."""
+"""Tests of dSprites: the effect of each factor, and rendered images equal images in memory."""
 
 import math
 
@@ -15,8 +15,8 @@ def images() -> DSprites:
     return DSprites()
 
 
-def position(*factors: int) -> int:
-    """Where the image with these factors is."""
+def index_of(*factors: int) -> int:
+    """The index of the image with these factors."""
     return int(np.ravel_multi_index(factors, SIZES))
 
 
@@ -25,13 +25,13 @@ def some(images: DSprites, n: int) -> torch.Tensor:
 
 
 def content(sprite: torch.Tensor) -> tuple[tuple[int, ...], bytes]:
-    """A sprite cut to its own pixels, so that sprites equal but for a shift are equal."""
+    """A sprite cropped to its content, so that shifted copies are equal."""
     rows, columns = sprite.any(1).nonzero(), sprite.any(0).nonzero()
-    cut = sprite[int(rows.min()) : int(rows.max()) + 1, int(columns.min()) : int(columns.max()) + 1]
-    return tuple(cut.shape), cut.numpy().tobytes()
+    cropped = sprite[int(rows.min()) : int(rows.max()) + 1, int(columns.min()) : int(columns.max()) + 1]
+    return tuple(cropped.shape), cropped.numpy().tobytes()
 
 
-def test_every_combination_of_the_factors_is_there_once_the_last_varying_fastest(images: DSprites) -> None:
+def test_every_combination_of_factors_occurs_once_and_the_last_varies_fastest(images: DSprites) -> None:
     assert len(images) == COUNT == 737_280
     assert images.shape == (737_280, 1, 64, 64)
     factors = images.factors()
@@ -40,16 +40,16 @@ def test_every_combination_of_the_factors_is_there_once_the_last_varying_fastest
     assert torch.equal(torch.from_numpy(np.ravel_multi_index(factors.T.numpy(), SIZES)), torch.arange(COUNT))
 
 
-def test_no_two_images_are_alike_but_for_the_whole_turn(images: DSprites) -> None:
-    """Sprites differ even when shifted, and positions shift them; so images differ."""
+def test_all_images_differ_except_at_the_full_turn(images: DSprites) -> None:
+    """Sprites differ after removing shifts, and each position shifts them differently. So all images differ."""
     drawn = sprites()
     assert torch.equal(drawn[:, :, 0], drawn[:, :, 39])
     assert len({content(sprite) for sprite in drawn[:, :, :39].flatten(0, 2)}) == 3 * 6 * 39
-    every_position = images[position(2, 0, 0, 0, 0) : position(2, 0, 1, 0, 0)]
+    every_position = images[index_of(2, 0, 0, 0, 0) : index_of(2, 0, 1, 0, 0)]
     assert len({image.numpy().tobytes() for image in every_position}) == 32 * 32
 
 
-def test_images_are_black_and_white_and_hold_their_whole_sprite(images: DSprites) -> None:
+def test_images_are_binary_and_contain_the_whole_sprite(images: DSprites) -> None:
     index = torch.randint(COUNT, (2000,), generator=torch.Generator().manual_seed(1))
     drawn = images[index]
     assert drawn.dtype == torch.uint8
@@ -59,14 +59,14 @@ def test_images_are_black_and_white_and_hold_their_whole_sprite(images: DSprites
 
 
 @pytest.mark.parametrize("shape", [0, 1, 2])
-def test_a_step_of_position_is_one_pixel_to_the_right_or_down(images: DSprites, shape: int) -> None:
-    here, right, down = (images[position(shape, 5, 7, *xy)] for xy in ((10, 20), (11, 20), (10, 21)))
+def test_a_step_of_position_shifts_the_sprite_by_one_pixel(images: DSprites, shape: int) -> None:
+    here, right, down = (images[index_of(shape, 5, 7, *xy)] for xy in ((10, 20), (11, 20), (10, 21)))
     assert torch.equal(here.roll(1, -1), right)
     assert torch.equal(here.roll(1, -2), down)
 
 
 @pytest.mark.parametrize("shape", [0, 1, 2])
-def test_areas_grow_with_the_square_of_the_scale_and_not_with_the_turn(shape: int) -> None:
+def test_areas_grow_with_the_square_of_the_scale_and_not_with_the_orientation(shape: int) -> None:
     area = sprites()[shape].sum((-1, -2)).double()
     scale = torch.from_numpy(FACTORS["scale"])
     relative = area / area[5].mean() / scale.square()[:, None]
@@ -74,37 +74,37 @@ def test_areas_grow_with_the_square_of_the_scale_and_not_with_the_turn(shape: in
     torch.testing.assert_close(area.mean(1) / area[5].mean(), scale.square(), rtol=0.01, atol=0)
 
 
-def test_the_orientation_is_the_angle_of_the_ellipses_long_axis_counter_clockwise() -> None:
-    """From the covariance of its pixels, at every scale; an ellipse is the same after half a turn."""
+def test_the_orientation_is_the_counter_clockwise_angle_of_the_ellipses_long_axis() -> None:
+    """The axis comes from the covariance of the pixels. An ellipse is the same after half a turn."""
     for scale in range(6):
         for k, angle in enumerate(FACTORS["orientation"]):
             row, column = sprites()[1, scale, k].nonzero().double().T
             axis = torch.linalg.eigh(torch.cov(torch.stack([column, -row]))).eigenvectors[:, 1]
-            turned = math.atan2(float(axis[1]), float(axis[0])) - angle
-            assert abs(math.remainder(turned, math.pi)) < 0.07
+            difference = math.atan2(float(axis[1]), float(axis[0])) - angle
+            assert abs(math.remainder(difference, math.pi)) < 0.07
 
 
-def test_an_index_may_be_a_tensor_a_slice_or_a_number(images: DSprites) -> None:
+def test_an_index_can_be_a_tensor_a_slice_or_a_number(images: DSprites) -> None:
     assert torch.equal(images[100:400:100], images[torch.tensor([100, 200, 300])])
     assert images[5].shape == (1, 64, 64)
     assert torch.equal(images[5], images[5:6][0])
     assert images[:0].shape == (0, 1, 64, 64)
-    part = DSprites(torch.tensor([7, 300_000, 4]))
-    assert part.shape == (3, 1, 64, 64)
-    assert torch.equal(part[torch.tensor([2, 1])], images[torch.tensor([4, 300_000])])
-    assert torch.equal(part.factors(), images.factors(torch.tensor([7, 300_000, 4])))
+    subset = DSprites(torch.tensor([7, 300_000, 4]))
+    assert subset.shape == (3, 1, 64, 64)
+    assert torch.equal(subset[torch.tensor([2, 1])], images[torch.tensor([4, 300_000])])
+    assert torch.equal(subset.factors(), images.factors(torch.tensor([7, 300_000, 4])))
     with pytest.raises(IndexError):
-        part[torch.tensor([3])]
+        subset[torch.tensor([3])]
 
 
-def test_the_split_is_disjoint_complete_and_always_the_same() -> None:
+def test_the_split_is_disjoint_complete_and_deterministic() -> None:
     training, test = dsprites_split()
     assert len(test) == 10_000
     assert torch.equal(torch.cat([training, test]).sort().values, torch.arange(COUNT))
     assert torch.equal(test, dsprites_split()[1])
 
 
-def test_as_a_data_set_it_has_its_factors_as_labels(images: DSprites) -> None:
+def test_the_labels_of_the_data_set_are_the_factors(images: DSprites) -> None:
     training, test, whole = (load_data("dsprites", split) for split in ("train", "test", "all"))
     assert (len(training.images), len(test.images), len(whole.images)) == (727_280, 10_000, 737_280)
     assert isinstance(test.images, torch.Tensor)
@@ -119,7 +119,7 @@ def test_as_a_data_set_it_has_its_factors_as_labels(images: DSprites) -> None:
     assert training.take(torch.tensor([3, 1])).labels["posX"].tolist() == training.labels["posX"][[3, 1]].tolist()
 
 
-def test_preprocessing_is_measured_and_checked_on_drawn_images(images: DSprites) -> None:
+def test_preprocessing_is_measured_and_checked_on_rendered_images(images: DSprites) -> None:
     measured = Preprocessing.measure(images)
     assert (measured.shape, measured.background) == ((1, 64, 64), (0,))
     assert len(load_data("dsprites", "train", measured).images) == 727_280
@@ -127,10 +127,10 @@ def test_preprocessing_is_measured_and_checked_on_drawn_images(images: DSprites)
         load_data("dsprites", "train", Preprocessing(1, 28, 28))
 
 
-def test_training_and_encoding_drawn_images_equals_doing_so_in_memory() -> None:
-    part = DSprites(torch.randint(COUNT, (300,), generator=torch.Generator().manual_seed(2)))
+def test_training_and_encoding_rendered_images_equals_images_in_memory() -> None:
+    subset = DSprites(torch.randint(COUNT, (300,), generator=torch.Generator().manual_seed(2)))
     weights, means = [], []
-    for images in (part, part[:]):
+    for images in (subset, subset[:]):
         torch.manual_seed(0)
         vae = Architecture(1, 64, 64, 3, "mlp").build()
         for _ in train(vae, images, Settings(epochs=2.0, batch_size=64)):

@@ -1,4 +1,4 @@
-"""Laws of reading and preparing pictures."""
+"""Tests of reading and preprocessing pictures."""
 
 import io
 import json
@@ -27,30 +27,30 @@ def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def grey(image: Image.Image) -> np.ndarray:
-    """The flattened picture's levels, which have to be grey."""
+    """The grey levels of the flattened picture. Fails if it has colour."""
     flat = flatten(image)
     assert flat.mode == "L"
     return np.asarray(flat)
 
 
-# --- 8 bits and back -------------------------------------------------------------------------------------------------
+# --- 8-bit conversion ------------------------------------------------------------------------------------------------
 
 
-def test_every_level_survives_the_way_to_floats_and_back() -> None:
+def test_conversion_to_floats_and_back_is_lossless() -> None:
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     assert torch.equal(to_bytes(to_unit(levels)), levels)
     assert to_unit(levels).min() == 0
     assert to_unit(levels).max() == 1
 
 
-def test_values_outside_are_clipped_not_wrapped() -> None:
+def test_values_outside_the_unit_interval_are_clipped() -> None:
     assert to_bytes(torch.tensor([[[[-0.3, 1.7, 0.5]]]])).flatten().tolist() == [0, 255, 128]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("flat", [True, False])
-def test_a_png_holds_its_image_bit_by_bit(channels: int, flat: bool) -> None:
-    """Pictures of few colours too, which an optimizer could turn into palettes."""
+def test_png_encoding_is_lossless(channels: int, flat: bool) -> None:
+    """Also with few colours, where an encoder could use a palette."""
     image = torch.randint(0, 2 if flat else 256, (channels, 9, 14)).to(torch.uint8)
     assert torch.equal(from_png(to_png(image)), image)
     assert to_png(image).startswith(b"\x89PNG")
@@ -60,31 +60,31 @@ def test_a_png_holds_its_image_bit_by_bit(channels: int, flat: bool) -> None:
 # --- Modes -------------------------------------------------------------------------------------------------------------
 
 
-def test_grey_pictures_stay_what_they_are() -> None:
+def test_grey_pictures_are_unchanged() -> None:
     assert (grey(Image.fromarray(RAMP)) == RAMP).all()
 
 
-def test_black_and_white_is_0_and_255() -> None:
+def test_1_bit_pictures_become_0_and_255() -> None:
     bits = Image.fromarray(RAMP > 99)
     assert bits.mode == "1"
     assert (grey(bits) == np.where(RAMP > 99, 255, 0)).all()
 
 
-def test_colour_stays_colour_and_grey_in_colour_becomes_grey() -> None:
+def test_colour_is_unchanged_and_rgb_with_equal_channels_becomes_grey() -> None:
     colour = np.stack([RAMP, RAMP[::-1], 255 - RAMP], -1)
     assert flatten(Image.fromarray(colour)).mode == "RGB"
     assert (np.asarray(flatten(Image.fromarray(colour))) == colour).all()
     assert (grey(Image.fromarray(np.stack([RAMP] * 3, -1))) == RAMP).all()
 
 
-def test_a_palette_is_looked_up() -> None:
+def test_a_palette_is_converted_to_its_colours() -> None:
     picture = Image.new("P", (2, 1))
     picture.putpalette([200, 10, 30, 0, 90, 255])
     picture.putpixel((1, 0), 1)
     assert np.asarray(flatten(picture)).tolist() == [[[200, 10, 30], [0, 90, 255]]]
 
 
-def test_a_palette_with_a_transparent_entry_shows_paper_there() -> None:
+def test_a_transparent_palette_entry_becomes_the_matte_colour() -> None:
     picture = Image.new("P", (4, 4))
     picture.putpalette([0, 255, 0, 20, 20, 20])
     picture.putpixel((1, 2), 1)
@@ -96,21 +96,21 @@ def test_a_palette_with_a_transparent_entry_shows_paper_there() -> None:
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-@pytest.mark.parametrize(("ink", "paper"), [(30, 255), (220, 0)])
-def test_transparent_pictures_go_on_white_or_on_black_if_light(mode: str, ink: int, paper: int) -> None:
-    """Never on the colour that happens to lie under the transparency."""
+@pytest.mark.parametrize(("ink", "matte"), [(30, 255), (220, 0)])
+def test_the_matte_is_white_for_dark_and_black_for_light_pictures(mode: str, ink: int, matte: int) -> None:
+    """The colour stored in transparent pixels is not used."""
     alpha = np.zeros((8, 8), np.uint8)
     alpha[2:6, 2:6] = 255
     level = np.where(alpha > 0, ink, 90).astype(np.uint8)
     picture = Image.merge(mode, [Image.fromarray(level)] * (1 if mode == "LA" else 3) + [Image.fromarray(alpha)])
-    assert (grey(read_image(saved(picture))) == np.where(alpha > 0, ink, paper)).all()
+    assert (grey(read_image(saved(picture))) == np.where(alpha > 0, ink, matte)).all()
 
 
-def test_an_invisible_picture_is_blank() -> None:
+def test_a_fully_transparent_picture_is_blank() -> None:
     assert len(np.unique(np.asarray(flatten(Image.new("RGBA", (5, 5), (200, 100, 0, 0)))))) == 1
 
 
-def test_cmyk_becomes_the_colours_it_prints() -> None:
+def test_cmyk_becomes_rgb() -> None:
     picture = Image.new("CMYK", (4, 4), (0, 255, 255, 0))
     red, green, blue = np.asarray(flatten(read_image(saved(picture, "TIFF"))))[0, 0].tolist()
     assert red > 200
@@ -119,7 +119,7 @@ def test_cmyk_becomes_the_colours_it_prints() -> None:
 
 
 def test_16_bit_grey_is_scaled_by_its_full_range() -> None:
-    """A dark 16-bit picture stays dark: 65535 is white, whatever the picture's own maximum."""
+    """A dark 16-bit picture stays dark: 65535 is white, independent of the picture's maximum."""
     values = (RAMP.astype(np.uint16) * 257) // 2
     opened = read_image(saved(Image.fromarray(values)))
     assert opened.mode.startswith("I;16")
@@ -134,7 +134,7 @@ def test_32_bit_pictures_are_scaled_by_their_own_range(dtype: type) -> None:
     assert np.abs(grey(opened).astype(int) - RAMP.astype(int)).max() <= 1
 
 
-def test_floats_without_a_value_become_dark_not_garbage() -> None:
+def test_nan_pixels_become_black() -> None:
     values = RAMP.astype(np.float32) / 255
     values[3, 3] = np.nan
     levels = grey(Image.fromarray(values))
@@ -146,29 +146,29 @@ def test_floats_without_a_value_become_dark_not_garbage() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_come_out_upright(orientation: int) -> None:
-    """EXIF's eight ways to lie a picture down, against their definition."""
-    turns = {1: [], 2: [0], 3: [3], 4: [1], 5: [5], 6: [4], 7: [6], 8: [2]}
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    """The eight orientations of EXIF, compared with their definition."""
+    transpositions = {1: [], 2: [0], 3: [3], 4: [1], 5: [5], 6: [4], 7: [6], 8: [2]}
     colour = Image.fromarray(RAMP)
-    lying = colour
-    for turn in turns[orientation]:
-        lying = lying.transpose(Image.Transpose(turn) if turn not in (2, 4) else Image.Transpose({2: 4, 4: 2}[turn]))
+    rotated = colour
+    for step in transpositions[orientation]:
+        rotated = rotated.transpose(Image.Transpose(step) if step not in (2, 4) else Image.Transpose({2: 4, 4: 2}[step]))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert lying.size == ((16, 12) if orientation < 5 else (12, 16))
-    upright = read_image(saved(lying, exif=exif))
+    assert rotated.size == ((16, 12) if orientation < 5 else (12, 16))
+    upright = read_image(saved(rotated, exif=exif))
     assert upright.size == (16, 12)
     assert (np.asarray(upright) == RAMP).all()
 
 
-def test_paths_and_bytes_read_the_same(tmp_path: Path) -> None:
+def test_reading_a_path_equals_reading_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(saved(Image.fromarray(RAMP)))
     for source in (tmp_path / "a.png", str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes()):
         assert (np.asarray(read_image(source)) == RAMP).all()
 
 
 def huge(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header promises this size."""
+    """A PNG of a few bytes whose header states this size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -178,12 +178,12 @@ def huge(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(("width", "height"), [(10_000, 5_001), (100_000, 100_000)])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_bombs_are_refused_before_they_are_unpacked(width: int, height: int) -> None:
+def test_a_decompression_bomb_raises_an_error_before_it_is_decoded(width: int, height: int) -> None:
     with pytest.raises(ValueError, match="pixels"):
         read_image(huge(width, height))
 
 
-def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_raises_an_error_that_names_it(tmp_path: Path) -> None:
     whole = saved(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)))
     for name, content in {"text.png": b"hello", "cut.png": whole[: len(whole) // 2], "empty.jpg": b""}.items():
         (tmp_path / name).write_bytes(content)
@@ -195,12 +195,12 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
-# --- What the model sees -----------------------------------------------------------------------------------------------
+# --- Preprocessing -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_of_the_models_own_kind_passes_untouched(channels: int) -> None:
-    """Even where its rim would say "invert": a gallery image fed back must be that image."""
+def test_a_picture_of_the_models_shape_is_unchanged(channels: int) -> None:
+    """Also if its border is light, which would invert a larger picture. So a gallery image is unchanged."""
     image = torch.randint(0, 256, (channels, 12, 16)).to(torch.uint8)
     image[:, [0, -1]] = 255
     image[:, :, [0, -1]] = 255
@@ -209,7 +209,7 @@ def test_a_picture_of_the_models_own_kind_passes_untouched(channels: int) -> Non
     assert prepared.steps == ()
 
 
-def test_inverting_on_request_is_exact() -> None:
+def test_inversion_is_exact() -> None:
     prepared = Preprocessing(1, 12, 16).prepare(Image.fromarray(RAMP), "invert")
     assert (prepared.image[0].numpy() == 255 - RAMP).all()
     assert prepared.steps == ("inverted",)
@@ -218,18 +218,18 @@ def test_inverting_on_request_is_exact() -> None:
 FASHION = Preprocessing(1, 28, 28, background=(0,), extent=1.0)
 
 
-def shoe(ink: int, paper: int, grain: float = 0.0) -> Image.Image:
-    """A shoe-like wedge, 120x40, off the centre of a 300x200 sheet."""
-    picture = Image.new("L", (300, 200), paper)
+def wedge(ink: int, background: int, grain: float = 0.0) -> Image.Image:
+    """A wedge, 120x40, off the centre of a 300x200 picture."""
+    picture = Image.new("L", (300, 200), background)
     ImageDraw.Draw(picture).polygon([(60, 140), (60, 110), (110, 101), (179, 130), (179, 140)], fill=ink)
     noise = np.random.default_rng(0).normal(0, grain, (200, 300)) if grain else 0
     return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize(("paper", "grain"), [(255, 0), (235, 0), (235, 4)])
-def test_a_dark_shoe_on_white_paper_becomes_a_light_shoe_on_black(paper: int, grain: float) -> None:
-    """Inverted, its paper exactly 0, cut to the shoe, which then spans the frame's width in the middle of its height."""
-    prepared = FASHION.prepare(shoe(40, paper, grain))
+@pytest.mark.parametrize(("background", "grain"), [(255, 0), (235, 0), (235, 4)])
+def test_a_dark_object_on_white_becomes_a_light_object_on_black(background: int, grain: float) -> None:
+    """The picture is inverted and cropped to the wedge. The background is exactly 0; the wedge spans the frame's width."""
+    prepared = FASHION.prepare(wedge(40, background, grain))
     picture = prepared.image[0]
     assert prepared.image.shape == (1, 28, 28)
     assert prepared.steps[0] == "inverted"
@@ -242,36 +242,36 @@ def test_a_dark_shoe_on_white_paper_becomes_a_light_shoe_on_black(paper: int, gr
     assert picture[11:18].float().mean() > 90
 
 
-def test_a_light_shoe_on_black_is_not_inverted() -> None:
-    prepared = FASHION.prepare(shoe(215, 0))
+def test_a_light_object_on_black_is_not_inverted() -> None:
+    prepared = FASHION.prepare(wedge(215, 0))
     assert "inverted" not in prepared.steps
     assert prepared.image.max() > 150
     assert (prepared.image[0, :6] == 0).all()
 
 
-def test_polarity_can_be_kept() -> None:
-    assert "inverted" not in FASHION.prepare(shoe(40, 255), "keep").steps
+def test_inversion_can_be_disabled() -> None:
+    assert "inverted" not in FASHION.prepare(wedge(40, 255), "keep").steps
 
 
-def test_without_trimming_the_frame_is_kept() -> None:
-    """The wedge then spans 120 of 300 columns, not the whole width."""
-    picture = FASHION.prepare(shoe(40, 255), trim=False).image[0]
+def test_without_trimming_the_picture_is_not_cropped() -> None:
+    """The wedge spans 120 of 300 columns, not the whole width."""
+    picture = FASHION.prepare(wedge(40, 255), trim=False).image[0]
     columns = (picture > 60).any(0).nonzero().flatten()
     assert int(columns[-1] - columns[0]) + 1 <= 13
 
 
-def test_the_content_fills_the_share_that_it_does_in_training() -> None:
-    picture = Preprocessing(1, 28, 28, background=(0,), extent=0.5).prepare(shoe(40, 255)).image[0]
+def test_the_content_fills_the_same_share_of_the_frame_as_in_training() -> None:
+    picture = Preprocessing(1, 28, 28, background=(0,), extent=0.5).prepare(wedge(40, 255)).image[0]
     columns = (picture > 60).any(0).nonzero().flatten()
     assert abs(int(columns[-1] - columns[0]) + 1 - 14) <= 1
     assert abs(int(columns[-1] + columns[0]) - 27) <= 2
 
 
-def test_a_blank_sheet_is_the_background() -> None:
+def test_a_blank_picture_becomes_the_background() -> None:
     assert (FASHION.prepare(Image.new("L", (50, 70), 255)).image == 0).all()
 
 
-def test_a_photograph_without_plain_rim_is_not_inverted_or_cut() -> None:
+def test_a_picture_without_a_uniform_border_is_neither_inverted_nor_cropped() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
     assert FASHION.prepare(Image.fromarray(noise)).steps == ("pad to 28x28",)
 
@@ -279,7 +279,7 @@ def test_a_photograph_without_plain_rim_is_not_inverted_or_cut() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (300, 7), (16, 12), (12, 16)])
-def test_any_picture_comes_out_in_the_models_shape(channels: int, fit: Fit, size: tuple[int, int]) -> None:
+def test_any_picture_gets_the_models_shape(channels: int, fit: Fit, size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     for background in (None, (0,) * channels):
         prepared = Preprocessing(channels, 12, 16, fit, background).prepare(Image.fromarray(noise))
@@ -287,8 +287,8 @@ def test_any_picture_comes_out_in_the_models_shape(channels: int, fit: Fit, size
         assert prepared.image.dtype == torch.uint8
 
 
-def test_pad_keeps_everything_crop_keeps_the_middle_stretch_fills() -> None:
-    """A picture with a white half, twice as wide as high, into a square."""
+def test_pad_keeps_all_content_crop_keeps_the_centre_and_stretch_fills_the_frame() -> None:
+    """A picture twice as wide as high, its left quarter white, is fitted into a square."""
     pixels = np.zeros((20, 40), np.uint8)
     pixels[:, :10] = 255
     columns = {
@@ -301,7 +301,7 @@ def test_pad_keeps_everything_crop_keeps_the_middle_stretch_fills() -> None:
     assert columns["pad"].max() < 200
 
 
-def test_measure_finds_the_common_rim_and_the_contents_extent() -> None:
+def test_measure_finds_the_background_and_the_extent_of_the_content() -> None:
     images = torch.zeros(50, 1, 20, 20, dtype=torch.uint8)
     images[:, :, 5:15, 7:12] = 200
     measured = Preprocessing.measure(images, "pad")
@@ -309,8 +309,8 @@ def test_measure_finds_the_common_rim_and_the_contents_extent() -> None:
     assert Preprocessing(**json.loads(json.dumps(measured.as_dict()))) == measured
 
 
-def test_a_picture_that_lies_as_training_images_do_stays_as_it_lies() -> None:
-    """Also where content varies in place and size, or runs off the frame; any other is framed as the median image is."""
+def test_a_picture_framed_like_the_training_images_is_left_unchanged() -> None:
+    """Content can vary in position and size, or be cut by the frame. Other pictures are framed like the median image."""
     random, images = np.random.default_rng(0), torch.full((60, 3, 32, 32), 255, dtype=torch.uint8)
     for image in images:
         left, width, top = random.integers(2, 10), random.integers(12, 20), random.integers(4, 14)
@@ -331,21 +331,21 @@ def test_a_picture_that_lies_as_training_images_do_stays_as_it_lies() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"centre": [0.5]}, {"centre": [0.5, 1.5]}, {"usual": [[0.0, 1.0]]}, {"usual": [[0.5]] * 3}])
-def test_how_content_lies_is_checked(wrong: dict[str, Any]) -> None:
+def test_invalid_placements_raise_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="centre must be two shares of the frame, and usual three pairs"):
         Preprocessing(1, 8, 8, **wrong)
 
 
-def test_measure_finds_no_background_where_there_is_none() -> None:
+def test_measure_finds_no_background_in_noise() -> None:
     images = torch.randint(0, 256, (20, 3, 9, 9)).to(torch.uint8)
     assert Preprocessing.measure(images, "crop") == Preprocessing(3, 9, 9, "crop")
 
 
-def test_arrays_are_checked_strictly() -> None:
+def test_arrays_of_another_type_or_shape_raise_an_error() -> None:
     model = Preprocessing(1, 12, 16)
-    good = torch.zeros(3, 1, 12, 16, dtype=torch.uint8)
-    assert model.check(good) is good
+    valid = torch.zeros(3, 1, 12, 16, dtype=torch.uint8)
+    assert model.check(valid) is valid
     with pytest.raises(ValueError, match=r"8-bit \(uint8\), \(N, 1, 12, 16\).*got torch.float32.*0…255"):
-        model.check(good.float())
+        model.check(valid.float())
     with pytest.raises(ValueError, match=r"\(N, 1, 12, 16\).*got \(3, 1, 16, 12\).*resize"):
-        model.check(good.transpose(2, 3))
+        model.check(valid.transpose(2, 3))

@@ -1,4 +1,4 @@
-"""Laws of reading pictures: what is read is as specified, everything else is accounted for, and memory stays bounded."""
+"""Tests of reading pictures: each is read as specified or reported with a reason, and memory is bounded."""
 
 import io
 import json
@@ -23,7 +23,7 @@ from core.data.reading import Options, read
 from core.data.sources import FileSource, open_folder, open_zip
 from core.data.storage import ImageBuffer, ImagesOnDisk
 
-CHOSEN = Options(size=16, channels=3, fit="stretch", paper=PAPER)
+OPTIONS = Options(size=16, channels=3, fit="stretch", paper=PAPER)
 
 
 def png(seed: int, size: tuple[int, int] = (12, 10), grey: bool = False) -> bytes:
@@ -33,7 +33,7 @@ def png(seed: int, size: tuple[int, int] = (12, 10), grey: bool = False) -> byte
     return file.getvalue()
 
 
-def fill(folder: Path, files: dict[str, bytes]) -> Path:
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -44,14 +44,14 @@ def fill(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tortured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Torture]:
+def torture_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Torture]:
     folder = tmp_path_factory.mktemp("torture") / "pictures"
     return folder, torture.build(folder)
 
 
 def check(source: FileSource, truth: Torture, workers: int) -> None:
-    """Every picture looks as it must, has its label, and every other file is named under its reason."""
-    reading = read(source, Options(**{**vars(CHOSEN), "workers": workers}))
+    """Every picture has the expected colours and label. Every other file is reported under its reason."""
+    reading = read(source, Options(**{**vars(OPTIONS), "workers": workers}))
     assert {reason: set(names) for reason, names in reading.summary.names.items()} == truth.left_out
     assert reading.summary.counts == {reason: len(names) for reason, names in truth.left_out.items()}
     assert reading.summary.read == len(reading.images) == len(truth.pictures)
@@ -64,16 +64,16 @@ def check(source: FileSource, truth: Torture, workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_torture_folder_is_read_as_specified(tortured: tuple[Path, Torture], workers: int) -> None:
-    folder, truth = tortured
+def test_the_torture_folder_is_read_as_specified(torture_folder: tuple[Path, Torture], workers: int) -> None:
+    folder, truth = torture_folder
     assert truth.count == torture.FILES == 300
     check(open_folder(folder), truth, workers)
 
 
-def test_the_torture_folder_in_a_zip_file_is_read_the_same(tortured: tuple[Path, Torture], tmp_path: Path) -> None:
-    """But for links, pipes and sockets, which no zip file holds."""
-    folder, truth = tortured
-    packed = Torture(truth.pictures, {})
+def test_the_torture_folder_in_a_zip_file_is_read_in_the_same_way(torture_folder: tuple[Path, Torture], tmp_path: Path) -> None:
+    """Except for links, pipes and sockets, which a zip file cannot contain."""
+    folder, truth = torture_folder
+    zipped = Torture(truth.pictures, {})
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
@@ -81,12 +81,12 @@ def test_the_torture_folder_in_a_zip_file_is_read_the_same(tortured: tuple[Path,
                 archive.write(path, f"all/{name}")
                 for reason, names in truth.left_out.items():
                     if name in names or (reason == "hidden" and name.split("/")[0] in names):
-                        packed.left_out.setdefault(reason, set()).add(name)
-    check(open_zip(tmp_path / "all.zip"), packed, 1)
+                        zipped.left_out.setdefault(reason, set()).add(name)
+    check(open_zip(tmp_path / "all.zip"), zipped, 1)
 
 
-def test_reading_the_torture_folder_takes_little_memory(tortured: tuple[Path, Torture]) -> None:
-    """Two pictures of 25 million pixels, 75 MB each, one of 81 million, and bombs: the peak, in a process of its own."""
+def test_reading_the_torture_folder_takes_less_than_500_mib(torture_folder: tuple[Path, Torture]) -> None:
+    """It has two pictures of 25 million pixels (75 MB each), one of 81 million, and bombs. A subprocess reports its peak."""
     program = (
         "import sys; from pathlib import Path; from core.data.reading import Options, read\n"
         "from core.data.sources import open_folder\n"
@@ -95,14 +95,14 @@ def test_reading_the_torture_folder_takes_little_memory(tortured: tuple[Path, To
     )
     if sys.platform != "linux":
         pytest.skip("the peak is read from /proc")
-    run = subprocess.run([sys.executable, "-c", program, tortured[0]], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", program, torture_folder[0]], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 500
 
 
 # --- Zip files ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_zip_file_plays_no_tricks(tmp_path: Path) -> None:
+def test_unsafe_members_of_a_zip_file_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "tricky.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("cats/a.png", png(1))
@@ -120,7 +120,7 @@ def test_a_zip_file_plays_no_tricks(tmp_path: Path) -> None:
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_damage_in_a_zip_file_is_told_file_by_file(tmp_path: Path) -> None:
+def test_damaged_members_of_a_zip_file_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "damaged.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for i in range(5):
@@ -138,8 +138,8 @@ def test_damage_in_a_zip_file_is_told_file_by_file(tmp_path: Path) -> None:
 # --- Tables -------------------------------------------------------------------------------------------------------------------
 
 
-def test_labels_are_joined_on_the_names_of_files(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "pictures", {f"{'ab'[i % 2]}/{i}.png": png(i) for i in range(6)})
+def test_labels_are_joined_on_file_names(tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "pictures", {f"{'ab'[i % 2]}/{i}.png": png(i) for i in range(6)})
     table = {"file": [f"{i}.png" for i in (5, 4, 3, 2, 0, 99)], "kind": list("zyxwuq")}
     table |= {"weight": [5, 4, 3, 2, 0, 9], "x": [1.5] * 6}
     pq.write_table(pa.table(table), tmp_path / "labels.parquet")
@@ -150,15 +150,15 @@ def test_labels_are_joined_on_the_names_of_files(tmp_path: Path) -> None:
         assert reading.labels["label"].tolist() == list("aaabbb")
         assert reading.labels["kind"].tolist() == ["u", "w", "y", "", "x", "z"]
         np.testing.assert_equal(reading.labels["weight"], [0, 2, 4, np.nan, 3, 5])
-        assert "x" not in reading.labels  # a gallery has its own
+        assert "x" not in reading.labels  # x is a column of the gallery
         assert reading.labels["x (given)"].dtype.kind == "f"
         assert (reading.summary.unlabelled, reading.summary.unmatched_rows) == (1, 1)
         assert "labels: 1 pictures without a row, 1 rows without a picture" in reading.summary.lines()[-1]
 
 
 @pytest.mark.parametrize("name", ["a/1.png", "1.png", "1"])
-def test_a_table_may_call_a_picture_by_path_name_or_stem(tmp_path: Path, name: str) -> None:
-    folder = fill(tmp_path / "pictures", {"a/1.png": png(1), "a/2.png": png(2)})
+def test_a_table_can_name_a_picture_by_path_name_or_stem(tmp_path: Path, name: str) -> None:
+    folder = write_files(tmp_path / "pictures", {"a/1.png": png(1), "a/2.png": png(2)})
     (tmp_path / "labels.csv").write_text(f"kind,id\nfirst,{name}\nsecond,{name.replace('1', '2')}\n")
     assert read(open_folder(folder), Options(labels=tmp_path / "labels.csv")).labels["kind"].tolist() == ["first", "second"]
 
@@ -172,15 +172,15 @@ def test_a_table_may_call_a_picture_by_path_name_or_stem(tmp_path: Path, name: s
         (b"", "must be a CSV or parquet file; .* cannot be read"),
     ],
 )
-def test_unusable_tables_are_named(tmp_path: Path, content: bytes, message: str) -> None:
-    folder = fill(tmp_path / "pictures", {"0.png": png(0)})
+def test_an_unusable_table_raises_an_error(tmp_path: Path, content: bytes, message: str) -> None:
+    folder = write_files(tmp_path / "pictures", {"0.png": png(0)})
     (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read(open_folder(folder), Options(labels=tmp_path / "labels.csv"))
 
 
 @pytest.mark.parametrize("struct", [True, False])
-def test_a_parquet_file_holds_pictures_with_their_labels(tmp_path: Path, struct: bool) -> None:
+def test_a_parquet_file_is_read_with_its_pictures_and_labels(tmp_path: Path, struct: bool) -> None:
     pngs = [png(i) for i in range(700)]
     pngs[3], pngs[5] = b"", b"broken"
     columns = {"image": [{"bytes": b, "path": None} for b in pngs] if struct else pngs, "digit": [i % 3 for i in range(700)]}
@@ -192,11 +192,11 @@ def test_a_parquet_file_holds_pictures_with_their_labels(tmp_path: Path, struct:
     assert data.reading.summary.counts == {"empty": 1, "not an image": 1}
     assert len(data.train.images) + len(data.test.images) == 698
     assert data.reading.labels["digit"][:5].tolist() == ["zero", "one", "two", "one", "zero"]
-    back = np.asarray(Image.open(io.BytesIO(pngs[-1])))
-    assert (data.reading.images[-1].numpy() == back.transpose(2, 0, 1)).all()
+    expected = np.asarray(Image.open(io.BytesIO(pngs[-1])))
+    assert (data.reading.images[-1].numpy() == expected.transpose(2, 0, 1)).all()
 
 
-def test_a_parquet_file_cannot_name_other_files(tmp_path: Path) -> None:
+def test_a_parquet_file_cannot_refer_to_other_files(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(png(1))
     rows = [{"bytes": None, "path": str(tmp_path / "secret.png")}, {"bytes": png(2), "path": "b"}]
     pq.write_table(pa.table({"image": rows}), tmp_path / "set.parquet")
@@ -212,19 +212,19 @@ def read_names(path: Path) -> tuple[int, dict]:
     return reading.summary.read, reading.summary.names
 
 
-def test_a_data_set_of_the_hub_is_streamed(tmp_path: Path) -> None:
-    """A folder in the hub's layout, which the same library reads in the same way."""
+def test_a_hub_data_set_is_streamed(tmp_path: Path) -> None:
+    """A local folder in the hub's layout, read by the same library."""
     pytest.importorskip("datasets")
     for split, n in (("train", 9), ("test", 3)):
         first = 50 if split == "test" else 0
-        fill(tmp_path / "set", {f"{split}/{'cat' if i % 2 else 'dog'}/{i}.png": png(first + i) for i in range(n)})
+        write_files(tmp_path / "set", {f"{split}/{'cat' if i % 2 else 'dog'}/{i}.png": png(first + i) for i in range(n)})
     data = open_data(f"hf:{tmp_path / 'set'}")
     assert data.reading is not None
     assert (len(data.train.images), len(data.test.images)) == (9, 3)
     assert sorted(set(data.train.labels["label"].tolist())) == ["cat", "dog"]
-    mine = open_data(tmp_path / "set")
-    for theirs, own in ((data.train, mine.train), (data.test, mine.test)):
-        assert {image.numpy().tobytes() for image in theirs.images} == {image.numpy().tobytes() for image in own.images}
+    local = open_data(tmp_path / "set")
+    for streamed, found in ((data.train, local.train), (data.test, local.test)):
+        assert {image.numpy().tobytes() for image in streamed.images} == {image.numpy().tobytes() for image in found.images}
     with pytest.raises(ValueError, match=r"hf:/nowhere/at/all cannot be opened"):
         open_data("hf:/nowhere/at/all")
 
@@ -232,30 +232,30 @@ def test_a_data_set_of_the_hub_is_streamed(tmp_path: Path) -> None:
 # --- Order, duplicates, splits ------------------------------------------------------------------------------------------------
 
 
-def test_workers_and_disk_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_and_disk_storage_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path / "cache"))
     files = {f"{'ab'[i % 2]}/{i:03d}.png": b"broken" if i % 7 == 3 else png(i % 150, (30, 20)) for i in range(300)}
-    source = open_folder(fill(tmp_path / "pictures", files))
+    source = open_folder(write_files(tmp_path / "pictures", files))
     one, other = read(source, Options(workers=1)), read(source, Options(workers=2, memory=0))
     assert isinstance(other.images, ImagesOnDisk)
     assert torch.equal(one.images[:], other.images[:])
     assert {name: values.tolist() for name, values in one.labels.items()} == {n: v.tolist() for n, v in other.labels.items()}
     assert one.summary == other.summary
     assert one.summary.counts["duplicate"] + one.summary.read + one.summary.counts["broken"] == 300
-    assert not list((tmp_path / "cache").iterdir())  # the file has no name and dies with the process
+    assert not list((tmp_path / "cache").iterdir())  # the file is unlinked while it is open
 
 
-def test_a_picture_of_the_training_split_is_not_tested_on(tmp_path: Path) -> None:
-    """Nor are pictures beside the two folders anything but left out."""
+def test_a_training_picture_is_left_out_of_the_test_split(tmp_path: Path) -> None:
+    """Pictures outside of both folders are left out, too."""
     files = {f"train/{i}.png": png(i) for i in range(4)} | {f"test/{i}.png": png(i) for i in range(3, 6)} | {"c.png": png(9)}
-    data = open_data(fill(tmp_path, files))
+    data = open_data(write_files(tmp_path, files))
     assert data.reading is not None
     assert data.reading.summary.names == {"duplicate": ["test/3.png"], "no split": ["c.png"]}
     assert (len(data.train.images), len(data.test.images)) == (4, 2)
 
 
-def test_the_rare_picture_in_colour_is_told_of(tmp_path: Path) -> None:
-    fill(tmp_path, {f"{i}.png": png(i, grey=i != 2) for i in range(4)})
+def test_colour_pictures_converted_to_grey_are_reported(tmp_path: Path) -> None:
+    write_files(tmp_path, {f"{i}.png": png(i, grey=i != 2) for i in range(4)})
     assert read(open_folder(tmp_path)).preprocessing.channels == 3
     reading = read(open_folder(tmp_path), Options(channels=1))
     assert reading.images.shape[1] == 1
@@ -265,19 +265,19 @@ def test_the_rare_picture_in_colour_is_told_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("size", [(900, 700), (64, 64), (40, 300), (7, 5)])
-def test_the_short_way_of_reading_gives_nearly_what_the_long_one_does(fit: str, size: tuple[int, int], tmp_path: Path) -> None:
-    """Large pictures are made smaller in two steps; that is worth a level or two of the mean error, no more."""
+def test_two_step_downscaling_is_close_to_one_step(fit: str, size: tuple[int, int], tmp_path: Path) -> None:
+    """Large pictures are downscaled in two steps. The mean difference to one step is less than two levels."""
     rng = np.random.default_rng(0)
     smooth = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
     smooth.save(tmp_path / "a.jpg", quality=95)
     target = Preprocessing(3, 32, 32, fit)  # pyright: ignore[reportArgumentType]
-    short = load_data(tmp_path, "all", target).images[0]
-    long = target.prepare(Image.open(tmp_path / "a.jpg"), "keep", trim=False).image
-    assert (short.float() - long.float()).abs().mean() < 2
+    two_steps = load_data(tmp_path, "all", target).images[0]
+    one_step = target.prepare(Image.open(tmp_path / "a.jpg"), "keep", trim=False).image
+    assert (two_steps.float() - one_step.float()).abs().mean() < 2
 
 
 @pytest.mark.parametrize("options", [{"channels": 2}, {"size": 4}, {"paper": (0, 0, 256)}])
-def test_options_are_checked(options: dict) -> None:
+def test_invalid_options_raise_an_error(options: dict) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
         Options(**options)
 
@@ -287,15 +287,15 @@ def test_options_are_checked(options: dict) -> None:
 
 @pytest.mark.parametrize("limit", [0, 500, 10**9])
 @pytest.mark.parametrize("expected", [0, 10, 100])
-def test_a_sheet_holds_what_was_added_wherever_it_lies(
+def test_an_image_buffer_returns_its_images_from_memory_and_from_disk(
     limit: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path))
     blocks = [np.random.default_rng(k).integers(0, 256, (k, 3, 4, 5), np.uint8) for k in (7, 0, 1, 20, 2)]
-    sheet = ImageBuffer((3, 4, 5), expected, limit)
+    buffer = ImageBuffer((3, 4, 5), expected, limit)
     for block in blocks:
-        sheet.add(block)
-    images, whole = sheet.close(), torch.from_numpy(np.concatenate(blocks))
+        buffer.add(block)
+    images, whole = buffer.close(), torch.from_numpy(np.concatenate(blocks))
     assert isinstance(images, ImagesOnDisk) == (limit < 30 * 60)
     assert images.shape == (30, 3, 4, 5)
     index = torch.tensor([29, 0, 7, 7])
@@ -306,16 +306,16 @@ def test_a_sheet_holds_what_was_added_wherever_it_lies(
         assert images.select(index).shape == (4, 3, 4, 5)
 
 
-def test_training_from_disk_is_training_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same shuffle of the same images: bitwise the same weights."""
+def test_training_from_disk_equals_training_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights are bitwise equal."""
     from core import Architecture, Settings, train
 
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path))
     images = load_data("digits", "train").images[:200]
-    sheet = ImageBuffer((1, 8, 8), 200, limit=0)
-    sheet.add(images.numpy())
+    buffer = ImageBuffer((1, 8, 8), 200, limit=0)
+    buffer.add(images.numpy())
     weights = []
-    for seen in (images, sheet.close()):
+    for seen in (images, buffer.close()):
         torch.manual_seed(0)
         vae = Architecture(1, 8, 8, 2, "mlp").build()
         for _ in train(vae, seen, Settings(epochs=2.0)):
@@ -324,14 +324,14 @@ def test_training_from_disk_is_training_from_memory(tmp_path: Path, monkeypatch:
     assert torch.equal(*weights)
 
 
-def test_a_full_disk_is_told_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_raises_an_error_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path))
-    room = os.statvfs(tmp_path)
+    disk = os.statvfs(tmp_path)
     with pytest.raises(ValueError, match=r"more than is free in .*LATENTSCAPE_CACHE"):
-        ImageBuffer((1, 1024, 1024), 2 * room.f_bavail * room.f_frsize // 2**20, limit=0)
+        ImageBuffer((1, 1024, 1024), 2 * disk.f_bavail * disk.f_frsize // 2**20, limit=0)
 
 
-def test_classes_get_their_names() -> None:
+def test_classes_are_replaced_by_their_names() -> None:
     labels = {"label": np.array(["2", "0", "1"]), "size": np.arange(3)}
     named = name_classes(labels, ["a", "b", "c"])
     assert named["label"].tolist() == ["c", "a", "b"]

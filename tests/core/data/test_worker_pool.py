@@ -1,4 +1,4 @@
-"""Laws of shared work: every result, in order, whoever worked it out and however large it is."""
+"""Tests of the worker pool: it yields every result in order, for any number of workers and any size."""
 
 import os
 
@@ -9,13 +9,13 @@ from core.data.worker_pool import SLOT_BYTES, parallel_map
 
 
 def squares(n: int) -> tuple[int, np.ndarray, list[np.ndarray]]:
-    """A number's process, an array of it in one piece, and some in others, down to none."""
+    """The process id, a contiguous array, a strided array and an empty array."""
     return os.getpid(), np.full((n % 7, 3), n * n), [np.arange(n)[::2], np.empty(0, np.uint8)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_results_come_in_order_with_their_arrays(workers: int) -> None:
-    """Also when there are many more than are under way at a time, whose places are used again."""
+def test_results_are_in_order_with_their_arrays(workers: int) -> None:
+    """There are more jobs than slots of shared memory, so slots are reused."""
     processes = set()
     for i, (job, (process, square, rest)) in enumerate(parallel_map(squares, ((str(n), n) for n in range(200)), workers)):
         processes.add(process)
@@ -27,13 +27,13 @@ def test_results_come_in_order_with_their_arrays(workers: int) -> None:
     assert (os.getpid() in processes) == (workers == 1)
 
 
-def two(n: int) -> list[np.ndarray]:
-    """One array that fits into a place, and then one that does not."""
+def small_and_large(n: int) -> list[np.ndarray]:
+    """An array that fits into a slot, and one that does not."""
     return [np.full(SLOT_BYTES // 2, n, np.uint8), np.full(SLOT_BYTES // 2 + 1, n + 1, np.uint8)]
 
 
-def test_arrays_too_large_for_their_place_come_all_the_same() -> None:
-    for n, (small, large) in parallel_map(two, ((n, n) for n in range(9)), 2):
+def test_arrays_larger_than_a_slot_are_returned() -> None:
+    for n, (small, large) in parallel_map(small_and_large, ((n, n) for n in range(9)), 2):
         assert (len(small), len(large)) == (SLOT_BYTES // 2, SLOT_BYTES // 2 + 1)
         assert (small == n).all()
         assert (large == n + 1).all()
@@ -45,7 +45,7 @@ def fail(n: int) -> int:
     return n
 
 
-def test_what_a_worker_raises_is_raised_here() -> None:
+def test_an_error_in_a_worker_is_raised_in_the_caller() -> None:
     with pytest.raises(KeyError, match="five"):
         list(parallel_map(fail, ((n, n) for n in range(20)), 2))
     with pytest.raises(ValueError, match="was ended from outside"):
