@@ -2,9 +2,9 @@
 
 import { respond } from "../shared/one_shot_worker.js";
 import { Cells } from "./cells.js";
-import { request } from "../shared/fetch.js";
+import { readBytes } from "../shared/fetch.js";
 
 respond(async ({ url }) => {
-  const cells = new Cells(new Float32Array(await (await request(url)).arrayBuffer()));
+  const cells = new Cells(new Float32Array(await readBytes(url)));
   return { out: { ...cells }, buffers: [cells.order.buffer, cells.positions.buffer, cells.starts.buffer] };
 });

@@ -1,6 +1,6 @@
 // ONNX Runtime Web: loading it, and running networks. Used in a worker of the page, and in Node by the tests.
 
-import { request } from "../shared/fetch.js";
+import { readBytes } from "../shared/fetch.js";
 
 /** Import the runtime from the bytes of its two files. It uses a single thread, which needs no special HTTP headers. */
 export async function startRuntime(script, wasm) {
@@ -16,7 +16,7 @@ export async function startRuntime(script, wasm) {
 
 /** The bytes of a file. With `integrity`, the browser rejects a file that does not have this hash. */
 export async function loadBytes(url, integrity) {
-  return (await request(url, integrity ? { integrity } : {})).arrayBuffer();
+  return readBytes(url, integrity ? { integrity } : {});
 }
 
 /** An open network. */

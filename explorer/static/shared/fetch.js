@@ -7,13 +7,16 @@ const pending = new Map(); // address → promise of its buffer
 
 /** Send a request and return the response. Throws an Error that names the file and the status. */
 export async function request(address, options) {
-  const failed = (reason) => new Error(`request for ${fileName(address)} failed: ${reason}`);
-  const response = await fetch(address, options).catch((error) => Promise.reject(failed(error.message)));
-  if (!response.ok) throw failed(`HTTP status ${response.status}`);
-  return response;
+  const response = await named(address, fetch(address, options));
+  return response.ok ? response : named(address, Promise.reject(new Error(`HTTP status ${response.status}`)));
 }
 
-/** The bytes of a file. All callers get the same buffer: it must not be changed or transferred. Throws as `request` does. */
+/** Fetch the bytes of a file, also if they are in memory already. Throws as `request` does. */
+export async function readBytes(address, options) {
+  return named(address, (await request(address, options)).arrayBuffer());
+}
+
+/** The bytes of a file, fetched once. All callers get the same buffer: it must not be changed or transferred. Throws as `request` does. */
 export async function fetchBytes(address) {
   const buffer = buffers.get(address)?.deref() ?? (await fetchOnce(address));
   recent.delete(address);
@@ -35,7 +38,7 @@ export async function fetchJson(address) {
 /** Fetch a file, or wait for a request for it that is under way. */
 function fetchOnce(address) {
   if (!pending.has(address)) {
-    const fetched = request(address).then((response) => response.arrayBuffer());
+    const fetched = readBytes(address);
     pending.set(address, fetched);
     const end = () => pending.delete(address);
     fetched.then((buffer) => buffers.set(address, new WeakRef(buffer))).then(end, end);
@@ -43,6 +46,12 @@ function fetchOnce(address) {
   return pending.get(address);
 }
 
-function fileName(address) {
-  return decodeURI(String(address).split(/[?#]/)[0]).split("/").at(-1);
+/** The same promise, with the name of the file in its error. */
+async function named(address, promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    const file = decodeURI(String(address).split(/[?#]/)[0]).split("/").at(-1);
+    throw new Error(`request for ${file} failed: ${error.message}`);
+  }
 }

@@ -34,6 +34,9 @@ test("a failure names the file and the status, and is not remembered", async () 
   answer = () => Promise.reject(new TypeError("Failed to fetch"));
   await assert.rejects(fetchBytes("x/means"), { message: "request for means failed: Failed to fetch" });
   await assert.rejects(request("x/upload", { method: "POST" }), { message: "request for upload failed: Failed to fetch" });
+  const cut = { ok: true, arrayBuffer: () => Promise.reject(new TypeError("network error")) };
+  answer = () => cut;
+  await assert.rejects(fetchBytes("x/means"), { message: "request for means failed: network error" });
   answer = () => new Response("[1]");
   assert.deepEqual(await fetchJson("x/means"), [1]);
 });
