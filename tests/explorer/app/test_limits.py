@@ -2,14 +2,23 @@
 
 import asyncio
 import json
+import re
+import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 from loop import run
+from starlette.middleware import Middleware
 
 from explorer.app import limits
-from explorer.app.limits import CLOSED, Guard, Limits, Message, Receive, Send, parse_auth, visitor
+from explorer.app.catalogue import Catalogue
+from explorer.app.limits import Guard, Limits, Message, Receive, Send, parse_auth, visitor
+from explorer.app.onnx_runtime import Runtime
+from explorer.app.server import build
+from explorer.app.training_jobs import TrainingJobs
 
 LIMITS = Limits(upload=100_000, body=1000, rate=10, burst=50, visitors=100, concurrent=3)
 
@@ -28,16 +37,17 @@ class Desk:
 
     async def app(self, scope: Message, receive: Receive, send: Send) -> None:
         self.reached += 1
-        if scope["path"] == "/break":
+        name = scope["path"].removeprefix("/gradio_api/run/")
+        if name == "break":
             raise RuntimeError("/home/ada/secret.py is broken")
-        if scope["path"] == "/misread":
+        if name == "misread":
             raise KeyError("component_id")
-        if scope["path"] in ("/wordless", "/worded"):
+        if name in ("wordless", "worded"):
             await send({"type": "http.response.start", "status": 500, "headers": []})
             await send(
                 {
                     "type": "http.response.body",
-                    "body": b'{"error":%s}' % (b"null" if scope["path"] == "/wordless" else b'"z must be"'),
+                    "body": b'{"error":%s}' % (b"null" if name == "wordless" else b'"z must be"'),
                 }
             )
             return
@@ -50,7 +60,9 @@ class Desk:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
-    async def ask(self, path: str, *parts: bytes, method: str = "POST", who: str = "1.2.3.4", **headers: str) -> Any:
+    async def ask(
+        self, path: str, *parts: bytes, method: str = "POST", who: str = "1.2.3.4", root: str = "", **headers: str
+    ) -> Any:
         """Status, headers and body of one request, whose body comes in these parts."""
         told: list[Message] = []
         left = list(parts) or [b""]
@@ -62,7 +74,7 @@ class Desk:
             told.append(message)
 
         given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": given, "client": (who, 1)}
+        scope = {"type": "http", "method": method, "path": path, "headers": given, "client": (who, 1), "root_path": root}
         await self.guard(scope, receive, send)
         return told[0]["status"], dict(told[0]["headers"]), told[1]["body"]
 
@@ -125,15 +137,19 @@ def test_a_refused_sender_is_heard_out_before_he_is_answered_but_not_for_ever(mo
 
         length = {"content_length": b"10000", **headers}
         given = [(name.replace("_", "-").encode(), value) for name, value in length.items()]
-        run(Desk().guard({"type": "http", "method": "POST", "path": "/x", "headers": given, "client": ("1", 1)}, receive, send))
+        run(
+            Desk().guard(
+                {"type": "http", "method": "POST", "path": "/config", "headers": given, "client": ("1", 1)}, receive, send
+            )
+        )
         return at[0]
 
     assert refused(10) == (413, 10)
     assert refused(10, expect=b"100-continue") == (413, 0)
     assert refused(10, content_length=b"", transfer_encoding=b"chunked") == (413, 10)
-    monkeypatch.setattr(limits, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "DRAIN_SECONDS", 0.1)
     assert refused(4) == (413, 4)
-    monkeypatch.setattr(limits, "LINGER_BYTES", 3000)
+    monkeypatch.setattr(limits, "DRAIN_BYTES", 3000)
     assert refused(10) == (413, 3)
 
 
@@ -161,7 +177,7 @@ def test_strangers_without_end_are_not_remembered_without_end() -> None:
     assert len(desk.guard._buckets) == LIMITS.visitors
 
 
-def test_no_more_than_so_many_are_under_way_and_all_of_them_are_let_go() -> None:
+def test_no_more_than_so_many_are_in_progress_and_all_of_them_are_let_go() -> None:
     async def crowd() -> list[int]:
         desk = Desk(wait=asyncio.Event())
         assert desk.wait is not None
@@ -178,7 +194,7 @@ def test_no_more_than_so_many_are_under_way_and_all_of_them_are_let_go() -> None
 
 def test_what_breaks_is_a_number_to_the_visitor_and_a_traceback_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     desk = Desk()
-    status, headers, body = ask(desk, "/break")
+    status, headers, body = ask(desk, "/gradio_api/run/break")
     assert status == 500
     assert b"secret" not in body
     assert b"Traceback" not in body
@@ -187,13 +203,74 @@ def test_what_breaks_is_a_number_to_the_visitor_and_a_traceback_in_the_log(capsy
     logged = json.loads(capsys.readouterr().err)
     assert logged["request"] == number
     assert "secret.py is broken" in logged["text"]
-    assert desk.guard._under_way == 0
+    assert desk.guard._in_progress == 0
 
 
-@pytest.mark.parametrize("door", [*CLOSED, "/gradio_api/runs", "/gradio_api/run-history/connect", "/gradio_api/proxy=http://x"])
-def test_doors_that_the_explorer_has_no_use_for_are_closed(door: str) -> None:
+OPEN_ROUTES = {
+    *("/", "/endpoints", "/endpoints/", "/config", "/config/", "/login", "/login/", "/logout"),
+    *("/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt", "/assets/{path:path}", "/static/{path:path}"),
+    *("/gradio_api/info", "/gradio_api/info/", "/gradio_api/startup-events", "/gradio_api/app_id", "/gradio_api/app_id/"),
+    *("/gradio_api/component_server", "/gradio_api/component_server/", "/gradio_api/upload"),
+    *("/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/reset/"),
+    *("/gradio_api/file={path_or_url:path}", "/gradio_api/run/{api_name}", "/gradio_api/run/{api_name}/"),
+    *("/gradio_api/call/{api_name}", "/gradio_api/call/{api_name}/", "/gradio_api/call/{api_name}/{event_id}"),
+    *("/gradio_api/call/v2/{api_name}", "/gradio_api/call/v2/{api_name}/", "/gradio_api/call/v2/{api_name}/{event_id}"),
+    *("/gradio_api/mcp", "/gradio_api/mcp/schema", "/gradio_api/mcp/sse", "/gradio_api/mcp/messages"),
+}
+"""The routes of Gradio that the explorer uses. A route that a newer Gradio adds belongs here only if the explorer needs it."""
+
+
+def walk(routes: Iterable[Any], prefix: str = "") -> Iterator[str]:
+    """The paths of all routes, also those of included routers and of mounted apps."""
+    for route in routes:
+        router = getattr(route, "original_router", None)
+        if router is not None:
+            yield from walk(router.routes, prefix + route.include_context.prefix)
+        else:
+            yield prefix + route.path
+            yield from walk(getattr(route, "routes", None) or (), prefix + route.path)
+
+
+@pytest.fixture(scope="module")
+def launched(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
+    """The address of the real app with login, training and MCP, and the paths of its routes."""
+    page = build(catalogue, Runtime.of("none"), Limits(), TrainingJobs(tmp_path_factory.mktemp("runs"), catalogue))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    app, address, _ = page.launch(
+        prevent_thread_lock=True,
+        auth=("ada", "secret"),
+        server_port=port,
+        app_kwargs={"middleware": [Middleware(Guard, limits=Limits())]},
+        ssr_mode=False,
+        quiet=True,
+        mcp_server=True,
+    )
+    yield address.rstrip("/"), list(walk(app.routes))
+    page.close()
+
+
+@pytest.mark.parametrize("root", ["", "/sub"])
+def test_only_the_listed_routes_of_gradio_are_open(launched: tuple[str, list[str]], root: str) -> None:
+    """Also when a proxy leaves the root path in the request."""
+    address, routes = launched
+    paths = {route: re.sub(r"{.+?}", "x", route) for route in routes}
+    allowed = {route for route, path in paths.items() if ask(Desk(), root + path, method="GET", root=root)[0] == 200}
+    assert len(paths) > 80
+    assert allowed == OPEN_ROUTES
+    with httpx.Client(base_url=address) as http:
+        for path in [paths[route] for route in paths if route not in allowed]:
+            assert [http.request(method, path).status_code for method in ("GET", "POST", "HEAD")] == [404] * 3, path
+            assert ask(Desk(), root + path, root=root)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/run-history/connect", "/gradio_api/dev/reload", "/gradio_api/proxy=http://x", "/monitoring/summary"]
+)
+def test_a_closed_path_does_not_reach_gradio(path: str) -> None:
     desk = Desk()
-    assert [ask(desk, door, method=method)[0] for method in ("GET", "POST", "HEAD")] == [404] * 3
+    assert [ask(desk, path, method=method)[0] for method in ("GET", "POST", "HEAD")] == [404] * 3
     assert desk.reached == 0
 
 
@@ -214,11 +291,11 @@ def test_a_login_is_a_name_and_a_password() -> None:
 
 def test_what_could_not_be_read_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
     """Both where reading raises and where Gradio answers without a word; an error in words passes."""
-    for path, expected in (("/misread", 400), ("/wordless", 422)):
-        status, headers, body = ask(Desk(), path)
+    for path, expected in (("misread", 400), ("wordless", 422)):
+        status, headers, body = ask(Desk(), f"/gradio_api/run/{path}")
         assert status == expected
         assert "/gradio_api/info" in json.loads(body)["error"]
         assert (
             headers[b"X-Request-Id"].decode() == json.loads(body)["request"] == json.loads(capsys.readouterr().err)["request"]
         )
-    assert ask(Desk(), "/worded")[::2] == (500, b'{"error":"z must be"}')
+    assert ask(Desk(), "/gradio_api/run/worded")[::2] == (500, b'{"error":"z must be"}')
