@@ -1,4 +1,4 @@
-"""Every test runs with the shapes in core's signatures checked, and makes its own data."""
+"""Fixtures of all tests. The shapes in core's signatures are checked in every test."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import jaxtyping
 import pytest
 from filelock import FileLock
 
-# Networks of this size are fastest on one thread, here and in the processes that tests start.
+# Networks of this size are fastest on one thread. Subprocesses of tests inherit the setting.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 jaxtyping.install_import_hook("core", "beartype.beartype")
 
@@ -31,7 +31,7 @@ def digits() -> core.Data:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, worker_id: str, digits: core.Data) -> Path:
-    """A folder with a real bundle: five epochs on digits, four latents, 300 test images on a UMAP. All workers share it."""
+    """The folder of a bundle: five epochs on digits, four latents, 300 test images on a UMAP. All pytest workers share it."""
     base = tmp_path_factory.getbasetemp()
     path = (base if worker_id == "master" else base.parent) / "bundles" / "tiny"
     with FileLock(f"{path.parent}.lock"):
@@ -57,19 +57,19 @@ def make_tiny_bundle(path: Path, digits: core.Data) -> None:
     }
     preprocessing = core.Preprocessing.measure(digits.images)
     test = core.load_data("digits", "test")
-    made = core.make_bundle("tiny", vae, architecture, preprocessing, test, {**record, "machine": "a test"}, gallery_size=300)
-    made.save(path)
+    bundle = core.make_bundle("tiny", vae, architecture, preprocessing, test, {**record, "machine": "a test"}, gallery_size=300)
+    bundle.save(path)
 
 
 @pytest.fixture(scope="session")
 def bundle(tiny_bundle: Path) -> core.Bundle:
-    """`tiny_bundle`, opened. Nothing may change it."""
+    """`tiny_bundle`, loaded. Tests must not change it."""
     return core.load(tiny_bundle)
 
 
 @pytest.fixture(scope="session")
 def plain_server() -> Callable[[Path], AbstractContextManager[str]]:
-    """A function: the address of a folder that a file server hands out, a process that knows nothing of this project."""
+    """A context manager that serves a folder with Python's `http.server` and yields the address."""
 
     @contextmanager
     def serve(folder: Path) -> Iterator[str]:
@@ -89,9 +89,9 @@ def plain_server() -> Callable[[Path], AbstractContextManager[str]]:
 
 @pytest.fixture(scope="session")
 def runtime() -> Path:
-    """A folder with ONNX Runtime Web's files: the one that LATENTSCAPE_RUNTIME names, or one that npm fills, once.
+    """A folder with the files of ONNX Runtime Web: LATENTSCAPE_RUNTIME, or a folder that npm installs once.
 
-    Without npm or a registry the tests that need it are skipped; in CI they fail.
+    Without npm or network, the tests that use it are skipped. In CI they fail.
     """
     named = os.environ.get("LATENTSCAPE_RUNTIME")
     folder = Path(named) if named else Path.home() / ".cache" / f"latentscape-runtime-{VERSION}"
@@ -104,7 +104,7 @@ def runtime() -> Path:
             pytest.skip(f"no ONNX Runtime Web, and npm could not fetch it: {INSTALL}")
         try:
             part.rename(folder)
-        except OSError:  # another process of these tests was faster
+        except OSError:  # another pytest worker was faster
             shutil.rmtree(part)
     found = Runtime.of(str(folder)).folder
     assert found is not None

@@ -1,4 +1,4 @@
-"""A linear-Gaussian VAE with its exact posterior: a model whose log p(x) is known."""
+"""A linear-Gaussian VAE with its exact posterior, so that log p(x) is known in closed form."""
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,14 @@ LATENTS, SIDE, SCALE = 3, 4, 0.7
 
 
 class LinearLikelihood(Likelihood):
-    """x ~ N(decoder's output, SCALE² I)."""
+    """x ~ N(decoder output, SCALE² I)."""
 
     def forward(self, parameters: Tensor) -> Distribution:
         return Independent(Normal(parameters, torch.full_like(parameters, SCALE), validate_args=False), 3, validate_args=False)
 
 
 class LinearDecoder(nn.Module):
-    """W z + b, with orthogonal columns of different lengths, so that the exact posterior is diagonal."""
+    """W z + b. The columns of W are orthogonal, so the exact posterior is diagonal."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class LinearDecoder(nn.Module):
 
 
 class ExactEncoder(nn.Module):
-    """Bayes' rule: precision I + WᵀW / s², mean = covariance Wᵀ (x - b) / s²."""
+    """The posterior by Bayes' rule: precision I + WᵀW / s², mean = covariance Wᵀ (x - b) / s²."""
 
     def __init__(self, decoder: LinearDecoder) -> None:
         super().__init__()
@@ -47,21 +47,21 @@ class ExactEncoder(nn.Module):
 
 
 class OpenPrior(Prior):
-    """The standard normal without its closed form: `kl` is then the one-draw estimate of any prior."""
+    """The standard normal without a closed-form KL: `kl` is the one-sample estimate."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         return Normal(0.0, 1.0).log_prob(z).sum(-1)
 
 
 def linear_gaussian(prior: Prior) -> tuple[VAE, MultivariateNormal]:
-    """The VAE and the exact distribution of its images, N(b, W Wᵀ + s² I)."""
+    """Return the VAE and the exact distribution of its images, N(b, W Wᵀ + s² I)."""
     decoder = LinearDecoder()
     covariance = decoder.weight @ decoder.weight.T + SCALE**2 * torch.eye(SIDE * SIDE, dtype=torch.float64)
     return VAE(prior, ExactEncoder(decoder), decoder, LinearLikelihood()).double(), MultivariateNormal(decoder.bias, covariance)
 
 
 class Shifted(nn.Module):
-    """An encoder with something added to its output."""
+    """An encoder with a constant added to its output."""
 
     def __init__(self, encoder: nn.Module, shift: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Coroutines in tests."""
+"""Run coroutines in tests."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Its result, by a loop in a thread of its own: the browser tests leave one running in this thread."""
+    """Return a coroutine's result. It runs in a new thread, because Playwright's event loop runs in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()

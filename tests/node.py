@@ -1,4 +1,4 @@
-"""The page's own tests, run by Node, and the PNG files that they are given."""
+"""Run the JavaScript tests of the page with Node, and make PNG files for them."""
 
 import io
 import os
@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent / "explorer" / "static"
 def assert_passes_in_node(file: str, **environment: object) -> None:
     assert NODE is not None, "CI must have Node"
     variables = {**os.environ, **{name: str(value) for name, value in environment.items()}}
-    # The page's files are modules by their content, which Node 20 says on standard error.
+    # Node 20 detects the page's files as modules by their content and writes a warning to standard error.
     result = subprocess.run([NODE, "--test", TESTS / file], capture_output=True, text=True, env=variables, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -1,4 +1,4 @@
-"""Requests to the server's functions as the page makes them, and their answers as the page reads them."""
+"""Call server functions with requests like the page's, and read their responses."""
 
 import base64
 import inspect
@@ -17,21 +17,21 @@ def picture(answer: Answer, n: int = 1) -> np.ndarray:
     return np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8).reshape(n, 8, 8)
 
 
-def settled(answer: Any) -> Answer:
-    """The answer, which some functions have to be waited for."""
+def awaited(answer: Any) -> Answer:
+    """The response; a coroutine is run first."""
     return run(answer) if inspect.iscoroutine(answer) else answer
 
 
 def ask(function: Callable[[Catalogue, Request], Any], catalogue: Catalogue, **request: Any) -> Answer:
-    """A request as the page makes it; the answer has to survive JSON."""
-    answer = settled(function(catalogue, {"model": "tiny", **request}))
+    """Call a function with a request like the page's. Check that the response is valid JSON without an error."""
+    answer = awaited(function(catalogue, {"model": "tiny", **request}))
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     assert "error" not in answer
     return answer
 
 
-def unfiled(column: dict[str, Any]) -> dict[str, Any]:
-    """What the page is told to colour a map by, with the numbers in place of their file."""
+def with_values(column: dict[str, Any]) -> dict[str, Any]:
+    """A colour column of the map, with the numbers instead of the path of their file."""
     if "codes" in column:
         codes = np.fromfile(column["codes"], f"<u{column['bytes']}")
         return {"classes": column["classes"], "codes": codes.tolist()}

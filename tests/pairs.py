@@ -1,4 +1,4 @@
-"""Covering pairs: a law about how two settings go together needs each pair of their values, not each combination of all."""
+"""Pairwise test combinations: every pair of values of two settings occurs, but not every combination of all settings."""
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations, product
@@ -8,33 +8,33 @@ import pytest
 
 
 def covering(*factors: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Combinations, one value of each factor in order, in which every pair of values of two factors occurs.
+    """Choose combinations of values, one of each factor, so that every pair of values of two factors occurs.
 
-    Greedy: the next combination is the one with the most pairs that have not occurred yet (Cohen et al., 1997, "The AETG
-    system"). The same factors give the same combinations.
+    Greedy: each step chooses the combination with the most new pairs (Cohen et al., 1997, "The AETG system").
+    Deterministic.
 
     >>> len(covering("ab", "xy", "12")), len(list(product("ab", "xy", "12")))
     (4, 8)
     """
-    every = list(product(*map(range, map(len, factors))))
-    places = list(combinations(range(len(factors)), 2))
+    rows = list(product(*map(range, map(len, factors))))
+    factor_pairs = list(combinations(range(len(factors)), 2))
 
     def pairs(row: tuple[int, ...]) -> set[tuple[int, int, int, int]]:
-        return {(a, b, row[a], row[b]) for a, b in places}
+        return {(a, b, row[a], row[b]) for a, b in factor_pairs}
 
-    missing, chosen = set().union(*map(pairs, every)), []
+    missing, chosen = set().union(*map(pairs, rows)), []
     while missing:
-        best = max(every, key=lambda row: len(pairs(row) & missing))
+        best = max(rows, key=lambda row: len(pairs(row) & missing))
         missing -= pairs(best)
         chosen.append(best)
     return [tuple(factor[i] for factor, i in zip(factors, row, strict=True)) for row in chosen]
 
 
 def pairs_first(*factors: Iterable[Any]) -> list[Any]:
-    """All combinations as test parameters: those of `covering` as they are, the others marked slow."""
+    """All combinations as test parameters. Those not in `covering` are marked slow."""
     values = [list(factor) for factor in factors]
-    often = set(covering(*values))
+    fast = set(covering(*values))
     return [
-        pytest.param(*row, marks=() if row in often else pytest.mark.slow, id="-".join(map(str, row)))
+        pytest.param(*row, marks=() if row in fast else pytest.mark.slow, id="-".join(map(str, row)))
         for row in product(*values)
     ]

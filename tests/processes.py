@@ -1,4 +1,4 @@
-"""What one process of several, or one alone, makes of a short run; written to a file to be compared.
+"""Train, evaluate and encode in one process or in several, and write the results to a file for comparison.
 
 torchrun --nproc-per-node 2 tests/processes.py IMAGES.npy RESULT.safetensors IMAGES.npz
 """
@@ -19,17 +19,17 @@ from core.model.objectives import beta_tc, elbo, iwae
 
 
 def main() -> None:
-    """Train, evaluate, place and write encodings, and save what came out, from the first process."""
+    """Train, evaluate, project and write encodings. The main process saves the results."""
     torch.set_num_threads(1)
     images, group = torch.from_numpy(np.load(sys.argv[1])), core.ProcessGroup(launched_accelerator())
     results: dict[str, Tensor] = {"group": torch.tensor(group.count)}
-    # The last batch of an epoch has one image: less than one for each process.
+    # The last batch of an epoch has one image, fewer than there are processes.
     common = {"epochs": 4.0, "batch_size": 50, "corruption": 0.1, "binarization": "dynamic", "validation": 49}
     runs = {"mlp normal": (elbo, 1), "conv vamp": (iwae, 3)}
     vae, settings = core.Architecture(1, 8, 8).build(), core.Settings(epochs=1.0)
     for kind, (objective, samples) in runs.items():
         network, prior = kind.split()
-        torch.manual_seed(group.rank)  # the first one's weights are everyone's
+        torch.manual_seed(group.rank)  # all processes get the main process's weights
         vae = core.Architecture(1, 8, 8, 4, network, prior=prior).build()
         settings = core.Settings(**common, samples=samples)  # pyright: ignore[reportArgumentType]
         checkpoint = core.Checkpoint(Path(sys.argv[2]).with_suffix(f".{network}"), 0.0)
@@ -43,8 +43,7 @@ def main() -> None:
     fitted, _ = core.fit_map(encodings.mean[:100], "pca")
     results |= {"encode mean": encodings.mean, "encode elbo": encodings.elbo}
     results["place"] = group.map_rows(fitted.place, encodings.mean)
-    few = core.encode(vae, images[:1], group=group)  # one process has nothing to do
-    results["encode one"] = few.mean
+    results["encode one"] = core.encode(vae, images[:1], group=group).mean  # one process has an empty shard
     bundle = core.Bundle(vae.eval(), None, fitted, {"preprocessing": {"channels": 1, "height": 8, "width": 8}})
     for kind, scores in (("scores", True), ("lean", False)):
         write(bundle, sys.argv[3], Path(sys.argv[2]).with_suffix(f".{kind}"), scores=scores, group=group)

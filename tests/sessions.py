@@ -1,4 +1,4 @@
-"""Commands of `latentscape` in processes of their own, as a person at one machine types them."""
+"""Run `latentscape` commands in subprocesses."""
 
 import json
 import os
@@ -16,26 +16,26 @@ ROOT = Path(__file__).parents[1]
 SESSION = """
 import contextlib, io, json, sys
 from explorer.cli import main
-told = []
+results = []
 for command in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main(command)
     except SystemExit as ended:
-        told.append([ended.code, out.getvalue(), err.getvalue()])
-print(json.dumps(told))
+        results.append([ended.code, out.getvalue(), err.getvalue()])
+print(json.dumps(results))
 """
 
 
 def variables(environment: dict[str, str]) -> dict[str, str]:
-    """The environment of a new process: this one's without the hub's settings, then `environment`."""
+    """The environment of a subprocess: the current one without HF_ variables, then `environment`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
 
 
 def session(environment: dict[str, str], folder: Path, *commands: list[str]) -> list[tuple[int, str, str]]:
-    """Status, output and errors of each command, run one after another in one process in `folder`."""
+    """Run commands one after another in one subprocess in `folder`. Return the status, output and errors of each."""
     run = subprocess.run(
         [sys.executable, "-c", SESSION, json.dumps(commands)],
         env=variables(environment),
@@ -44,11 +44,11 @@ def session(environment: dict[str, str], folder: Path, *commands: list[str]) -> 
         text=True,
         check=True,
     )
-    return [tuple(told) for told in json.loads(run.stdout.splitlines()[-1])]
+    return [tuple(result) for result in json.loads(run.stdout.splitlines()[-1])]
 
 
 def free_port() -> int:
-    """A port that no process uses. The explorer's own search may find one that another new server finds as well."""
+    """A free port. The explorer's own search can return the same port to two servers that start at once."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -56,7 +56,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(environment: dict[str, str], folder: Path, *arguments: str) -> Iterator[str]:
-    """Run `latentscape` with these arguments in `folder`; yield its address once it has printed it."""
+    """Run `latentscape` with these arguments in `folder`. Yield its address when it is printed."""
     command = [sys.executable, "-m", "explorer", *arguments, "--no-browser", "--port", str(free_port())]
     process = subprocess.Popen(
         command, env=variables(environment), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -76,6 +76,6 @@ def serving(environment: dict[str, str], folder: Path, *arguments: str) -> Itera
 
 
 def get(address: str) -> bytes:
-    """The body of a page."""
+    """Return the body of a response."""
     with urllib.request.urlopen(address, timeout=60) as response:
         return response.read()

@@ -1,8 +1,8 @@
-"""Every command and every Python block in the documents runs.
+"""Tests of the documents: every command and every Python block runs.
 
-The commands run in the order of the document, in one folder with pictures to train on, against a stand-in of the hub. Training
-is shorter and ports are free ones. Commands that install packages are compared with what the project declares. The benchmarks
-take hours in total: their options are checked, and the scripts print their help.
+The commands run in the order of the document, in one folder with pictures to train on, with a stand-in for the hub. Training
+is shorter, and ports are free ones. Commands that install packages are compared with pyproject.toml. The benchmarks take
+hours, so only their options and --help are tested.
 """
 
 import re
@@ -28,7 +28,7 @@ SHORTER = {
     "--multi_gpu --num_processes 8 --mixed_precision bf16": "--cpu --num_processes 2",
     "-m explorer train photos/ --out runs/photos": "-m explorer train photos/ --out runs/shared --epochs 1",
 }
-"""What takes too long, or hardware that tests do not have → what is run in its place."""
+"""Options that take too long or need other hardware → their replacement in tests."""
 PROGRAMS = ("latentscape", "accelerate", "npm", "pip", "python")
 BENCHMARKS = (ROOT / "tests/bench/README.md").read_text(encoding="utf-8")
 
@@ -53,14 +53,14 @@ def python(code: str, environment: dict[str, str], folder: Path) -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The variables of a process that has a token of the stand-in hub."""
+    """The environment variables of a process with a token of the stand-in hub."""
     with hub.serve() as running:
         yield running.environment(tmp_path / "home")
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, runtime: Path) -> Path:
-    """A folder with what the commands need: 300 pictures in two subfolders, another picture, ONNX Runtime Web."""
+    """A folder with the commands' input: 300 pictures in two subfolders, another picture, ONNX Runtime Web."""
     generator = np.random.default_rng(0)
     rows, columns = np.mgrid[:16, :16]
     for i in range(300):
@@ -75,7 +75,7 @@ def workspace(tmp_path: Path, runtime: Path) -> Path:
 
 
 def run(document: str, environment: dict[str, str], workspace: Path) -> None:
-    """Run the commands of a document, in order, and its Python blocks that need a server while one runs."""
+    """Run the commands of a document in order. Its Python blocks with a client run while a server runs."""
     clients = [block for block in blocks(document, "python") if "Client(" in block]
     waiting: list[list[str]] = []
 
@@ -107,18 +107,18 @@ def run(document: str, environment: dict[str, str], workspace: Path) -> None:
     assert not clients
 
 
-def test_the_readme_runs(environment: dict[str, str], workspace: Path) -> None:
+def test_the_commands_and_code_of_the_readme_run(environment: dict[str, str], workspace: Path) -> None:
     run("README.md", environment, workspace)
     for block in blocks("README.md", "python"):
         python(block, environment, workspace)
 
 
 @pytest.mark.slow
-def test_the_explorers_readme_runs(environment: dict[str, str], workspace: Path) -> None:
+def test_the_commands_and_code_of_the_explorers_readme_run(environment: dict[str, str], workspace: Path) -> None:
     run("explorer/README.md", environment, workspace)
 
 
-def test_the_cores_readme_runs(tmp_path: Path) -> None:
+def test_the_code_of_the_cores_readme_runs(tmp_path: Path) -> None:
     assert commands("core/README.md") == []
     found = blocks("core/README.md", "python")
     assert len(found) == 2
@@ -126,8 +126,8 @@ def test_the_cores_readme_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("document", ["README.md", "explorer/README.md"])
-def test_what_is_installed_is_declared(document: str) -> None:
-    """The extras of `pip install` are in pyproject.toml, and npm fetches the version that the page is made for."""
+def test_installed_packages_match_the_declared_ones(document: str) -> None:
+    """The extras of `pip install` are in pyproject.toml. npm installs the version of ONNX Runtime Web that the page uses."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     text = (ROOT / document).read_text(encoding="utf-8")
     for extra in re.findall(r'pip install (?:-e )?"[\w.]*\[(\w+)\]"', text):
@@ -136,12 +136,12 @@ def test_what_is_installed_is_declared(document: str) -> None:
     assert found == [INSTALL]
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_has_at_most_110_lines() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 110
 
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"`(latentscape [^`]+)`", BENCHMARKS))))
-def test_a_command_behind_a_figure_has_options_that_exist(line: str) -> None:
+def test_the_commands_of_the_figures_have_valid_options(line: str) -> None:
     name, *words = shlex.split(line)[1:]
     group = typer.main.get_command(app)
     group.commands[name].make_context(name, words)  # pyright: ignore[reportAttributeAccessIssue]
@@ -149,7 +149,7 @@ def test_a_command_behind_a_figure_has_options_that_exist(line: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"`(python tests/bench/[^`]+)`", BENCHMARKS))))
-def test_a_benchmark_has_the_options_that_the_document_gives_it(line: str) -> None:
+def test_the_benchmark_commands_have_valid_options(line: str) -> None:
     script, *words = shlex.split(line)[1:]
     shown = subprocess.run([sys.executable, ROOT / script, "--help"], env=variables({}), capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
@@ -157,6 +157,6 @@ def test_a_benchmark_has_the_options_that_the_document_gives_it(line: str) -> No
     assert missing == []
 
 
-def test_every_benchmark_is_in_the_document() -> None:
+def test_every_benchmark_is_documented() -> None:
     scripts = {path.name for path in (ROOT / "tests/bench").glob("*.py")} - {"measure.py"}
     assert scripts == set(re.findall(r"tests/bench/(\w+\.py)", BENCHMARKS))

@@ -15,7 +15,7 @@ import pytest
 import torch
 import torture
 from PIL import Image
-from torture import PAPER, Torture
+from torture import MATTE, Torture
 
 from core import Preprocessing, load_data, open_data
 from core.data.labels import name_classes
@@ -23,7 +23,7 @@ from core.data.reading import Options, read
 from core.data.sources import FileSource, open_folder, open_zip
 from core.data.storage import ImageBuffer, ImagesOnDisk
 
-OPTIONS = Options(size=16, channels=3, fit="stretch", paper=PAPER)
+OPTIONS = Options(size=16, channels=3, fit="stretch", paper=MATTE)
 
 
 def png(seed: int, size: tuple[int, int] = (12, 10), grey: bool = False) -> bytes:

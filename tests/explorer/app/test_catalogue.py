@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from page_requests import unfiled
+from page_requests import with_values
 from PIL import Image
 
 from core import Bundle
@@ -145,15 +145,15 @@ def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
     """Classes come as names and codes; amounts, latents and widths as one number an image."""
     model, gallery = catalogue["tiny"], bundle.gallery
     assert gallery is not None
-    label = unfiled(model.column("label"))
+    label = with_values(model.column("label"))
     assert [label["classes"][code] for code in label["codes"]] == gallery.labels["label"].tolist()
-    assert unfiled(model.column("z2"))["values"] == pytest.approx(gallery.mean[:, 2].tolist(), abs=1e-4)
-    assert unfiled(model.column("log_likelihood"))["values"] == pytest.approx(
+    assert with_values(model.column("z2"))["values"] == pytest.approx(gallery.mean[:, 2].tolist(), abs=1e-4)
+    assert with_values(model.column("log_likelihood"))["values"] == pytest.approx(
         gallery.labels["log_likelihood"].tolist(), abs=1e-4
     )
     alive = model.active
     sigma = np.exp(0.5 * gallery.log_variance.numpy())[:, alive]
-    assert unfiled(model.column("posterior width"))["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
+    assert with_values(model.column("posterior width"))["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
     for name in ("z4", "z-1", "mean", ""):
         with pytest.raises(ValueError, match=r"colour must be one of label, log_likelihood, posterior width, z0"):
             model.column(name)
@@ -165,7 +165,7 @@ def test_a_model_that_learned_nothing_has_no_active_latent_and_a_width_neverthel
     flat = replace(bundle.gallery, mean=torch.zeros_like(bundle.gallery.mean))
     model = OpenModel("flat", replace(bundle, gallery=flat), tmp_path)
     assert not any(latent["active"] for latent in model.describe()["latents"])
-    assert np.isfinite(unfiled(model.column("posterior width"))["values"]).all()
+    assert np.isfinite(with_values(model.column("posterior width"))["values"]).all()
 
 
 def test_a_words_images_are_those_with_a_label_that_holds_it(catalogue: Catalogue, bundle: Bundle) -> None:

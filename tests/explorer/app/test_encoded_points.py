@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from page_requests import ask, picture, unfiled
+from page_requests import ask, picture, with_values
 
 from core import Bundle
 from core.bundle import encodings
@@ -76,17 +76,17 @@ def test_a_row_is_drawn_at_its_own_posterior_mean(shown: Catalogue, table: pa.Ta
 
 
 def test_rows_are_coloured_by_label_score_latent_and_width(shown: Catalogue, table: pa.Table, bundle: Bundle) -> None:
-    by = unfiled(ask(explore.colour, shown, by="label"))
+    by = with_values(ask(explore.colour, shown, by="label"))
     assert by["classes"] == [str(digit) for digit in range(10)]
     assert [by["classes"][code] for code in by["codes"]] == table["label"].to_pylist()
-    assert unfiled(ask(explore.colour, shown, by="elbo"))["values"] == table["elbo"].to_pylist()
-    assert unfiled(ask(explore.colour, shown, by="z2"))["values"] == matrix(table, "mean")[:, 2].tolist()
+    assert with_values(ask(explore.colour, shown, by="elbo"))["values"] == table["elbo"].to_pylist()
+    assert with_values(ask(explore.colour, shown, by="z2"))["values"] == matrix(table, "mean")[:, 2].tolist()
     alive = shown["tiny"].active
     sigma = np.exp(matrix(table, "log_variance")[:, alive] / 2)
     expected = sigma.prod(1) ** (1 / alive.sum())
-    assert unfiled(ask(explore.colour, shown, by="posterior width"))["values"] == pytest.approx(expected, rel=1e-4)
+    assert with_values(ask(explore.colour, shown, by="posterior width"))["values"] == pytest.approx(expected, rel=1e-4)
     # What the gallery's images are called has nothing to do with the rows.
-    own = unfiled(ask(explore.colour, shown, by="label", of="gallery"))
+    own = with_values(ask(explore.colour, shown, by="label", of="gallery"))
     assert bundle.gallery is not None
     assert [own["classes"][code] for code in own["codes"]] == bundle.gallery.labels["label"].tolist()
 

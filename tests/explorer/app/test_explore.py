@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from page_requests import ask, picture, settled
+from page_requests import ask, awaited, picture
 
 from core import Bundle
 from explorer.app import explore, wire
@@ -143,7 +143,7 @@ Z = [0.0] * 4
 def test_what_a_visitor_did_wrong_is_an_answer_not_an_exception(
     catalogue: Catalogue, function: Callable[..., Any], request_: Any, error: str
 ) -> None:
-    answer = settled(function(catalogue, request_))
+    answer = awaited(function(catalogue, request_))
     assert list(answer) == ["error"]
     assert error in answer["error"]
     assert answer["error"]

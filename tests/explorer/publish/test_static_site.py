@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from node import assert_passes_in_node, png
-from page_requests import unfiled
+from page_requests import with_values
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -187,7 +187,7 @@ def test_the_page_answers_what_the_server_answers(
         "points": [(name, request, ask(name, request)) for name, request in asked],
         "samples": [(request, ask("draw_samples", request)) for request in sheets],
         "colours": [
-            (by, unfiled(ask("colour", {"by": by}))) for by in ("label", "log_likelihood", "posterior width", "z0", "z3")
+            (by, with_values(ask("colour", {"by": by}))) for by in ("label", "log_likelihood", "posterior width", "z0", "z3")
         ],
         "words": [(text, ask("find", {"text": text})) for text in WORDS],
         "encodings": encodings(catalogue),
