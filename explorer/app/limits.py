@@ -5,6 +5,8 @@ request has an ID, which is in a response header, in error responses and in the 
 """
 
 import asyncio
+import base64
+import hmac
 import json
 import os
 import sys
@@ -36,7 +38,7 @@ also routes that later versions of Gradio add. Without --mcp, Gradio itself has 
 EMPTY_ERROR = b'{"error":null}'
 """Gradio's response to values that it cannot parse, for example the name of a file that was not uploaded."""
 DRAIN_BYTES, DRAIN_SECONDS = 64 << 20, 10.0
-"""How much of a refused body is read, and for how long. If the connection were closed at once, the client could not read why."""
+"""How much of a refused body is read, and for how long. If the connection closed at once, the client could not read why."""
 PARSE_ERRORS = (LookupError, TypeError, ValueError)
 """The exceptions by which parsing of a malformed request fails. The explorer's own functions catch theirs."""
 PARSE_ERROR_TEXT = "the request could not be read; /gradio_api/info says what the endpoints take"
@@ -70,9 +72,17 @@ class Limits:
 class Guard:
     """The middleware: an ASGI app around another one."""
 
-    def __init__(self, app: App, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        login: tuple[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.app = app
         self.limits = limits
+        self.authorization = login and b"Basic " + base64.b64encode(":".join(login).encode())
+        """The header of an MCP client that may use the tools: Gradio's own login does not cover them."""
         self.clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._in_progress = 0
@@ -140,6 +150,10 @@ class Guard:
         path = local_path(scope)
         if not is_open(path):
             return 404, "there is nothing here"
+        if self.authorization and path.startswith("/gradio_api/mcp"):
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self.authorization):
+                return 401, "send the name and password of --auth as HTTP Basic authentication"
         if scope["method"] != "POST":
             return None
         largest = self._max_body(path)

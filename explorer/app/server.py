@@ -148,7 +148,7 @@ def serve(
             show_error=False,
             max_file_size=limits.upload,
             auth=login,
-            app_kwargs={"middleware": [Middleware(Guard, limits=limits), Middleware(Assets)]},
+            app_kwargs={"middleware": [Middleware(Guard, limits=limits, login=login), Middleware(Assets)]},
             run_history=False,
             footer_links=[],
             ssr_mode=False,

@@ -1,6 +1,7 @@
 """Laws of the layer between strangers and the app: what is too much is refused in words, and what breaks is not shown."""
 
 import asyncio
+import base64
 import json
 import re
 import socket
@@ -30,10 +31,11 @@ class Desk:
     now: float = 0.0
     reached: int = 0
     wait: asyncio.Event | None = None
+    login: tuple[str, str] | None = None
     told: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.guard = Guard(self.app, LIMITS, clock=lambda: self.now)
+        self.guard = Guard(self.app, LIMITS, self.login, clock=lambda: self.now)
 
     async def app(self, scope: Message, receive: Receive, send: Send) -> None:
         self.reached += 1
@@ -287,6 +289,17 @@ def test_a_login_is_a_name_and_a_password() -> None:
     for wrong in ("ada", "ada:", ":x", ":"):
         with pytest.raises(ValueError, match="must be NAME:PASSWORD"):
             parse_auth(wrong)
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/sse", "/gradio_api/mcp/messages"])
+def test_mcp_needs_the_name_and_password_of_the_login(path: str) -> None:
+    """Gradio itself checks no login there."""
+    desk, basic = Desk(login=("ada", "secret")), "Basic " + base64.b64encode(b"ada:secret").decode()
+    for header in ({}, {"authorization": "Basic YWRhOnh4eHh4eA=="}, {"authorization": "Bearer secret"}):
+        assert {ask(desk, path, method=method, **header)[0] for method in ("GET", "POST")} == {401}
+    assert desk.reached == 0
+    assert ask(desk, path, authorization=basic)[0] == 200
+    assert ask(Desk(), path)[0] == 200
 
 
 def test_what_could_not_be_read_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
