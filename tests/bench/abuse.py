@@ -1,19 +1,26 @@
-"""What strangers may send: damaged pictures, hostile values and broken requests, thousands of them, against a running explorer.
+"""Robustness of the server: damaged pictures, invalid values and malformed requests; crashes, leaks, memory and response time.
 
-Run by hand:  python tests/bench/abuse.py [--pictures 1500] [--seed 0] [--json]
+Run by hand:  python tests/bench/abuse.py [--pictures 1500] [--passes 2] [--seed 0] [--json]
 
-Method: the explorer runs as a process of its own with its pretrained models. Pictures (`damaged`) are made of good files of
-every common format, grey, colour, palette and transparent: cut off, bytes flipped, joined, renamed, bombs, headers that claim
-huge sizes, other kinds of file under a picture's name. Each is uploaded as the page does it and given to the Encode tab's
-function and to /encode and /anomaly. Values (`hostile`) go into every argument of every endpoint and every server function,
-one at a time, the other arguments being good: wrong types, numbers that are not finite, too large or too many, names that are
-paths. Requests (`broken`) are wrong as HTTP: bad JSON, deep nesting, bodies over the limit, paths out of the folders that are
-handed out.
+Method: the explorer runs in a subprocess with its pretrained models. Three kinds of requests are sent:
+- Pictures (`damaged`): files of every common format and mode, truncated, with flipped bytes, concatenated, renamed, with
+  extreme sizes in the header, decompression bombs, and other file types named like pictures. Each is uploaded as the page
+  does it, and sent to the Encode tab's function and to /encode and /anomaly.
+- Values (`hostile`): every argument of every endpoint and server function gets each value, with the other arguments valid:
+  wrong types, NaN and infinity, huge values, long lists, and names that are paths.
+- Requests (`broken`): invalid HTTP: bad JSON, deep nesting, bodies over the limit, paths outside of the served folders.
 
-A leak is a traceback, or a path of the server that was not sent and is not Gradio's handle to a file that it made for the
-caller, in any answer. A crash is an answer of 500 without words of ours, a connection that ends, or a server that no longer
-runs. All of it is sent `--passes` times after a first time, in which whatever is loaded once is loaded: the server's resident
-set, and the median of 50 good requests, after each time, the first included.
+A leak is a traceback or a server path in a response that the request did not contain. Gradio's handles of files made for the
+caller do not count. A crash is a response of 500 without an error message of ours, a closed connection, or a stopped server.
+All requests are sent once to warm up, and then `--passes` times.
+
+pictures, hostile, broken   requests of each kind in one pass
+seconds                     duration of one pass, median
+crashes, leaks              number over all passes; `first` lists up to 20 of each
+health                      status of /health at the end
+resident_mb                 resident memory of the server after each pass, MiB
+good_request_ms             median time of 50 valid requests after each pass
+answers                     responses of the last pass by kind and status
 """
 
 import argparse
@@ -96,12 +103,11 @@ LEAK = re.compile(
     r"Traceback|site-packages|\.py\b|root:x:|/(work|home|root|usr|etc|proc|opt|var|srv)/\w"
     r"|/tmp/(?!gradio/[0-9a-f]{64}/|latentscape-\w{8}/\d+/[\w.-]+\")"
 )
-"""Words that no answer may hold but for what the caller had sent himself: the handles of files that the page fetches, Gradio's
-and the catalogue's, are none of them."""
+"""Patterns that a response must not contain unless the request did. File handles of Gradio and the catalogue are excluded."""
 
 
-def good(rng: random.Random) -> dict[str, bytes]:
-    """Good pictures of every format and mode, by name."""
+def valid_pictures(rng: random.Random) -> dict[str, bytes]:
+    """Valid pictures of every format and mode, by name."""
     made = {}
     for kind, modes in FORMATS.items():
         for mode in modes:
@@ -118,7 +124,7 @@ def good(rng: random.Random) -> dict[str, bytes]:
 
 
 def png(width: int, height: int, body: bytes, depth: int = 8, colour: int = 2) -> bytes:
-    """A PNG whose header says what it likes."""
+    """A PNG whose header can contradict its body."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -127,8 +133,8 @@ def png(width: int, height: int, body: bytes, depth: int = 8, colour: int = 2) -
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def special(rng: random.Random, pictures: dict[str, bytes]) -> dict[str, bytes]:
-    """Bombs, claims, polyglots and things that are no pictures, by name."""
+def special_files(rng: random.Random, pictures: dict[str, bytes]) -> dict[str, bytes]:
+    """Decompression bombs, false headers, polyglots and other file types, by name."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../../evil.py", "import os")
@@ -138,7 +144,7 @@ def special(rng: random.Random, pictures: dict[str, bytes]) -> dict[str, bytes]:
         "bomb.png": png(50_000, 50_000, zlib.compress(bytes(20_000_000), 9)),
         "just-too-large.png": png(7072, 7072, zlib.compress(bytes(7072 * (7072 * 3 + 1)), 9)),
         "zero.png": png(0, 0, zlib.compress(b"")),
-        "most.png": png(2**31 - 1, 2**31 - 1, b""),
+        "maximum-size.png": png(2**31 - 1, 2**31 - 1, b""),
         "thin.png": png(1_000_000, 1, zlib.compress(bytes(3_000_001), 9)),
         "deep.png": png(28, 28, zlib.compress(bytes(28 * 169)), 16),
         "odd-colour.png": png(28, 28, zlib.compress(bytes(28 * 29)), 8, 5),
@@ -176,33 +182,33 @@ def animation(rng: random.Random, frames: int) -> bytes:
 
 
 def damage(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """A good file, spoiled in one of six ways."""
-    spoiled = bytearray(data)
+    """A valid file, damaged in one of six ways."""
+    damaged = bytearray(data)
     match rng.randrange(6):
         case 0:
             return data[: rng.randrange(len(data))]
         case 1:
             for _ in range(rng.choice([1, 4, 64])):
-                spoiled[rng.randrange(len(spoiled))] ^= 1 << rng.randrange(8)
+                damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
         case 2:
-            at = rng.randrange(min(len(spoiled), 64))
-            spoiled[at : at + 4] = rng.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0"])
+            at = rng.randrange(min(len(damaged), 64))
+            damaged[at : at + 4] = rng.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0"])
         case 3:
             other = rng.choice(others)
             return data[: rng.randrange(len(data))] + other[rng.randrange(len(other)) :]
         case 4:
-            at = rng.randrange(len(spoiled))
-            spoiled[at:at] = rng.randbytes(rng.choice([1, 100, 5000]))
+            at = rng.randrange(len(damaged))
+            damaged[at:at] = rng.randbytes(rng.choice([1, 100, 5000]))
         case _:
-            at = rng.randrange(len(spoiled))
-            del spoiled[at : at + rng.choice([1, 10, 200])]
-    return bytes(spoiled)
+            at = rng.randrange(len(damaged))
+            del damaged[at : at + rng.choice([1, 10, 200])]
+    return bytes(damaged)
 
 
-def damaged(rng: random.Random, count: int) -> Iterator[tuple[str, bytes]]:
-    """Pictures that are none, or hardly, with the names they come under."""
-    pictures = good(rng)
-    yield from special(rng, pictures).items()
+def damaged_pictures(rng: random.Random, count: int) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of damaged pictures."""
+    pictures = valid_pictures(rng)
+    yield from special_files(rng, pictures).items()
     names, contents = list(pictures), list(pictures.values())
     for i in range(count):
         name = names[i % len(names)]
@@ -211,7 +217,7 @@ def damaged(rng: random.Random, count: int) -> Iterator[tuple[str, bytes]]:
 
 
 class Visitor:
-    """A stranger's connection to the server, who notes what came back."""
+    """A client that records statuses, leaks and crashes."""
 
     def __init__(self, address: str) -> None:
         self.client = httpx.Client(base_url=address, timeout=120)
@@ -223,44 +229,44 @@ class Visitor:
         self.leaks: list[str] = []
         self.crashes: list[str] = []
 
-    def send(self, what: str, method: str, path: str, **request: Any) -> httpx.Response | None:
-        """One request, of any kind; its answer is looked over."""
+    def send(self, kind: str, method: str, path: str, **request: Any) -> httpx.Response | None:
+        """Send a request and check its response."""
         try:
-            url = self.client.base_url.copy_with(raw_path=path.encode())  # "//x" is a path here, and no host
+            url = self.client.base_url.copy_with(raw_path=path.encode())  # so that "//x" is a path and not a host
             response = self.client.request(method, url, **request)
         except httpx.HTTPError as error:
-            self.crashes.append(f"{what}: {type(error).__name__}")
+            self.crashes.append(f"{kind}: {type(error).__name__}")
             return None
-        self.statuses[f"{what} {response.status_code}"] += 1
-        if response.status_code >= 500 and not self.said(response):
-            self.crashes.append(f"{what}: {response.status_code} {response.text[:200]}")
+        self.statuses[f"{kind} {response.status_code}"] += 1
+        if response.status_code >= 500 and not self.has_message(response):
+            self.crashes.append(f"{kind}: {response.status_code} {response.text[:200]}")
         if response.headers.get("content-type", "").startswith(("application/json", "text/plain", "text/event-stream")):
             sent = unescaped(f"{unquote(path)} {request}")
-            self.leaks += [f"{what}: {found}" for word, found in self.found(unescaped(response.text)) if word not in sent]
+            self.leaks += [f"{kind}: {part}" for word, part in self.leaks_in(unescaped(response.text)) if word not in sent]
         return response
 
     @staticmethod
-    def said(response: httpx.Response) -> bool:
-        """Whether a 500 is Gradio's form of an error in our words: that is how a named endpoint refuses."""
+    def has_message(response: httpx.Response) -> bool:
+        """Whether a 500 response has an error message of ours; Gradio's named endpoints report errors in this way."""
         try:
             return bool(response.json().get("error"))
         except ValueError:
             return False
 
     @staticmethod
-    def found(text: str) -> list[tuple[str, str]]:
-        """What must not be there, alone and with a little around it."""
+    def leaks_in(text: str) -> list[tuple[str, str]]:
+        """Each match of LEAK in a text, alone and with its context."""
         return [(m.group(), text[max(0, m.start() - 20) : m.end() + 40]) for m in LEAK.finditer(text)]
 
     def upload(self, name: str, data: bytes) -> str | None:
-        """The server's handle to an uploaded file."""
+        """Upload a file. Return the server's handle."""
         response = self.send("upload", "POST", "/gradio_api/upload", files={"files": (name, data)})
         return response.json()[0] if response is not None and response.status_code == 200 else None
 
-    def function(self, name: str, data: Any, what: str = "function") -> None:
+    def function(self, name: str, data: Any, kind: str = "function") -> None:
         """Call a server function of the page."""
         body = {"session_hash": "abuse", "component_id": self.components[name], "fn_name": name, "data": data}
-        self.send(what, "POST", "/gradio_api/component_server", content=dump(body), headers=JSON)
+        self.send(kind, "POST", "/gradio_api/component_server", content=dump(body), headers=JSON)
 
     def endpoint(self, name: str, *arguments: Any) -> None:
         """Call a named endpoint."""
@@ -268,7 +274,7 @@ class Visitor:
 
 
 def unescaped(text: str) -> str:
-    """Text in which a backslash is one, however often it was quoted."""
+    """The text with each run of backslashes reduced to one."""
     return re.sub(r"\\\\+", r"\\", text)
 
 
@@ -280,8 +286,8 @@ def dump(value: Any) -> bytes:
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
-def show_pictures(visitor: Visitor, pictures: list[tuple[str, bytes]]) -> int:
-    """Upload them all and have the model look at each; returns how many."""
+def send_pictures(visitor: Visitor, pictures: list[tuple[str, bytes]]) -> int:
+    """Upload and encode every picture. Return their number."""
     for name, data in pictures:
         path = visitor.upload(name, data)
         if path is None:
@@ -294,7 +300,7 @@ def show_pictures(visitor: Visitor, pictures: list[tuple[str, bytes]]) -> int:
 
 
 def hostile(visitor: Visitor) -> int:
-    """Every value in every argument of every function and endpoint, one at a time; returns how many were sent."""
+    """Send every value in every argument of every function and endpoint. Return the number of requests."""
     z, path = [0.0] * 8, "/tmp/gradio/none.png"
     functions: dict[str, dict[str, Any]] = {
         "open_model": {"model": "digits"},
@@ -327,7 +333,7 @@ def hostile(visitor: Visitor) -> int:
         "neighbours": ["digits", z, 10],
     }
     missing = set(visitor.components) - set(functions)
-    assert not missing, f"functions that nothing is sent to: {missing}"
+    assert not missing, f"server functions that are not tested: {missing}"
     values = [*STRINGS, *NUMBERS, *OTHERS, *FILES]
     sent = 0
     for name, request in functions.items():
@@ -345,14 +351,14 @@ def hostile(visitor: Visitor) -> int:
             for i in range(len(request)):
                 visitor.endpoint(name, *request[:i], wrong, *request[i + 1 :])
                 sent += 1
-        for short in range(len(request)):
-            visitor.endpoint(name, *request[:short])
+        for length in range(len(request)):
+            visitor.endpoint(name, *request[:length])
             sent += 1
     return sent
 
 
 def broken(visitor: Visitor) -> int:
-    """What is wrong before anybody looks at its values; returns how many were sent."""
+    """Send malformed requests. Return their number."""
     calls: list[tuple[str, str, dict[str, Any]]] = []
     bodies = [
         b"",
@@ -367,7 +373,7 @@ def broken(visitor: Visitor) -> int:
         b"x" * ((1 << 20) + 1),
         b'{"data":1}',
     ]
-    doors = [
+    endpoints = [
         "component_server",
         "run/decode",
         "call/decode",
@@ -378,15 +384,15 @@ def broken(visitor: Visitor) -> int:
         "cancel",
         "heartbeat/x",
     ]
-    for door in doors:
+    for endpoint in endpoints:
         for body in bodies:
             for kind in ("application/json", "text/plain", "multipart/form-data; boundary=x", "multipart/form-data"):
-                calls.append(("POST", f"/gradio_api/{door}", {"content": body, "headers": {"content-type": kind}}))
+                calls.append(("POST", f"/gradio_api/{endpoint}", {"content": body, "headers": {"content-type": kind}}))
     for target in PATHS:
         safe = quote(target.encode("utf-8", "surrogatepass"), safe="/.%~:")[:5000]
-        for door in ("file=", "file/", "static/", "assets/", "proxy=", "stream/", "component/", "custom_component/"):
-            calls.append(("GET", f"/gradio_api/{door}{safe.lstrip('/')}", {}))
-            calls.append(("GET", f"/gradio_api/{door}/{safe.lstrip('/')}", {}))
+        for route in ("file=", "file/", "static/", "assets/", "proxy=", "stream/", "component/", "custom_component/"):
+            calls.append(("GET", f"/gradio_api/{route}{safe.lstrip('/')}", {}))
+            calls.append(("GET", f"/gradio_api/{route}/{safe.lstrip('/')}", {}))
         calls.append(("GET", f"/{safe}", {}))
     for fake in (
         {"fn_name": "__init__"},
@@ -410,13 +416,13 @@ def broken(visitor: Visitor) -> int:
 
 
 def resident(pid: int) -> float:
-    """The resident set of a process, in MB."""
+    """Resident memory of a process, MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def normal(visitor: Visitor) -> float:
-    """Milliseconds that a good request takes, the median of 50."""
+def valid_request_ms(visitor: Visitor) -> float:
+    """Time of a valid request, the median of 50."""
     times = []
     for _ in range(50):
         began = time.perf_counter()
@@ -428,20 +434,20 @@ def normal(visitor: Visitor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=1500)
-    parser.add_argument("--passes", type=int, default=2, help="after the one that warms up")
+    parser.add_argument("--passes", type=int, default=2, help="passes after the warm-up")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    pictures = list(damaged(random.Random(arguments.seed), arguments.pictures))
+    pictures = list(damaged_pictures(random.Random(arguments.seed), arguments.pictures))
     crashes: list[str] = []
     leaks: list[str] = []
     with serve("-m", "explorer", "explore", "--no-browser", "--runtime", "none") as server:
-        memory, took, seconds, sent, visitor = [], [], [], {}, Visitor(server.address)
-        for _ in range(1 + arguments.passes):  # the first only warms up
+        memory, times, seconds, sent, visitor = [], [], [], {}, Visitor(server.address)
+        for _ in range(1 + arguments.passes):  # the first is the warm-up
             visitor, began = Visitor(server.address), time.perf_counter()
-            sent = {"pictures": show_pictures(visitor, pictures), "hostile": hostile(visitor), "broken": broken(visitor)}
+            sent = {"pictures": send_pictures(visitor, pictures), "hostile": hostile(visitor), "broken": broken(visitor)}
             seconds.append(time.perf_counter() - began)
-            took.append(normal(visitor))
+            times.append(valid_request_ms(visitor))
             memory.append(resident(server.pid))
             crashes += visitor.crashes
             leaks += visitor.leaks
@@ -453,7 +459,7 @@ def main() -> None:
         "leaks": len(leaks),
         "health": health,
         "resident_mb": [round(mb) for mb in memory],
-        "good_request_ms": [round(ms, 1) for ms in took],
+        "good_request_ms": [round(ms, 1) for ms in times],
         "answers": dict(sorted(visitor.statuses.items())),
         "first": {"crashes": sorted(set(crashes))[:20], "leaks": sorted(set(leaks))[:20]},
     }

@@ -1,17 +1,22 @@
-"""Whether the figures of `latentscape evaluate` are those that others would compute.
+"""Agreement of `latentscape evaluate` with pythae and with a float64 computation from the definitions.
+
+Run by hand:
 
     pip install pythae==0.1.2
     python tests/bench/agreement.py DATA [--json]
 
-DATA is the folder of Fashion-MNIST's IDX files; its test images are binarized as `evaluate` does, with seed 0.
+DATA is the folder of Fashion-MNIST's IDX files. Its test images are binarized as in `evaluate`, with seed 0.
 
-- `pythae`: a VAE of its default networks, trained here on 20,000 images by `core.train`, its weights copied into pythae's own.
-  Compared are the posterior, the ELBO (pythae's loss function at our draws) and the importance-sampled log-likelihood
-  (pythae's `get_nll`, which draws for itself) of 50 images with 1,000 samples.
-- `fashion-mnist-binarized`: the shipped model's log-likelihood, of 8 images with 1,000 samples, against one computed here in
-  float64 from the definitions: SciPy's densities for likelihood and posterior; for the flow prior, the normal density of the
-  noise that the flow sends to z, times the determinant of that map's Jacobian by automatic differentiation. Other draws, from
-  a proposal a tenth wider than the posterior.
+Method:
+- `pythae`: `core.train` trains a VAE with pythae's default networks on 20,000 images. The weights are copied into pythae's
+  model. Compared are the posterior, the ELBO (pythae's loss function with our noise) and the importance-sampled
+  log-likelihood (pythae's `get_nll`, with its own noise) of 50 images with 1,000 samples.
+- `fashion-mnist-binarized`: the log-likelihood of 8 images by the pretrained model with 1,000 samples, compared with a float64
+  computation. It uses SciPy's densities for likelihood and posterior. The flow prior's density is the normal density of the
+  noise times the Jacobian determinant, by automatic differentiation. The samples are other ones, from a proposal whose
+  standard deviation is 1.1 times the posterior's.
+
+Printed are maximum differences, the relative difference of the ELBO, and ELBOs and log-likelihoods in nats.
 """
 
 import argparse
@@ -34,7 +39,7 @@ SAMPLES = 1000
 
 
 def against_pythae(training: Tensor, images: Tensor) -> dict[str, float]:
-    """Largest difference of means and deviations, relative difference of the ELBO, and both log-likelihoods."""
+    """Maximum difference of means and standard deviations, relative difference of the ELBO, and both log-likelihoods."""
     from pythae.models import VAE, VAEConfig  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(0)
@@ -55,16 +60,16 @@ def against_pythae(training: Tensor, images: Tensor) -> dict[str, float]:
     x = to_unit(images)
     with torch.no_grad():
         noise = torch.randn(len(x), ours.prior.latents, generator=torch.Generator().manual_seed(1))
-        posterior, answer = ours.posterior(x), theirs.encoder(x)
+        posterior, output = ours.posterior(x), theirs.encoder(x)
         z = posterior.mean + posterior.stddev * noise
-        loss = theirs.loss_function(theirs.decoder(z).reconstruction, x, answer.embedding, answer.log_covariance, z)[0]
+        loss = theirs.loss_function(theirs.decoder(z).reconstruction, x, output.embedding, output.log_covariance, z)[0]
         elbo = ours.elbo(x, noise).value.mean()
         estimate = importance.log_likelihood(ours, images, SAMPLES)
         torch.manual_seed(2)
         return {
             "posterior_difference": max(
-                (posterior.mean - answer.embedding).abs().max().item(),
-                (posterior.stddev - (0.5 * answer.log_covariance).exp()).abs().max().item(),
+                (posterior.mean - output.embedding).abs().max().item(),
+                (posterior.stddev - (0.5 * output.log_covariance).exp()).abs().max().item(),
             ),
             "elbo": elbo.item(),
             "elbo_of_pythae": -loss.item(),
@@ -80,7 +85,7 @@ def _copy(source: nn.Module, target: nn.Module) -> None:
 
 
 def from_the_definitions(vae: core.VAE, images: Tensor, widening: float = 1.1) -> dict[str, float]:
-    """Both log-likelihoods of a Bernoulli VAE with a flow prior, mean over images."""
+    """Our log-likelihood of a Bernoulli VAE with a flow prior, and that from the definitions; means over images."""
     assert isinstance(vae.prior, FlowPrior)
     flow = vae.prior.flow.double()
 
@@ -89,7 +94,7 @@ def from_the_definitions(vae: core.VAE, images: Tensor, widening: float = 1.1) -
 
     jacobian = torch.func.vmap(torch.func.jacrev(to_noise))
     random = np.random.default_rng(7)
-    found = []
+    log_likelihoods = []
     for image in images:
         x = to_unit(image[None])
         with torch.no_grad():
@@ -98,16 +103,16 @@ def from_the_definitions(vae: core.VAE, images: Tensor, widening: float = 1.1) -
         z = random.normal(mean, sigma, size=(SAMPLES, mean.shape[1]))
         proposal = stats.norm.logpdf(z, mean, sigma).sum(1)
         with torch.no_grad():
-            given = torch.from_numpy(z)
-            logits = vae.decoder(given.float()).double().flatten(1).numpy()
-            noise = to_noise(given).numpy()
-            determinant = torch.linalg.slogdet(jacobian(given)).logabsdet.numpy()
+            latents = torch.from_numpy(z)
+            logits = vae.decoder(latents.float()).double().flatten(1).numpy()
+            noise = to_noise(latents).numpy()
+            determinant = torch.linalg.slogdet(jacobian(latents)).logabsdet.numpy()
         prior = stats.norm.logpdf(noise).sum(1) + determinant
         likelihood = stats.bernoulli.logpmf(x.flatten(1).numpy().astype(int), special.expit(logits)).sum(1)
-        found.append(special.logsumexp(likelihood + prior - proposal) - math.log(SAMPLES))
+        log_likelihoods.append(special.logsumexp(likelihood + prior - proposal) - math.log(SAMPLES))
     vae.prior.float()
     estimate = importance.log_likelihood(vae, images, SAMPLES)
-    return {"log_likelihood": estimate.value.mean().item(), "from_the_definitions": float(np.mean(found))}
+    return {"log_likelihood": estimate.value.mean().item(), "from_the_definitions": float(np.mean(log_likelihoods))}
 
 
 def main() -> None:

@@ -1,12 +1,16 @@
-"""How well a model tells what it was not trained on, by minus its ELBO and by its anomaly score, side by side.
+"""Anomaly detection: AUROC of minus the ELBO and of the anomaly score, and the false-alarm rate at p <= 0.05.
 
-For each kind of odd images, the area under the ROC curve against the test images: the chance that an odd image scores higher
-than a normal one. Then the share of test images whose p-value is at most 5 %, which should be 5 %.
+Run by hand:
 
     python tests/bench/anomaly.py fashion-mnist --data data/fashion-mnist --glyphs glyphs.npz [--limit 2000] [--json]
 
-The odd: the test images upside down and mirrored; scikit-learn's digits; --glyphs (any .npz with `images`), as they are and
-inverted; uniform noise; constants of every grey level. All are brought to the model's size by bilinear interpolation.
+Method: the test images are compared with several sets of anomalous images: the test images upside down and mirrored;
+scikit-learn's digits; --glyphs (an .npz file with `images`), as they are and inverted; uniform noise; constant images of every
+grey level. Digits and glyphs are resized to the model's size by bilinear interpolation.
+
+auroc                       area under the ROC curve of each set: the probability that an anomalous image has a higher score
+                            than a test image
+false_alarms_at_5_percent   share of test images with a p-value of at most 5 %; it should be 5 %
 """
 
 import argparse
@@ -27,8 +31,8 @@ def resized(images: Tensor, bundle: core.Bundle) -> Tensor:
     return torch.nn.functional.interpolate(images.float(), size=size, mode="bilinear", antialias=True).round().to(torch.uint8)
 
 
-def odd_sets(bundle: core.Bundle, test: Tensor, glyphs: Path | None, limit: int) -> dict[str, Tensor]:
-    """The images to tell from the test images, by name."""
+def anomalies(bundle: core.Bundle, test: Tensor, glyphs: Path | None, limit: int) -> dict[str, Tensor]:
+    """The sets of anomalous images, by name."""
     generator = torch.Generator().manual_seed(0)
     sets = {
         "upside down": test.flip(2),
@@ -45,10 +49,10 @@ def odd_sets(bundle: core.Bundle, test: Tensor, glyphs: Path | None, limit: int)
     return sets
 
 
-def auroc(normal: Tensor, odd: Tensor) -> float:
-    """The chance that an odd image scores higher than a normal one."""
-    truth = np.r_[np.zeros(len(normal)), np.ones(len(odd))]
-    return float(roc_auc_score(truth, torch.cat([normal, odd]).numpy()))
+def auroc(normal: Tensor, anomalous: Tensor) -> float:
+    """The probability that an anomalous image scores higher than a normal one."""
+    truth = np.r_[np.zeros(len(normal)), np.ones(len(anomalous))]
+    return float(roc_auc_score(truth, torch.cat([normal, anomalous]).numpy()))
 
 
 def main() -> None:
@@ -61,11 +65,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     bundle = core.load(arguments.bundle)
-    test = bundle.preprocessing.evaluation_images(core.load_data(arguments.data, "test", bundle.preprocessing).images)[: arguments.limit]
+    images = core.load_data(arguments.data, "test", bundle.preprocessing).images
+    test = bundle.preprocessing.evaluation_images(images)[: arguments.limit]
     verdict, elbo = bundle.anomaly(test), core.encode(bundle.vae, test).elbo
     rows = {
         name: (auroc(-elbo, -core.encode(bundle.vae, images).elbo), auroc(verdict.score, bundle.anomaly(images).score))
-        for name, images in odd_sets(bundle, test, arguments.glyphs, arguments.limit).items()
+        for name, images in anomalies(bundle, test, arguments.glyphs, arguments.limit).items()
     }
     alarms = (verdict.p_value <= 0.05).double().mean().item()
     result = {"auroc": {name: {"elbo": e, "score": s} for name, (e, s) in rows.items()}, "false_alarms_at_5_percent": alarms}

@@ -1,10 +1,14 @@
-"""What each slider of a model of dSprites means: how much of each factor a single latent tells.
+"""Which factor of dSprites each latent encodes: the share of each factor's variance that one latent explains.
 
 Run by hand:  python tests/bench/axes.py [BUNDLE] [--json]
 
-Method: the posterior means of the 10,000 held-out images. Of each factor's variance over them, the share that a step function
-of one latent explains (20 steps with as many images each), for the latent that explains most, and for the next. Shapes count
-as 0 and 1 each, an orientation as the sine and cosine of its angle and of twice its angle.
+Method: the posterior means of the 10,000 held-out images are computed. For each factor and latent, a step function of the
+latent with 20 equally populated steps is fitted. Shapes are 0 or 1 each. An orientation is the sine and cosine of its angle
+and of twice its angle.
+
+latent   the latent that explains the largest share
+share    its share of the factor's variance, 0 to 1
+next     the share of the second-best latent
 """
 
 import argparse
@@ -20,7 +24,7 @@ from core.data.dsprites import FACTORS, DSprites, dsprites_split
 STEPS = 20
 
 
-def told(values: np.ndarray, latent: np.ndarray) -> float:
+def explained_share(values: np.ndarray, latent: np.ndarray) -> float:
     """The share of the variance of `values` that a step function of one latent explains."""
     steps = np.digitize(latent, np.quantile(latent, np.linspace(0, 1, STEPS + 1)[1:-1]))
     means = np.array([values[steps == step].mean() if (steps == step).any() else 0.0 for step in range(STEPS)])
@@ -41,9 +45,9 @@ def main() -> None:
     columns |= {f"{f.__name__} {k} x angle": f(k * angle) for k in (1, 2) for f in (np.cos, np.sin)}
     result = {}
     for name, values in columns.items():
-        shares = np.array([told(values, latent) for latent in means.T])
-        best, following = np.argsort(-shares)[:2]
-        result[name] = {"latent": int(best), "share": float(shares[best]), "next": float(shares[following])}
+        shares = np.array([explained_share(values, latent) for latent in means.T])
+        best, second = np.argsort(-shares)[:2]
+        result[name] = {"latent": int(best), "share": float(shares[best]), "next": float(shares[second])}
     print(json.dumps(result)) if arguments.json else show(result)
 
 

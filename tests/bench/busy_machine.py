@@ -1,10 +1,12 @@
-"""Training speed alone and beside one and two busy processor cores, for several ways in which OpenMP's threads may wait.
+"""Training speed on an idle machine and with one and two busy cores, for several wait policies of OpenMP.
 
-    python tests/bench/busy_machine.py [--rounds 3] [--seconds 6] [--json]
+Run by hand:  python tests/bench/busy_machine.py [--rounds 3] [--seconds 6] [--json]
 
-Two models are trained on random images with `core.train`: an MLP (two hidden layers of 512, batches of 128) and convolutions
-(32 channels at half the resolution, batches of 64). Each figure comes from a process of its own, since OpenMP reads its
-variables once. The ways take turns within a round; the median of the rounds counts. A busy core is a process that counts.
+Method: `core.train` trains two models on random images: an MLP (two hidden layers of 512, batches of 128) and a convolutional
+network (32 channels at half the resolution, batches of 64). Each measurement is a new process, because OpenMP reads its
+environment variables once. The policies alternate within a round. A busy core is a process in an endless loop.
+
+Printed are steps per second, the median over rounds.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-WAYS = {
+POLICIES = {
     "torch's default": {},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
     "GOMP_SPINCOUNT=100": {"GOMP_SPINCOUNT": "100"},
@@ -25,7 +27,7 @@ WAYS = {
     "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
     "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
 }
-"""What each way adds to the environment."""
+"""The environment variables of each wait policy."""
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
 MODELS = ("mlp", "convolutions")
 BUSY = (0, 1, 2)
@@ -33,7 +35,7 @@ IMAGES = 20_000
 
 
 def steps_per_second(model: str, seconds: float) -> float:
-    """Train this model for so long and count its steps, after one second that does not count."""
+    """Training steps per second of this model, measured for `seconds` after one second of warm-up."""
     import torch
 
     import core
@@ -50,12 +52,12 @@ def steps_per_second(model: str, seconds: float) -> float:
             first = now, steps
         elif first and now >= first[0] + seconds:
             return (steps - first[1]) / (now - first[0])
-    raise RuntimeError("the run ended before its time.")
+    raise RuntimeError("the run ended before the measurement.")
 
 
 @contextmanager
 def busy(cores: int) -> Iterator[None]:
-    """So many processes that count, while the block runs."""
+    """Run one endless loop per core while the block runs."""
     others = [subprocess.Popen([sys.executable, "-c", "n = 0\nwhile True: n += 1"]) for _ in range(cores)]
     try:
         yield
@@ -65,16 +67,16 @@ def busy(cores: int) -> Iterator[None]:
             other.wait()
 
 
-def measured(model: str, way: str, seconds: float) -> float:
-    """Steps per second of one training process under this way of waiting."""
+def measured(model: str, policy: str, seconds: float) -> float:
+    """Steps per second of one training process with this wait policy."""
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     command = [sys.executable, __file__, "--model", model, "--seconds", str(seconds)]
-    done = subprocess.run(command, env={**clean, **WAYS[way]}, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env={**clean, **POLICIES[policy]}, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def main() -> None:
-    """Print a table for each model: a row for each way of waiting, a column for each number of busy cores."""
+    """Print a table for each model: a row for each wait policy, a column for each number of busy cores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0)
@@ -86,22 +88,22 @@ def main() -> None:
         return
     found: dict[str, dict[str, dict[int, float]]] = {}
     for model in MODELS:
-        found[model] = {way: {} for way in WAYS}
+        found[model] = {policy: {} for policy in POLICIES}
         for cores in BUSY:
-            rates: dict[str, list[float]] = {way: [] for way in WAYS}
+            rates: dict[str, list[float]] = {policy: [] for policy in POLICIES}
             with busy(cores):
                 for _ in range(arguments.rounds):
-                    for way in WAYS:
-                        rates[way].append(measured(model, way, arguments.seconds))
-            for way in WAYS:
-                found[model][way][cores] = statistics.median(rates[way])
+                    for policy in POLICIES:
+                        rates[policy].append(measured(model, policy, arguments.seconds))
+            for policy in POLICIES:
+                found[model][policy][cores] = statistics.median(rates[policy])
     if arguments.json:
         print(json.dumps(found))
         return
-    for model, ways in found.items():
+    for model, policies in found.items():
         print(f"{model}, steps per second" + "".join(f"{f'{n} busy':>12s}" for n in BUSY))
-        for way, row in ways.items():
-            print(f"  {way:26s}" + "".join(f"{row[n]:12.1f}" for n in BUSY))
+        for policy, row in policies.items():
+            print(f"  {policy:26s}" + "".join(f"{row[n]:12.1f}" for n in BUSY))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""How many images of dSprites are drawn in a second, on one thread.
+"""Rendering speed of dSprites images on one thread.
 
 Run by hand:  python tests/bench/dsprites.py [--rounds 5] [--json]
 
-Method: random training images in batches, for half a second a round; the figure is the median over rounds, for each batch
-size. The 720 sprites are drawn once, when the set is made; that time is printed beside.
+Method: random images are rendered in batches for half a second per round.
+
+seconds_to_make          time to render the 720 sprites when the data set is opened
+images_per_second_N      images per second with batches of N, median over rounds
 """
 
 import argparse
@@ -17,13 +19,13 @@ from core.data.dsprites import COUNT, DSprites
 
 
 def rate(images: DSprites, batch_size: int, seconds: float = 0.5) -> float:
-    """Images a second."""
+    """Images per second."""
     generator = torch.Generator().manual_seed(0)
-    drawn, start = 0, time.perf_counter()
+    rendered, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         images[torch.randint(COUNT, (batch_size,), generator=generator)]
-        drawn += batch_size
-    return drawn / (time.perf_counter() - start)
+        rendered += batch_size
+    return rendered / (time.perf_counter() - start)
 
 
 def main() -> None:

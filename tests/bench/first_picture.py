@@ -1,11 +1,15 @@
-"""How soon after navigation there is a picture that a slider moves, with and without decoding in the page.
+"""Time to the first image that a slider can change, with decoding in the page and on the server.
 
 Run by hand on an otherwise idle machine:  python tests/bench/first_picture.py --runtime DIR [BUNDLE] [--rounds 5] [--json]
 
-Method: two explorers run, one whose page decodes (runtime from a local folder) and one that decodes on the server and loads
-nothing for it. Each round visits both, alternating, in fresh browser contexts with empty caches; the time runs from navigation
-start to the first task after the frame in which #decoded got its first picture with the sliders in place, by the page's own
-clock. `page_decodes_s` is when the page had taken over. `ratio` is with over without, of medians.
+Method: two explorers run. The page of one decodes itself, with the runtime from a local folder; the other decodes on the
+server and loads no runtime. Each round visits both in new browser contexts with empty caches. The time is the page's clock,
+from the start of navigation to the first task after the frame in which #decoded has its first image and the sliders exist.
+
+first_picture_s   decoding in the page, median in seconds
+without_s         decoding on the server, median in seconds
+ratio             first_picture_s / without_s
+page_decodes_s    time until the page decodes itself, median in seconds
 """
 
 import argparse
@@ -31,7 +35,7 @@ new MutationObserver(() => {
 
 
 def once(browser: Browser, address: str, decodes: str) -> tuple[float, float | None]:
-    """Seconds to the first picture, and until the page decodes (None where it never does)."""
+    """Seconds to the first image, and until the page decodes (None if it does not)."""
     context = browser.new_context(viewport=SIZE)  # pyright: ignore[reportArgumentType]
     page = context.new_page()
     page.set_default_timeout(120_000)
@@ -58,17 +62,17 @@ def main() -> None:
         serve(*explorer(arguments.bundle, "none")) as server,
         chromium() as browser,
     ):
-        once(browser, page_server.address, "page")  # the first of each reads the disk
+        once(browser, page_server.address, "page")  # the first visit of each reads from disk
         once(browser, server.address, "server")
         rounds = [
             (once(browser, page_server.address, "page"), once(browser, server.address, "server"))
             for _ in range(arguments.rounds)
         ]
-    having, without = (statistics.median(pair[i][0] for pair in rounds) for i in (0, 1))
+    in_page, on_server = (statistics.median(pair[i][0] for pair in rounds) for i in (0, 1))
     result = {
-        "first_picture_s": having,
-        "without_s": without,
-        "ratio": having / without,
+        "first_picture_s": in_page,
+        "without_s": on_server,
+        "ratio": in_page / on_server,
         "page_decodes_s": statistics.median(pair[0][1] or 0.0 for pair in rounds),
     }
     print(json.dumps(result)) if arguments.json else show(result)

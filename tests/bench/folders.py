@@ -1,16 +1,18 @@
-"""A plain folder of pictures, the bare command, and whether what it learned tells one picture from another.
+"""From a folder of pictures to a map without options: training time, and whether reconstructions match their originals.
 
-    python tests/bench/folders.py personas.npz runs/personas-folder [--images 1000] [--json]
+Run by hand:  python tests/bench/folders.py personas.npz runs/personas-folder [--images 1000] [--json]
 
-Exports the .npz data set as a folder of PNG files, the form in which people have their own pictures, runs
-`latentscape train FOLDER --out BUNDLE` with nothing else said, and takes its time from start to end. Then the first --images of
-the test split, which training never saw, are encoded and decoded again: the share of those reconstructions that are nearer to
-their own original than to any other, by squared error over all pixels. DIR gets `pictures/`, `bundle/` and `pairs.png`:
-24 of them over their reconstructions, and below them as many of those that were mistaken, each over its reconstruction and the
-picture that it was nearer to. A folder and a bundle that are there already are kept, so that it can be measured again.
+Method: the .npz data set is exported as a folder of PNG files. `latentscape train FOLDER --out BUNDLE` runs without further
+options. Then the first --images of the test split, which training does not use, are encoded and decoded. A reconstruction
+matches if its squared error over all pixels is lower for its own original than for any other.
 
-Pictures lie in one folder for each label where the file has `labels`; every column of `factors` goes into pictures.csv beside
-the folder, for `latentscape train FOLDER --labels FOLDER.csv`.
+The output folder has `pictures/`, `bundle/` and `pairs.png`: 24 originals above their reconstructions, and below them up to 24
+mistaken ones, each above its reconstruction and the nearest original. An existing folder and bundle are used again. Labels
+become subfolders. Each column of `factors` goes into pictures.csv next to the folder, for `latentscape train FOLDER --labels`.
+
+minutes          duration of the training command
+images           number of test images
+nearest_to_own   share of reconstructions that match, 0 to 1
 """
 
 import argparse
@@ -30,14 +32,14 @@ SHOWN = 24
 
 
 def export(source: Path, folder: Path) -> None:
-    """Write the folder and its table."""
+    """Write the folder of PNG files and its table of labels."""
     data = core.load_data(source, "all")
     names = []
     for i in range(len(data.images)):
         label = str(data.labels["label"][i]) if "label" in data.labels else ""
-        # Folders of some systems do not tell a from A.
-        part = f"{label}-{'lower' if label.islower() else 'upper'}" if label.isalpha() else label
-        names.append(f"{part}/{i:06d}.png".lstrip("/"))
+        # Some file systems do not distinguish a from A.
+        subfolder = f"{label}-{'lower' if label.islower() else 'upper'}" if label.isalpha() else label
+        names.append(f"{subfolder}/{i:06d}.png".lstrip("/"))
         path = folder / names[-1]
         path.parent.mkdir(parents=True, exist_ok=True)
         to_pil(data.images[i]).save(path)
@@ -50,7 +52,7 @@ def export(source: Path, folder: Path) -> None:
 
 
 def train(folder: Path, bundle: Path) -> float:
-    """Minutes that the bare command takes."""
+    """Train without options. Return the duration in minutes."""
     start = time.monotonic()
     subprocess.run(["latentscape", "train", str(folder), "--out", str(bundle)], check=True)
     return (time.monotonic() - start) / 60
@@ -58,19 +60,19 @@ def train(folder: Path, bundle: Path) -> float:
 
 @torch.no_grad()
 def reconstruct(bundle: core.Bundle, images: torch.Tensor) -> torch.Tensor:
-    """Each decoded from its encoding, as 8-bit images."""
+    """Encode and decode images. Return 8-bit images."""
     vae, batches = bundle.vae.eval(), images.split(250)
     return to_bytes(torch.cat([vae.decode(vae.posterior(to_unit(batch)).mean).mean for batch in batches]))
 
 
 def nearest(reconstructions: torch.Tensor, originals: torch.Tensor) -> torch.Tensor:
-    """The number of the original that each reconstruction is nearest to."""
+    """The index of the original nearest to each reconstruction."""
     a, b = (part.flatten(1).double() for part in (reconstructions, originals))
     return (b.square().sum(1) - 2 * a @ b.T).argmin(1)
 
 
 def pairs(originals: torch.Tensor, reconstructions: torch.Tensor, found: torch.Tensor) -> bytes:
-    """The picture."""
+    """Draw pairs.png."""
     rows = [originals[:SHOWN], reconstructions[:SHOWN]]
     mistaken = (found != torch.arange(len(found))).nonzero().flatten()[:SHOWN]
     for part in (originals[mistaken], reconstructions[mistaken], originals[found[mistaken]]):
@@ -79,7 +81,7 @@ def pairs(originals: torch.Tensor, reconstructions: torch.Tensor, found: torch.T
 
 
 def main() -> None:
-    """Export, train, look."""
+    """Export, train, measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, metavar="FILE.npz")
     parser.add_argument("out", type=Path, metavar="DIR")

@@ -1,15 +1,15 @@
-"""The pretrained models on one page: how soon another one is open, and how long the browser takes to decode a picture of each.
+"""Time to open each pretrained model on the page, and decoding time of one image of each in the browser.
 
 Run by hand on an otherwise idle machine:  python tests/bench/gallery.py --runtime DIR [--rounds 3] [--json]
 
-Method: one explorer with all pretrained models, one Chromium without a GPU. The first visit opens every model once, as the
-strip of pictures does by itself. Then each model is opened by a click on its picture, from the model before it, and timed by
-the page's own clock:
-picture_ms   from the click to the first task after the frame in which #decoded shows the new model's picture
-map_ms       until Plotly has drawn the new model's map, all of whose points are then there
-decode_ms    of one picture, in the page's worker: ONNX Runtime Web (WebAssembly, one thread) and the conversion to 8 bits, the
-             median while a hand drags the first slider for three seconds
-Figures are medians over the rounds.
+Method: one explorer with all pretrained models, one Chromium without a GPU. At first every model is loaded once, as the strip
+of models does by itself. Then each model is opened by a click on its thumbnail while the previous model is shown. Times are
+measured by the page's clock; figures are medians over rounds.
+
+picture_ms   from the click to the first task after the frame in which #decoded shows the new model's image
+map_ms       from the click until Plotly has drawn the new model's map with all its points
+decode_ms    decoding time of one image in the page's worker: ONNX Runtime Web (WebAssembly, one thread) and the conversion to
+             8 bits; median while the first slider is dragged for three seconds
 """
 
 import argparse
@@ -56,7 +56,7 @@ document.querySelector("#map").on("plotly_afterplot", () => { if (clock.click) c
 
 
 def switch(page: Page, model: str) -> tuple[float, float]:
-    """Milliseconds from the click on a model's picture to its picture, and to its map."""
+    """Milliseconds from the click on a model's thumbnail to its image, and to its map."""
     page.locator(f"#strip [data-model='{model}']").click()
     page.wait_for_function("clock.picture && clock.map")
     page.wait_for_selector("#engine[data-at=page]")
@@ -65,7 +65,7 @@ def switch(page: Page, model: str) -> tuple[float, float]:
 
 
 def decode(page: Page, seconds: float = 3.0) -> float:
-    """Milliseconds that the worker takes for a picture while the first slider is dragged."""
+    """Milliseconds that the worker takes for an image while the first slider is dragged."""
     box = page.locator("#sliders input[type=range]").first.bounding_box()
     assert box is not None
     page.evaluate("clock.decodes = []")

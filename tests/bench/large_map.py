@@ -1,21 +1,21 @@
-"""The map of many points in a browser without a graphics processor: how soon it is there, how it moves, and what it takes.
+"""A map of many points in a browser without a GPU: time until visible, frame times, lasso, search and memory.
 
 Run by hand on an otherwise idle machine:
 
     latentscape encode fashion-mnist --data DATA --no-scores --out points.parquet      (or: million.py --keep points.parquet)
     python tests/bench/large_map.py points.parquet [--bundle fashion-mnist] --runtime DIR [--rounds 3] [--json]
 
-Method: one explorer, a fresh browser for each round, 1440x900; figures are medians over the rounds.
+Method: one explorer, and a new browser of 1440x900 for each round. Figures are medians over rounds.
 
-visible_s          from navigation to the first task after the frame in which the raster held points, by the page's own clock
-zoom, pan          three seconds of input at 60 Hz, wheel in and out around the middle, then a drag in circles: time between the
-                   frames the page drew (median_ms, p95_ms), rasters drawn per second, and `backlog_ms`, from the last input
-                   until nothing more was drawn: with the one raster of all points that comes 120 ms after the hand has stopped
-lasso              a loop of 60 corners around half the points: from letting go to the count on the page, and the count beside
-                   NumPy's, of the same corners over the file's own places (`exact`)
-search_ms          from the last key to the count on the page, of a word that a tenth of the points are found by
-browser_mb         proportional set sizes of all of the browser's processes, summed, at the end
-decoding_mb        the same when a latent has then been moved, and the page decodes
+visible_s     from navigation to the first task after the frame in which the raster has points, by the page's clock
+zoom, pan     three seconds of input at 60 Hz: the wheel in and out at the centre, or a drag in circles. Time between frames
+              (median_ms, p95_ms), rasters drawn per second, and backlog_ms: time from the last input to the last raster; it
+              includes the raster of all points that is drawn 120 ms after the input ends
+lasso         a polygon of 60 corners around about half of the points: time from releasing the button to the count on the page
+              (ms), the count, and NumPy's count for the same corners and the file's positions (exact)
+search_ms     from the last key to the count on the page, for a word that a tenth of the points match
+browser_mb    sum of the proportional set sizes (PSS) of all browser processes at the end, MB
+decoding_mb   the same after a latent was changed and the page has decoded an image
 """
 
 import argparse
@@ -57,8 +57,8 @@ new MutationObserver(() => {
 SECONDS = 3.0
 
 
-def hands(page: Page, act: Any) -> dict[str, float]:
-    """What the page drew while `act` went on, and after it."""
+def frames_during(page: Page, act: Any) -> dict[str, float]:
+    """The frames and rasters that the page draws during `act` and for two seconds after it."""
     page.evaluate("Object.assign(seen, { rasters: [], frames: [] })")
     act()
     ended = page.evaluate("performance.now()")
@@ -75,13 +75,13 @@ def hands(page: Page, act: Any) -> dict[str, float]:
 
 
 def wheel(page: Page, x: float, y: float) -> None:
-    """In for half of the time, then out again."""
-    hand = page.context.new_cdp_session(page)
+    """Zoom in for half of the time, then out."""
+    session = page.context.new_cdp_session(page)
     start = sent = 0
     start = time.perf_counter()
     while (now := time.perf_counter() - start) < SECONDS:
-        turn = -40 if now < SECONDS / 2 else 40
-        hand.send("Input.dispatchMouseEvent", {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": turn})
+        delta = -40 if now < SECONDS / 2 else 40
+        session.send("Input.dispatchMouseEvent", {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": delta})
         sent += 1
         time.sleep(max(0.0, start + sent / 60 - time.perf_counter()))
 
@@ -93,8 +93,8 @@ def drag(page: Page, x: float, y: float) -> None:
     page.mouse.up()
 
 
-def places(page: Page, spots: list[tuple[float, float]]) -> np.ndarray:
-    """Where on the map spots of the screen are."""
+def map_positions(page: Page, spots: list[tuple[float, float]]) -> np.ndarray:
+    """The map positions of points on the screen."""
     script = """(spots) => { const m = document.querySelector('#map'), b = m.getBoundingClientRect();
     const { xaxis, yaxis } = m._fullLayout;
     return spots.map(([x, y]) => [xaxis.p2d(x - b.left - xaxis._offset), yaxis.p2d(y - b.top - yaxis._offset)]); }"""
@@ -102,7 +102,7 @@ def places(page: Page, spots: list[tuple[float, float]]) -> np.ndarray:
 
 
 def within(corners: np.ndarray, points: np.ndarray) -> int:
-    """How many points lie in a polygon, by the even-odd rule."""
+    """The number of points in a polygon, by the even-odd rule."""
     odd = np.zeros(len(points), bool)
     x, y = points.astype(float).T
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, 1, 0), strict=True):
@@ -123,7 +123,7 @@ def lasso(page: Page, box: Any, points: np.ndarray) -> dict[str, float]:
     page.mouse.up()
     page.wait_for_function("seen.count !== null")
     count, took = page.evaluate("[seen.count, seen.counted - seen.up]")
-    exact = within(places(page, spots), points)
+    exact = within(map_positions(page, spots), points)
     page.click("#ungroup")
     return {"ms": took, "count": count, "exact": exact}
 
@@ -139,7 +139,7 @@ def search(page: Page, word: str) -> float:
 
 
 def memory(pattern: str) -> float:
-    """Megabytes of all processes whose command line holds this."""
+    """Memory (PSS, MB) of all processes whose command line contains `pattern`."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -166,8 +166,8 @@ def once(browser: Browser, address: str, points: np.ndarray, word: str) -> dict[
     page.mouse.move(*middle)
     found = {
         "visible_s": visible,
-        "zoom": hands(page, lambda: wheel(page, *middle)),
-        "pan": hands(page, lambda: drag(page, *middle)),
+        "zoom": frames_during(page, lambda: wheel(page, *middle)),
+        "pan": frames_during(page, lambda: drag(page, *middle)),
     }
     page.mouse.dblclick(*middle)
     page.wait_for_timeout(1500)
@@ -179,7 +179,7 @@ def once(browser: Browser, address: str, points: np.ndarray, word: str) -> dict[
 
 
 def median(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of each figure."""
+    """The median of each figure over rounds."""
     return {
         key: median([one[key] for one in rounds])
         if isinstance(value, dict)
@@ -204,7 +204,7 @@ def main() -> None:
     command = ["-m", "explorer", "explore", arguments.bundle, "--encodings", str(arguments.encodings), "--no-browser"]
     rounds = []
     with serve(*command, "--runtime", arguments.runtime) as server:
-        time.sleep(5)  # the labels are read beside the start
+        time.sleep(5)  # the server reads the labels in the background
         for _ in range(arguments.rounds):
             with chromium() as browser:
                 rounds.append(once(browser, server.address, points, arguments.word))

@@ -1,18 +1,22 @@
-"""From the hand to the picture: how soon after a movement its picture is painted, and how many pictures there are a second.
+"""Latency from an input to its image, and images per second, for the map and the sliders.
 
 Run by hand on an otherwise idle machine:  python tests/bench/latency.py --runtime DIR [BUNDLE] [--json]
 
-Method (see measure.py for the hand and the clock): in one run and one browser,
-- `lens` and `slider`: the mouse moves at 60 Hz for five seconds, over the map on a Lissajous curve, or to and fro on the first
-  slider with its button down. The screen is drawn at 60 Hz too, and by how much the hand is behind it moves every figure by up
-  to a frame; so the five seconds are as many phases. Counted are changed pictures; an input is timed from the browser's own
-  time stamp. `requests` are those that the page makes meanwhile; `server_cpu` is the share of one core that the server uses.
-- each with the page decoding and with the server decoding, without and with 200 ms of network delay (DevTools emulation).
-- `last_value_lost`: whether, after the slider has come to rest, #decoded differs by more than one level from what torch draws.
-- `steps`: one movement of a slider at a time, each after the picture of the one before and another fifth of a frame later than
-  it (after the same wait, all would meet the screen in one phase, and every figure be off by the same part of a frame), timed
-  from the event's time stamp to the first task after the frame in which the picture changed; the explorer against the plain
-  Gradio wiring (slider.input → gr.Image with Gradio's defaults) on the same bundle. `ratio` is plain over ours, of medians.
+Method (measure.py describes input and clock). All of it runs in one browser:
+- `lens` and `slider`: the mouse moves at 60 Hz for five seconds, over the map on a Lissajous curve, or back and forth on the
+  first slider with the button pressed. The screen is drawn at 60 Hz too, so the phase between the two shifts every figure by
+  up to a frame. The five seconds therefore have five different phases.
+- Each is measured with decoding in the page and on the server, without and with 200 ms of network delay (DevTools emulation).
+- `steps`: one slider movement at a time, each sent after the previous image and a fifth of a frame later than the last. The
+  explorer is compared with a plain Gradio app (slider.input → gr.Image with Gradio's defaults) with the same bundle.
+
+pictures_per_second             changed images per second
+median_ms, p95_ms               time from the browser's time stamp of the input to the first task after the frame with its image
+handler_p95_ms, handler_max_ms  duration of the page's event handlers
+events_per_second, requests     inputs sent per second, requests of the page during the measurement
+last_value_lost                 whether the final image differs from torch's by more than one level
+server_cpu                      processor time of the server per second, in cores
+ratio                           median_ms of the plain Gradio app divided by the explorer's
 """
 
 import argparse
@@ -34,7 +38,7 @@ import core
 from core.data.preprocessing import to_bytes
 
 SECONDS = 5.0
-REST = 150  # ms between steps: Gradio drops what comes before it has done with the event before
+REST = 150  # ms between steps: Gradio drops events that arrive before the previous one is done
 PHASES = 5
 DELAY = 200
 
@@ -70,7 +74,7 @@ def box_of(page: Page, selector: str) -> tuple[float, float, float, float]:
 
 
 def sweep(page: Page, path: Callable[[float], tuple[float, float]], pressed: bool = False) -> float:
-    """Move along a path for `SECONDS`, in parts of a second, each a fifth of a frame later than the one before."""
+    """Move along a path for `SECONDS`, in parts of a second, each a fifth of a frame later than the previous one."""
     parts = round(SECONDS)
     rates = []
     for part in range(parts):
@@ -80,7 +84,7 @@ def sweep(page: Page, path: Callable[[float], tuple[float, float]], pressed: boo
 
 
 def lens(page: Page) -> dict[str, float]:
-    """Over the map, points and empty places."""
+    """Move over the map."""
     x, y, width, height = box_of(page, "#map .nsewdrag")
 
     def path(t: float) -> tuple[float, float]:
@@ -94,7 +98,7 @@ def lens(page: Page) -> dict[str, float]:
 
 
 def slider(page: Page, bundle: core.Bundle) -> dict[str, float]:
-    """To and fro on the first slider, and whether its last value is the one shown."""
+    """Drag the first slider back and forth, and check that the image of its last value is shown."""
     x, y, width, height = box_of(page, "#sliders input[type=range]")
     page.mouse.move(x + 0.5 * width, y + height / 2)
     page.mouse.down()
@@ -115,7 +119,7 @@ def slider(page: Page, bundle: core.Bundle) -> dict[str, float]:
 
 
 def steps(page: Page, selector: str, painted: str, times: str, count: int = 60) -> dict[str, float]:
-    """One movement at a time. `painted` counts pictures so far, `times` lists how long each took."""
+    """Send one movement at a time. `painted` is the number of images so far, `times` their latencies."""
     x, y, width, height = box_of(page, selector)
     page.mouse.move(x + 0.5 * width, y + height / 2)
     page.mouse.down()

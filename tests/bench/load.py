@@ -1,16 +1,22 @@
-"""A hundred visitors for ten minutes on one server that decodes: how long each waits, what goes wrong, and what memory does.
+"""A hundred visitors for ten minutes on a server that decodes: response times, errors, memory, and recovery from SIGKILL.
 
 Run by hand on an otherwise idle machine:  python tests/bench/load.py [BUNDLE] [--visitors 100] [--minutes 10] [--json]
 
-Method: the explorer runs as a process of its own. Each simulated visitor has an address (127.0.0.x) and one connection, and
-does, by turns of its own random order, what a page without its own decoder asks of the server: drags a slider for three
-seconds, one request in flight and at most ten a second; clicks the map, on an image and between images; has samples drawn;
-uploads a picture of its own and has it encoded. Between two of these it looks for one to four seconds. The wait is from
-sending to the whole answer. Every answer is compared, when all have gone, with what core gives for that very request;
-another's is `crossed`. `refused` are the limits' own answers (413, 429, 503). Memory is the server's resident set, the median
-of each minute. At the end the server is killed (SIGKILL) in the middle of the crowd's work, every bundle is read anew and its
-hashes compared, and the server is started again. The visitors run in this process, on the same cores, which counts against
-the server.
+Method: the explorer runs in a subprocess. Each simulated visitor has its own address (127.0.0.x) and one connection, and sends
+what a page without its own decoder sends, in random order: it drags a slider for three seconds (one request at a time, at
+most ten per second), clicks the map on an image or between images, draws samples, or uploads and encodes a picture. It waits
+one to four seconds between actions. After the run, every response is compared with core's result for the same request. At the
+end the server is killed (SIGKILL) during requests, every bundle is loaded and its hashes are checked, and the server is
+started again. The visitors run in this process, on the same cores, which slows the server.
+
+requests, per_second                 number of responses, and their rate
+errors, first_errors                 failed requests; up to ten of their messages
+refused                              responses of the limits, by status (413, 429, 503)
+compared, crossed                    compared responses; those with the result of another request
+all_p95_ms, p95_ms, median_ms        response time, from sending to the complete response; of all kinds, and of each kind
+resident_mb                          resident memory of the server, MiB; median of each minute
+bundle_intact_after_kill             whether the bundle's hashes are unchanged after SIGKILL
+started_again                        status of /health after the restart
 """
 
 import argparse
@@ -43,21 +49,21 @@ RATE, DRAG = 10, 3.0
 
 @dataclass
 class Seen:
-    """What came of the crowd's requests."""
+    """The results of all requests."""
 
     waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     refused: Counter[int] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
     checks: list[Callable[[], bool]] = field(default_factory=list)
-    """Whether an answer was the right one: each is found out when the crowd has gone."""
+    """Functions that compare a response with core's result. They are called after the run."""
     over: bool = False
 
 
 class Visitor:
-    """One of the crowd."""
+    """A simulated visitor."""
 
     def __init__(self, number: int, address: str, component: dict[str, int], bundle: core.Bundle, seen: Seen) -> None:
-        # As a browser: a connection that was quiet for longer may have been closed by the server, and is not used again.
+        # Like a browser: a connection that was idle for longer is not used again, because the server may have closed it.
         limits = httpx.Limits(keepalive_expiry=2)
         transport = httpx.AsyncHTTPTransport(local_address=f"127.0.0.{number + 2}", limits=limits)
         self.client = httpx.AsyncClient(base_url=address, timeout=60, transport=transport)
@@ -66,7 +72,7 @@ class Visitor:
         self.generator = torch.Generator().manual_seed(number)
 
     async def live(self, end: float) -> None:
-        """Do one thing after another until the end."""
+        """Do random actions until the end."""
         await asyncio.sleep(self.random.uniform(0, 4))
         while time.perf_counter() < end and not self.seen.over:
             await self.random.choice([self.drag, self.drag, self.click, self.click, self.samples, self.upload])()
@@ -74,7 +80,7 @@ class Visitor:
         await self.client.aclose()
 
     async def ask(self, kind: str, path: str, **request: Any) -> Any:
-        """One request's answer; None if it was refused or failed."""
+        """Send a request. Return its response, or None if it was refused or failed."""
         began = time.perf_counter()
         try:
             response = await self.client.post(path, **request)
@@ -93,21 +99,21 @@ class Visitor:
         return answer
 
     async def call(self, kind: str, name: str, **data: Any) -> Any:
-        """What a server function of the page answers."""
+        """Call a server function of the page."""
         data = {"model": self.bundle.name, **data}
         body = {"session_hash": f"v{self.number}", "component_id": self.component[name], "fn_name": name, "data": data}
         return await self.ask(kind, "/gradio_api/component_server", json=body)
 
     def compare(self, answer: Any, z: Callable[[], torch.Tensor]) -> None:
-        """Whether the pixels that came are those at these latents (n, latents)."""
+        """Add a check that the received pixels are those of these latents (n, latents)."""
 
-        def right() -> bool:
-            came = np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8).astype(int)
-            drawn = decode(self.bundle, z()).permute(0, 2, 3, 1).flatten().numpy()
-            return came.shape == drawn.shape and bool((np.abs(came - drawn) <= 2).all())
+        def correct() -> bool:
+            received = np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8).astype(int)
+            expected = decode(self.bundle, z()).permute(0, 2, 3, 1).flatten().numpy()
+            return received.shape == expected.shape and bool((np.abs(received - expected) <= 2).all())
 
         if answer is not None:
-            self.seen.checks.append(right)
+            self.seen.checks.append(correct)
 
     async def drag(self) -> None:
         latents = self.bundle.vae.prior.latents
@@ -153,17 +159,17 @@ class Visitor:
 
 
 async def components(address: str) -> dict[str, int]:
-    """The page's server functions → the component that has them."""
+    """The page's server functions → the id of their component."""
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
         config = (await client.get("/config")).json()
     return {name: part["id"] for part in config["components"] for name in part["props"].get("server_fns") or []}
 
 
 async def crowd(address: str, pid: int, bundle: core.Bundle, visitors: int, seconds: float, seen: Seen) -> list[float]:
-    """Let them all in, and kill the server at the end while they are at it; the server's memory every ten seconds."""
+    """Run all visitors and kill the server at the end. Return its memory (MiB), sampled every ten seconds."""
     component = await components(address)
     gc.collect()
-    gc.freeze()  # this process's own pauses are no wait for the server
+    gc.freeze()  # so that garbage collection of this process does not add to the response times
     memory, end = [], time.perf_counter() + seconds
     tasks = [asyncio.create_task(Visitor(i, address, component, bundle, seen).live(end + 60)) for i in range(visitors)]
     while time.perf_counter() < end:
@@ -192,7 +198,7 @@ def main() -> None:
     with serve(*explorer(arguments.bundle, "none")) as server:
         again = httpx.get(f"{server.address}/health").status_code
     with torch.no_grad():
-        crossed = sum(not right() for right in seen.checks)
+        crossed = sum(not correct() for correct in seen.checks)
     requests = sum(map(len, seen.waits.values()))
     result = {
         "requests": requests,

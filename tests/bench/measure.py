@@ -1,14 +1,12 @@
-"""What the benches share: a server as a process of its own, a Chromium, a hand that moves at a steady rate, and a clock in the
-page that says how long each movement took to become a picture.
+"""Shared by the benchmarks: a server in a subprocess, Chromium, mouse input at a steady rate, and a clock in the page.
 
-The hand is the DevTools protocol's `Input.dispatchMouseEvent`: the events go through the browser's own input path, are merged
-and aligned with frames as a mouse's are, and carry the time at which the browser got them.
+Input is sent by the DevTools protocol's `Input.dispatchMouseEvent`. The events take the browser's own input path: they are
+merged and aligned with frames like a mouse's, and have the browser's time stamp.
 
-The clock (`CLOCK`) runs before the page's own scripts. It notes the time stamp of each pointer event; stamps every request for
-a picture, be it to a worker or to the server, with the newest event's time; and when a changed picture has been put on
-#decoded, takes the stamp of the newest request that had been answered. The measurement ends with the first task after the frame
-that paints the picture, which the page draws in an animation frame. A handler's time runs from the event's capture at the
-window to the end of its way back.
+The clock (`CLOCK`) runs before the page's scripts. It records the time stamp of each pointer event, and stores the newest one
+with every request for an image, to a worker or to the server. When a changed image is put on #decoded, it takes the stamp of
+the newest answered request. The measurement ends with the first task after the frame that shows the image; the page draws in
+an animation frame. A handler's time runs from the event's capture phase at the window to the end of its bubbling phase.
 """
 
 import re
@@ -36,7 +34,7 @@ CLOCK = """
   for (const name of ["pointerrawupdate", "pointermove", "mousemove", "input"]) {
     addEventListener(name, (event) => {
       began.set(name, performance.now());
-      // The others carry the time at which the page made them, not that of the hand.
+      // The other events have the time at which the page created them, not that of the input.
       if (name.startsWith("pointer")) clock.last = event.timeStamp;
     }, true);
     addEventListener(name, () => clock.handlers.push(performance.now() - began.get(name)));
@@ -50,7 +48,7 @@ CLOCK = """
       this.addEventListener("message", ({ data }) => { if (this.#stamps.has(data?.id)) answer(this.#stamps.get(data.id)); });
     }
     postMessage(request, ...rest) {
-      // A filmstrip or a piece of the manifold is no answer to the hand; those ask for more than one picture.
+      // Requests for several images are filmstrips or tiles of the manifold, not responses to input.
       if (request?.n === 1) this.#stamps.set(request.id, clock.last);
       super.postMessage(request, ...rest);
     }
@@ -88,13 +86,13 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Server:
-    """A process that answers at an address."""
+    """A running server: its address and process id."""
 
     address: str
     pid: int
 
     def cpu_seconds(self) -> float:
-        """Processor time that it has used so far."""
+        """Processor time used so far."""
         with open(f"/proc/{self.pid}/stat") as file:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / 100
@@ -102,7 +100,7 @@ class Server:
 
 @contextmanager
 def serve(*command: str) -> Iterator[Server]:
-    """Run a program that prints its address, and wait until it answers there."""
+    """Run a program that prints its address. Wait until it responds."""
     process = subprocess.Popen([sys.executable, "-u", *command], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -129,7 +127,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def visit(browser: Browser, address: str, decodes: str, delay: int = 0) -> Iterator[Page]:
-    """A page with the clock, its map drawn; `decodes` says who is to: "page" or "server". `delay` is the network's, in ms."""
+    """Open a page with the clock and wait for its map. `decodes` is "page" or "server"; `delay` is in ms."""
     context = browser.new_context(viewport=SIZE)  # pyright: ignore[reportArgumentType]
     page = context.new_page()
     page.set_default_timeout(120_000)
@@ -148,13 +146,13 @@ def visit(browser: Browser, address: str, decodes: str, delay: int = 0) -> Itera
 def move(
     page: Page, path: Callable[[float], tuple[float, float]], seconds: float, rate: int = 60, pressed: bool = False
 ) -> float:
-    """Move the mouse along a path at a steady rate; returns the events sent per second."""
-    hand = page.context.new_cdp_session(page)
+    """Move the mouse along a path at a steady rate. Return the events sent per second."""
+    session = page.context.new_cdp_session(page)
     event = {"type": "mouseMoved", "button": "left" if pressed else "none", "buttons": int(pressed)}
     start, sent = time.perf_counter(), 0
     while (now := time.perf_counter() - start) < seconds:
         x, y = path(now)
-        hand.send("Input.dispatchMouseEvent", {**event, "x": x, "y": y})
+        session.send("Input.dispatchMouseEvent", {**event, "x": x, "y": y})
         sent += 1
         time.sleep(max(0.0, start + sent / rate - time.perf_counter()))
     return sent / (time.perf_counter() - start)
@@ -165,7 +163,7 @@ def reset(page: Page) -> None:
 
 
 def read(page: Page, seconds: float) -> dict[str, float]:
-    """What the clock has seen since `reset`."""
+    """The figures of the clock since `reset`."""
     painted, handlers, requests = page.evaluate("[clock.painted, clock.handlers, clock.requests]")
     times = [end - start for start, end in painted if start]
     return {
@@ -184,7 +182,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def show(result: Any, indent: str = "") -> None:
-    """Nested figures, one a line."""
+    """Print nested figures, one per line."""
     for key, value in result.items():
         if isinstance(value, dict):
             print(f"{indent}{key}")

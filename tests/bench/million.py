@@ -1,19 +1,22 @@
-"""A million images through `latentscape encode --data`: images a second against the bare encoder's, and the memory that takes.
+"""A million images through `latentscape encode --data`: speed relative to the encoder's forward pass, and memory.
 
 Run by hand on an otherwise idle machine:  python tests/bench/million.py DATA [BUNDLE] [--images 1000000] [--json]
 
-DATA are images that the model is of: a folder of Fashion-MNIST's IDX files. `--keep FILE` keeps the parquet file, to be walked
-through with `latentscape explore BUNDLE --encodings FILE`.
+DATA is a folder of Fashion-MNIST's IDX files. `--keep FILE` keeps the parquet file, for
+`latentscape explore BUNDLE --encodings FILE`.
 
-Method: the images are drawn from those of DATA with a fixed seed, each turned by up to 10 degrees, scaled by up to 10 %, moved
-by up to 2 pixels, mirrored or not, and given a little noise; they lie unpacked in an .npz file or, with `--idx`, in IDX files.
-bare_per_second     the encoder's forward pass alone, in this process: 8-bit images in memory → [0, 1] → encoder, the batch size
-                    that the command has, the same threads; the mean of two measurements of the first 60,000 images, one before
-                    the command and one after it
-encode_per_second   the whole command as a process of its own, from its start to its end: starting Python, reading, encoding,
+Method: images are drawn from DATA with a fixed seed. Each is rotated by up to 10 degrees, scaled by up to 10 %, shifted by up
+to 2 pixels, mirrored at random, and gets a little noise. They are stored uncompressed in an .npz file or, with `--idx`, in IDX
+files.
+
+threads             threads of torch
+bare_per_second     images per second of the encoder's forward pass in this process: 8-bit images in memory → [0, 1] → encoder,
+                    with the command's batch size; mean of two measurements of the first 60,000 images, before and after it
+encode_per_second   images per second of the command in a subprocess, from start to end: starting Python, reading, encoding,
                     placing on the map, writing; without the decoder's scores unless --scores is given
-ratio               the latter over the former
-peak_mb             the largest sum of the proportional set sizes (PSS) of that process and its children, read twice a second
+ratio               encode_per_second / bare_per_second
+peak_mb             maximum sum of the proportional set sizes (PSS) of that process and its children, sampled twice a second
+file_mb             size of the parquet file, MB
 """
 
 import argparse
@@ -40,7 +43,7 @@ SAMPLE, BLOCK = 60_000, 10_000
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image (N, C, H, W) a little turned, scaled, moved, mirrored and with noise."""
+    """Rotate, scale, shift and mirror images (N, C, H, W) at random, and add noise."""
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(len(images), generator=generator)
@@ -60,7 +63,7 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def build(source: str, bundle: core.Bundle, count: int, folder: Path, idx: bool) -> Path:
-    """Write the data set; returns what to give to --data."""
+    """Write the data set. Return the value of --data."""
     data = core.load_data(source, "all", bundle.preprocessing)
     generator = torch.Generator().manual_seed(0)
     index = torch.randint(0, len(data.images), (count,), generator=generator)
@@ -87,8 +90,8 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 @torch.inference_mode()
 def bare(bundle: core.Bundle, images: Tensor) -> float:
-    """Images a second of the encoder's forward pass."""
-    torch.empty(31 * 2**20, dtype=torch.uint8)  # see core.evaluation.scores: it would be up to a quarter slower
+    """Images per second of the encoder's forward pass."""
+    torch.empty(31 * 2**20, dtype=torch.uint8)  # see core.evaluation.scores: up to a quarter faster
     for part in images[: 8 * BATCH].split(BATCH):
         bundle.vae.encoder(to_unit(part))
     began = time.perf_counter()
@@ -98,7 +101,7 @@ def bare(bundle: core.Bundle, images: Tensor) -> float:
 
 
 def run(command: list[str]) -> tuple[float, float]:
-    """Seconds that a program takes, and the most memory that it and its children have, in MB."""
+    """Duration of a program in seconds, and the peak memory of it and its children in MB."""
     began = time.perf_counter()
     process, peak = subprocess.Popen(command), 0.0
     while process.poll() is None:
@@ -111,7 +114,7 @@ def run(command: list[str]) -> tuple[float, float]:
 
 
 def proportional(pid: int) -> float:
-    """The proportional set size of a process and its descendants, in MB; 0 of one that is gone."""
+    """The proportional set size of a process and its descendants in MB; 0 for a process that has ended."""
     try:
         pages = Path(f"/proc/{pid}/smaps_rollup").read_text()
         children = [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
@@ -127,8 +130,8 @@ def main() -> None:
     parser.add_argument("bundle", nargs="?", default="fashion-mnist")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--idx", action="store_true", help="IDX files instead of an .npz file")
-    parser.add_argument("--scores", action="store_true", help="decode, too")
-    parser.add_argument("--keep", type=Path, help="where the parquet file is to stay")
+    parser.add_argument("--scores", action="store_true", help="also compute the decoder's scores")
+    parser.add_argument("--keep", type=Path, help="save the parquet file here")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     bundle = core.load(arguments.bundle)

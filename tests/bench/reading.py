@@ -1,13 +1,17 @@
-"""Pictures read per second from a folder, beside Pillow in a torch DataLoader with two workers, by turns in one run.
+"""Pictures read per second from a folder, compared with Pillow in a torch DataLoader with two workers.
 
-    python tests/bench/reading.py [--pictures 20000] [--side 96] [--kind png] [--json]
+Run by hand:  python tests/bench/reading.py [--pictures 20000] [--side 96] [--kind png] [--rounds 3] [--json]
 
-The folder is written first: pictures in colour of three sizes around --side, smooth with some grain, as photographs are. Both
-sides make of it one uint8 tensor (N, 3, 64, 64), cropped and resized with Lanczos's filter. The DataLoader is what a person
-writes: `Image.open(path).convert("RGB")`, `ImageOps.fit`, batches of 256. Ours does its whole work: a look at a sample to
-choose the size, digests to find duplicates, faults accounted for. Three rounds by turns; the fastest of each counts.
-Memory is the peak of this process and its workers above where it started, summed proportional set sizes, of one more round of
-ours with images going to disk (--memory 0).
+Method: the folder is written first, with smooth, slightly noisy colour pictures of three sizes around --side. Both sides read
+it into one uint8 tensor (N, 3, 64, 64), cropped and resized with Lanczos's filter. The DataLoader side uses
+`Image.open(path).convert("RGB")`, `ImageOps.fit` and batches of 256. Our side does all its work: it inspects a sample to
+choose the size, computes digests to find duplicates, and reports unreadable files. The two sides alternate; the fastest round
+of each counts.
+
+ours, loader    pictures per second
+ratio           ours / loader
+disk_peak_mib   peak memory (PSS, MiB) of this process and its workers above the start, for one more round of ours with images
+                written to disk (--memory 0)
 """
 
 import argparse
@@ -47,7 +51,7 @@ def fill(folder: Path, pictures: int, side: int, kind: str) -> None:
 
 
 class Pictures(Dataset):
-    """What a person writes."""
+    """A usual torch data set of picture files."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -72,7 +76,7 @@ def ours(folder: Path, memory: int | None = None) -> torch.Tensor:
 
 
 def own_memory() -> float:
-    """MiB of this process and its children."""
+    """Memory (PSS, MiB) of this process and its children."""
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     total = 0
     for process in (str(os.getpid()), *children):
@@ -85,19 +89,19 @@ def own_memory() -> float:
 
 
 def peak(folder: Path) -> float:
-    """MiB that reading to disk takes."""
-    before, most, done = own_memory(), [0.0], threading.Event()
+    """Peak memory of reading to disk, MiB."""
+    before, maximum, done = own_memory(), [0.0], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.2):
-            most[0] = max(most[0], own_memory())
+            maximum[0] = max(maximum[0], own_memory())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     ours(folder, memory=0)
     done.set()
     watcher.join()
-    return most[0] - before
+    return maximum[0] - before
 
 
 def main() -> None:

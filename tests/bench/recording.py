@@ -1,11 +1,10 @@
-"""A short film of the page for the README: the lens over the map, then a slider, as a GIF.
+"""Record the README's animation of the page as a GIF: the pointer on the map, then a slider.
 
 Run by hand:  python tests/bench/recording.py --runtime DIR --out explorer.gif [MODEL]
 
-All pretrained models are on the page, as after `latentscape`; the film is of the named one.
-
-The mouse is moved step by step and the page photographed after each step, so the film is smooth on any machine and says nothing
-about speed; latency.py does.
+Method: the page has all pretrained models, as after `latentscape`; MODEL is shown. The mouse moves step by step, and a
+screenshot is taken after each step. The animation is therefore smooth on any machine and does not show speed; latency.py
+measures that.
 """
 
 import argparse
@@ -23,14 +22,14 @@ STEPS = 23
 POINTER = [(0, 0), (0, 17), (4, 13), (7, 19), (10, 18), (7, 12), (12, 12)]
 
 
-def photograph(page: Page, x: float, y: float) -> Image.Image:
-    """The page, with a pointer drawn where the mouse is: photographs have none."""
+def screenshot(page: Page, x: float, y: float) -> Image.Image:
+    """A screenshot of the page with a pointer drawn at (x, y), because screenshots do not show it."""
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     ImageDraw.Draw(image).polygon([(x + a, y + b) for a, b in POINTER], fill="white", outline="black")
     return image.resize((image.width * 5 // 8, image.height * 5 // 8), Image.Resampling.LANCZOS)
 
 
-def film(page: Page) -> Iterator[Image.Image]:
+def frames_of(page: Page) -> Iterator[Image.Image]:
     box = page.locator("#map .nsewdrag").bounding_box()
     slider = page.locator("#sliders input[type=range]").first.bounding_box()
     assert box is not None
@@ -41,7 +40,7 @@ def film(page: Page) -> Iterator[Image.Image]:
         y = box["y"] + box["height"] * (0.5 + 0.34 * math.sin(angle))
         page.mouse.move(x, y)
         page.wait_for_timeout(120)
-        yield photograph(page, x, y)
+        yield screenshot(page, x, y)
     y = slider["y"] + slider["height"] / 2
     page.mouse.move(slider["x"] + slider["width"] / 2, y)
     page.mouse.down()
@@ -49,16 +48,16 @@ def film(page: Page) -> Iterator[Image.Image]:
         x = slider["x"] + slider["width"] * (0.5 + 0.38 * math.sin(2 * math.pi * i / STEPS))
         page.mouse.move(x, y)
         page.wait_for_timeout(120)
-        yield photograph(page, x, y)
+        yield screenshot(page, x, y)
     page.mouse.up()
 
 
-def in_colours(frames: list[Image.Image]) -> list[Image.Image]:
-    """All frames in the same 256 colours, so that what stands still takes no space."""
-    sheet = Image.new("RGB", (frames[0].width, 4 * frames[0].height))
+def quantized(frames: list[Image.Image]) -> list[Image.Image]:
+    """Quantize all frames to the same 256 colours, so that unchanged areas compress well."""
+    sampled = Image.new("RGB", (frames[0].width, 4 * frames[0].height))
     for i in range(4):
-        sheet.paste(frames[i * len(frames) // 4], (0, i * frames[0].height))
-    palette = sheet.quantize(256)
+        sampled.paste(frames[i * len(frames) // 4], (0, i * frames[0].height))
+    palette = sampled.quantize(256)
     return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
@@ -75,7 +74,7 @@ def main() -> None:
         chromium() as browser,
         visit(browser, f"{server.address}/?model={arguments.model}", "page") as page,
     ):
-        frames = in_colours(list(film(page)))
+        frames = quantized(list(frames_of(page)))
     frames[0].save(arguments.out, save_all=True, append_images=frames[1:], duration=140, loop=0, optimize=True)
     print(f"{arguments.out}: {len(frames)} frames, {arguments.out.stat().st_size / 1e6:.1f} MB")
 

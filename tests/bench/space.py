@@ -1,12 +1,18 @@
-"""An exported Space, from nothing: a fresh environment with its requirements alone, `python app.py`, and a hand in Chromium.
+"""An exported Hugging Face Space in a new environment with only its requirements: size, start time, memory, correct images.
 
 Run by hand:  python tests/bench/space.py [BUNDLE] --runtime DIR [--environment DIR] [--without-index] [--json]
 
-Method: `latentscape export BUNDLE --space` writes the folder; a new virtual environment gets what Spaces would install, the
-requirements and Gradio at the card's sdk_version (an `--environment` that is there already is used as it is; `--without-index`
-leaves out the line with the index of torch's CPU wheels, for a machine that cannot reach it). The program then runs in another
-folder with no PYTHONPATH. Whatever the browser shows is compared with what core gives here; the first difference ends in an
-error. `resident_mb` is the server's memory at the end.
+Method: `latentscape export BUNDLE --space` writes the folder. A new virtual environment gets what Spaces would install: the
+requirements, and Gradio at the card's sdk_version. An existing `--environment` is used as it is. `--without-index` omits the
+index of torch's CPU wheels, for a machine without access to it. `python app.py` then runs in another folder without
+PYTHONPATH. Chromium visits the page, and every image is compared with core's result; the first difference is an error.
+
+size_mb       size of the folder, MB
+install_s     time to create the environment, seconds
+packages      number of installed packages
+start_s       time to the first response, seconds
+seen N        the checks that passed
+resident_mb   resident memory of the server at the end, MiB
 """
 
 import argparse
@@ -36,7 +42,7 @@ READ = "(c) => [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.w
 
 
 def install(folder: Path, environment: Path, index: bool) -> float:
-    """Make the environment that the Space asks for; seconds taken."""
+    """Create the Space's environment. Return the duration in seconds."""
     began = time.monotonic()
     card = (folder / "README.md").read_text(encoding="utf-8")
     found = re.search(r'^sdk_version: "(.+)"$', card, re.MULTILINE)
@@ -51,7 +57,7 @@ def install(folder: Path, environment: Path, index: bool) -> float:
 
 @contextmanager
 def serve(folder: Path, environment: Path, runtime: str) -> Iterator[tuple[str, int]]:
-    """The address and process of the Space's app, which runs elsewhere."""
+    """Run the Space's app outside of its folder. Yield its address and process id."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
     process = subprocess.Popen(
         [environment / "bin" / "python", folder / "app.py"],
@@ -67,16 +73,16 @@ def serve(folder: Path, environment: Path, runtime: str) -> Iterator[tuple[str, 
         yield address, process.pid
     finally:
         process.terminate()
-        assert process.wait(60) == 0, "SIGTERM must end it well"
+        assert process.wait(60) == 0, "SIGTERM must end the app with status 0"
 
 
 def shown(page: Page, selector: str) -> np.ndarray:
-    """What a canvas holds, as grey levels (H, W)."""
-    width, height, held = page.locator(selector).evaluate(READ)
-    return np.array(held, dtype=np.uint8).reshape(height, width, 4)[..., 0]
+    """The content of a canvas as grey levels (H, W)."""
+    width, height, pixels = page.locator(selector).evaluate(READ)
+    return np.array(pixels, dtype=np.uint8).reshape(height, width, 4)[..., 0]
 
 
-def settle(page: Page, part: str) -> None:
+def wait_until_idle(page: Page, part: str) -> None:
     page.wait_for_timeout(100)
     expect(page.locator(part)).to_have_attribute("aria-busy", "false", timeout=60_000)
 
@@ -87,56 +93,56 @@ def decoded(bundle: core.Bundle, z: torch.Tensor) -> np.ndarray:
 
 
 def same(seen: np.ndarray, expected: np.ndarray) -> None:
-    assert np.abs(seen.astype(int) - expected).max() <= 1, "the page shows another picture than core"
+    assert np.abs(seen.astype(int) - expected).max() <= 1, "the page's image differs from core's"
 
 
 def drive(page: Page, bundle: core.Bundle, decodes: str) -> list[str]:
-    """Do what a visitor does; returns what was seen to be right."""
+    """Use the page like a visitor. Return the checks that passed."""
     done = []
     gallery = bundle.gallery
     assert gallery is not None
     page.wait_for_selector("#map .nsewdrag", state="attached")
     page.wait_for_selector(f"#engine[data-at={decodes}][title]")
-    settle(page, ".ls-explore")
+    wait_until_idle(page, ".ls-explore")
     same(shown(page, "#decoded"), decoded(bundle, gallery.mean[0]))
-    done.append("the first picture is core's")
+    done.append("the first image equals core's")
     slider = page.locator("#sliders input[type=range]").first
     latent = int(page.locator("#sliders [data-latent]").first.get_attribute("data-latent") or -1)
     before = shown(page, "#decoded")
     high = float(slider.get_attribute("max") or 0)
     slider.focus()
     slider.press("End")
-    settle(page, ".ls-explore")
+    wait_until_idle(page, ".ls-explore")
     z = gallery.mean[0].clone()
     z[latent] = high
     same(shown(page, "#decoded"), decoded(bundle, z))
     assert (shown(page, "#decoded") != before).any()
-    done.append("a slider moves it to core's picture there")
+    done.append("the image after a slider movement equals core's")
     box = page.locator("#map .nsewdrag").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
     page.mouse.move(5, 5)
-    settle(page, ".ls-explore")
+    wait_until_idle(page, ".ls-explore")
     assert (shown(page, "#decoded") != decoded(bundle, z)).any()
-    done.append("a click on the map goes there")
+    done.append("a click on the map changes the image")
     page.get_by_role("tab", name="Samples").click()
     expect(page.locator("#samples button")).to_have_count(64)
-    done.append("the prior fills a sheet")
+    done.append("64 samples of the prior are shown")
     page.get_by_role("tab", name="Encode").click()
     expect(page.locator(".ls-encode")).to_have_attribute("aria-busy", "false", timeout=60_000)
     picture = {"name": "image.png", "mimeType": "image/png", "buffer": to_png(gallery.images[7])}
     page.locator("#upload input[type=file]").set_input_files(files=[picture])  # pyright: ignore[reportArgumentType]
     expect(page.locator("#encode-body")).to_be_visible(timeout=60_000)
-    settle(page, ".ls-encode")
+    wait_until_idle(page, ".ls-encode")
     record = describe(bundle, gallery.images[7:8])[0]
     expect(page.locator("#numbers")).to_contain_text(f"{abs(record['elbo']):.1f} nats")
     same(shown(page, "#reconstruction"), decoded(bundle, torch.tensor(record["mean"])))
-    done.append("an upload is encoded as core encodes it")
+    done.append("the encoding of an upload equals core's")
     return done
 
 
 def resident(pid: int) -> float:
-    """Megabytes of memory a process holds."""
+    """Resident memory of a process, MiB."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1024 if found else float("nan")
 
@@ -147,9 +153,9 @@ def main() -> None:
     parser.add_argument(
         "--runtime",
         default=os.environ.get("LATENTSCAPE_RUNTIME", "none"),
-        type=lambda named: named if named == "none" else str(Path(named).resolve()),  # the Space runs in another folder
+        type=lambda named: named if named == "none" else str(Path(named).resolve()),  # the app runs in another folder
     )
-    parser.add_argument("--environment", type=Path, help="a virtual environment, made if it is not there")
+    parser.add_argument("--environment", type=Path, help="a virtual environment; created if it does not exist")
     parser.add_argument("--without-index", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -1,12 +1,16 @@
-"""How large an exported page is, and how soon after navigation it shows a picture, moves one, and decodes by itself.
+"""Size of an exported static page, and time to its first image, to an image that a slider can change, and to decoding.
 
-Run by hand on an otherwise idle machine:  python tests/bench/standalone.py --runtime DIR [BUNDLE] [--mbit 20] [--json]
+Run by hand on an otherwise idle machine:
+python tests/bench/standalone.py --runtime DIR [BUNDLE] [--rounds 5] [--mbit 20] [--json]
 
-Method: the folder is exported and handed out by Python's plain file server, which packs nothing. Each round is a fresh browser
-context with an empty cache. `baked_s` is the first contentful paint, which has the baked picture in it; `first_picture_s` the
-first task after the frame in which the page's scripts drew it with the sliders in place; `page_decodes_s` when the decoder had
-taken over; all by the page's own clock, medians. `visit_mb` is what a visit has fetched by then. `--mbit` narrows the network,
-with 40 ms of delay.
+Method: the folder is exported and served by Python's `http.server`, without compression. Each round is a new browser context
+with an empty cache. Times are measured by the page's clock. `--mbit` limits the network speed, with 40 ms of delay.
+
+total_mb, parts_mb   size of the folder and of its parts, MB
+baked_s              first contentful paint, with the image that is part of the HTML; median in seconds
+first_picture_s      first task after the frame in which the scripts drew the image and the sliders exist; median in seconds
+page_decodes_s       time until the page decodes itself; median in seconds
+visit_mb             data fetched until then, MB
 """
 
 import argparse
@@ -27,7 +31,7 @@ READ = """[performance.getEntriesByName("first-contentful-paint")[0].startTime, 
 
 
 def once(browser: Browser, address: str, mbit: float) -> list[float]:
-    """Seconds to the baked picture, to the first one that can be moved, and until the page decodes; megabytes fetched."""
+    """Seconds to the image in the HTML, to the first drawn image and until the page decodes; megabytes fetched."""
     context = browser.new_context(viewport=SIZE)  # pyright: ignore[reportArgumentType]
     page = context.new_page()
     page.set_default_timeout(180_000)
@@ -49,7 +53,7 @@ def main() -> None:
     parser.add_argument("bundle", nargs="?", default="fashion-mnist")
     parser.add_argument("--runtime", default=os.environ.get("LATENTSCAPE_RUNTIME"), help="folder with onnxruntime-web")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--mbit", type=float, default=0, help="megabits a second; as fast as it goes if not given")
+    parser.add_argument("--mbit", type=float, default=0, help="megabits per second; unlimited if not given")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +61,7 @@ def main() -> None:
         parts = {name: size / 1e6 for name, size in export(arguments.bundle, site, arguments.runtime).items()}
         command = ["-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(site)]
         with serve(*command) as server, chromium() as browser:
-            once(browser, server.address, arguments.mbit)  # the first reads the disk
+            once(browser, server.address, arguments.mbit)  # the first visit reads from disk
             rounds = [once(browser, server.address, arguments.mbit) for _ in range(arguments.rounds)]
     names = ("baked_s", "first_picture_s", "page_decodes_s", "visit_mb")
     medians = dict(zip(names, (statistics.median(column) for column in zip(*rounds, strict=True)), strict=True))

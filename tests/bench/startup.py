@@ -1,10 +1,13 @@
-"""How long until the first HTTP answer, against a hello-world Gradio app from the same environment.
+"""Time to the first HTTP response, compared with a hello-world Gradio app in the same environment.
 
 Run by hand:  python tests/bench/startup.py [--rounds 5] [--json]
 
-Method: each round starts both programs as fresh processes, alternating, and asks for / every 20 ms until the status is 200;
-the figure is the median over rounds of the time from starting the process, and the ratio of the two medians. It also lists
-which of umap, numba and sklearn the explorer had imported by then (none is meant to be).
+Method: each round starts both programs as new processes, one after the other, and requests / every 20 ms until the status is
+200. The time runs from starting the process.
+
+hello_world_s, explorer_s   time to the first response, median over rounds in seconds
+ratio                       explorer_s / hello_world_s
+imported                    which of umap, numba and sklearn the explorer has imported by then; it should be none
 """
 
 import argparse
@@ -48,7 +51,7 @@ def free_port() -> int:
 
 
 def time_to_answer(program: str) -> tuple[float, str]:
-    """Seconds from starting the process to its first answer, and what it said on standard error."""
+    """Seconds from starting the process to its first response, and its standard error."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "stderr").open("w+") as stderr:
         environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -81,18 +84,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    for program in (HELLO, EXPLORER):  # the first of each reads the disk
+    for program in (HELLO, EXPLORER):  # the first start of each reads from disk
         time_to_answer(program)
-    hello, explorer, said = [], [], ""
+    hello, explorer, errors = [], [], ""
     for _ in range(arguments.rounds):
         hello.append(time_to_answer(HELLO)[0])
-        seconds, said = time_to_answer(EXPLORER)
+        seconds, errors = time_to_answer(EXPLORER)
         explorer.append(seconds)
     result = {
         "hello_world_s": statistics.median(hello),
         "explorer_s": statistics.median(explorer),
         "ratio": statistics.median(explorer) / statistics.median(hello),
-        "imported": next(line for line in said.splitlines() if line.startswith("imported:")).removeprefix("imported: "),
+        "imported": next(line for line in errors.splitlines() if line.startswith("imported:")).removeprefix("imported: "),
     }
     print(json.dumps(result) if arguments.json else "\n".join(f"{key}: {value}" for key, value in result.items()))
 

@@ -1,14 +1,18 @@
-"""Images per second of `core.train`, beside pythae and beside a bare loop, alternating in one run.
+"""Training speed of `core.train`, compared with pythae and with a bare training loop.
+
+Run by hand:
 
     pip install pythae==0.1.2
     python tests/bench/training_speed.py [--json]
 
-The model is pythae's default VAE for 28x28 images in all three: 784 - 512 - 16 latents - 512 - 784, batch 128, Adam(W), two
-epochs of 20,000 random 8-bit images in memory, one warm-up round that does not count, then three rounds of each by turns,
-of which the fastest counts. pythae runs its own trainer with its default configuration, its images given as the float tensor
-it wants. The bare loop is what a person writes by hand over a preloaded tensor, doing the steps of `core.train`: shuffle,
-to [0, 1], ELBO, AdamW with the learning rate of that moment, gradient clipping, averaged weights. It has no validation, no
-progress and no best checkpoint; `core.train` holds a single image out, so that its validation is there and costs nothing.
+Method: all three train pythae's default VAE for 28x28 images: 784 - 512 - 16 latents - 512 - 784, batches of 128, Adam(W), two
+epochs of 20,000 random 8-bit images in memory. After one warm-up round they alternate for three rounds; the fastest counts.
+pythae runs its own trainer with its default configuration, on images as a float tensor. The bare loop does the steps of
+`core.train` on a preloaded tensor: shuffle, convert to [0, 1], ELBO, AdamW with the scheduled learning rate, gradient
+clipping, averaged weights. It has no validation, no progress reports and no best checkpoint. `core.train` holds out a single
+image, so that its validation costs almost nothing.
+
+Printed are images per second of each, and the ratios of `core.train` to the others (vs_bare, vs_pythae).
 """
 
 import argparse
@@ -36,7 +40,7 @@ IMAGES, EPOCHS, BATCH, LATENTS, HIDDEN, ROUNDS = 20_000, 2, 128, 16, 512, 3
 
 
 def plain_vae() -> core.VAE:
-    """pythae's default networks, as a VAE of ours."""
+    """Our VAE with pythae's default networks."""
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2 * LATENTS))
     decoder = nn.Sequential(nn.Linear(LATENTS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 784), nn.Unflatten(1, (1, 28, 28)))
     return core.VAE(StandardNormal(LATENTS), encoder, decoder, BernoulliLikelihood())
@@ -50,7 +54,7 @@ def ours(images: Tensor) -> None:
 
 
 def bare(images: Tensor) -> None:
-    """The same steps by hand."""
+    """The bare loop."""
     vae, steps = plain_vae(), EPOCHS * -(-len(images) // BATCH)
     averaged = AveragedModel(vae, multi_avg_fn=get_ema_multi_avg_fn(0.999))
     optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=0.01, fused=True)
@@ -71,7 +75,7 @@ def bare(images: Tensor) -> None:
 
 def pythae(images: Tensor) -> None:
     """pythae's own trainer on its own model."""
-    # Not a dependency of the tests, so a type checker need not find it.
+    # The tests do not depend on pythae, so a type checker may not find it.
     from pythae.data.datasets import BaseDataset  # pyright: ignore[reportMissingImports]
     from pythae.models import VAE, VAEConfig  # pyright: ignore[reportMissingImports]
     from pythae.trainers import BaseTrainer, BaseTrainerConfig  # pyright: ignore[reportMissingImports]
@@ -90,7 +94,7 @@ def pythae(images: Tensor) -> None:
 
 
 def rate(run: Callable[[Tensor], None], images: Tensor) -> float:
-    """Images per second of one run, silent."""
+    """Images per second of one run, without its output."""
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         run(images)
@@ -107,7 +111,7 @@ def main() -> None:
     try:
         found = version("pythae")
     except PackageNotFoundError:
-        print("pythae is not installed, so it is left out: pip install pythae==0.1.2", file=sys.stderr)
+        print("pythae is not installed, so it is not measured: pip install pythae==0.1.2", file=sys.stderr)
     else:
         print(f"pythae {found}", file=sys.stderr)
         runs["pythae"] = pythae
