@@ -108,7 +108,7 @@ LEAK = re.compile(
 
 def valid_pictures(rng: random.Random) -> dict[str, bytes]:
     """Valid pictures of every format and mode, by name."""
-    made = {}
+    pictures = {}
     for kind, modes in FORMATS.items():
         for mode in modes:
             side = rng.choice([16, 28, 31, 64])
@@ -119,8 +119,8 @@ def valid_pictures(rng: random.Random) -> dict[str, bytes]:
             image = image.convert(mode) if mode != "I;16" else Image.fromarray(np.asarray(image).astype(np.uint16) * 256)
             buffer = io.BytesIO()
             image.save(buffer, kind)
-            made[f"{kind}-{mode.replace(';', '')}.{kind.lower()}"] = buffer.getvalue()
-    return made
+            pictures[f"{kind}-{mode.replace(';', '')}.{kind.lower()}"] = buffer.getvalue()
+    return pictures
 
 
 def png(width: int, height: int, body: bytes, depth: int = 8, colour: int = 2) -> bytes:
@@ -139,7 +139,7 @@ def special_files(rng: random.Random, pictures: dict[str, bytes]) -> dict[str, b
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../../evil.py", "import os")
     first = pictures["PNG-RGB.png"]
-    made = {
+    files = {
         "empty.png": b"",
         "bomb.png": png(50_000, 50_000, zlib.compress(bytes(20_000_000), 9)),
         "just-too-large.png": png(7072, 7072, zlib.compress(bytes(7072 * (7072 * 3 + 1)), 9)),
@@ -170,7 +170,7 @@ def special_files(rng: random.Random, pictures: dict[str, bytes]) -> dict[str, b
         "con.png",
         "🦊.png",
     ]
-    return made | dict.fromkeys(named, first)
+    return files | dict.fromkeys(named, first)
 
 
 def animation(rng: random.Random, frames: int) -> bytes:

@@ -51,8 +51,8 @@ def anomalies(bundle: core.Bundle, test: Tensor, glyphs: Path | None, limit: int
 
 def auroc(normal: Tensor, anomalous: Tensor) -> float:
     """The probability that an anomalous image scores higher than a normal one."""
-    truth = np.r_[np.zeros(len(normal)), np.ones(len(anomalous))]
-    return float(roc_auc_score(truth, torch.cat([normal, anomalous]).numpy()))
+    labels = np.r_[np.zeros(len(normal)), np.ones(len(anomalous))]
+    return float(roc_auc_score(labels, torch.cat([normal, anomalous]).numpy()))
 
 
 def main() -> None:

@@ -103,12 +103,12 @@ def map_positions(page: Page, spots: list[tuple[float, float]]) -> np.ndarray:
 
 def within(corners: np.ndarray, points: np.ndarray) -> int:
     """The number of points in a polygon, by the even-odd rule."""
-    odd = np.zeros(len(points), bool)
+    inside = np.zeros(len(points), bool)
     x, y = points.astype(float).T
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, 1, 0), strict=True):
         if y0 != y1:
-            odd ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return int(odd.sum())
+            inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return int(inside.sum())
 
 
 def lasso(page: Page, box: Any, points: np.ndarray) -> dict[str, float]:
@@ -164,18 +164,18 @@ def once(browser: Browser, address: str, points: np.ndarray, word: str) -> dict[
     assert box is not None
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(*middle)
-    found = {
+    figures = {
         "visible_s": visible,
         "zoom": frames_during(page, lambda: wheel(page, *middle)),
         "pan": frames_during(page, lambda: drag(page, *middle)),
     }
     page.mouse.dblclick(*middle)
     page.wait_for_timeout(1500)
-    found |= {"lasso": lasso(page, box, points), "search_ms": search(page, word), "browser_mb": memory("chromium")}
+    figures |= {"lasso": lasso(page, box, points), "search_ms": search(page, word), "browser_mb": memory("chromium")}
     page.locator("#sliders input[type=range]").first.press("ArrowRight")
     page.wait_for_selector("#engine[data-at=page][title]")
     page.wait_for_timeout(2000)
-    return {**found, "decoding_mb": memory("chromium")}
+    return {**figures, "decoding_mb": memory("chromium")}
 
 
 def median(rounds: list[dict[str, Any]]) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def decoded(bundle: core.Bundle, z: torch.Tensor) -> np.ndarray:
         return to_bytes(bundle.vae.decode(z.reshape(1, -1)).mean)[0, 0].numpy()
 
 
-def same(seen: np.ndarray, expected: np.ndarray) -> None:
-    assert np.abs(seen.astype(int) - expected).max() <= 1, "the page's image differs from core's"
+def assert_same(actual: np.ndarray, expected: np.ndarray) -> None:
+    assert np.abs(actual.astype(int) - expected).max() <= 1, "the page's image differs from core's"
 
 
 def drive(page: Page, bundle: core.Bundle, decodes: str) -> list[str]:
@@ -104,7 +104,7 @@ def drive(page: Page, bundle: core.Bundle, decodes: str) -> list[str]:
     page.wait_for_selector("#map .nsewdrag", state="attached")
     page.wait_for_selector(f"#engine[data-at={decodes}][title]")
     wait_until_idle(page, ".ls-explore")
-    same(shown(page, "#decoded"), decoded(bundle, gallery.mean[0]))
+    assert_same(shown(page, "#decoded"), decoded(bundle, gallery.mean[0]))
     done.append("the first image equals core's")
     slider = page.locator("#sliders input[type=range]").first
     latent = int(page.locator("#sliders [data-latent]").first.get_attribute("data-latent") or -1)
@@ -115,7 +115,7 @@ def drive(page: Page, bundle: core.Bundle, decodes: str) -> list[str]:
     wait_until_idle(page, ".ls-explore")
     z = gallery.mean[0].clone()
     z[latent] = high
-    same(shown(page, "#decoded"), decoded(bundle, z))
+    assert_same(shown(page, "#decoded"), decoded(bundle, z))
     assert (shown(page, "#decoded") != before).any()
     done.append("the image after a slider movement equals core's")
     box = page.locator("#map .nsewdrag").bounding_box()
@@ -136,7 +136,7 @@ def drive(page: Page, bundle: core.Bundle, decodes: str) -> list[str]:
     wait_until_idle(page, ".ls-encode")
     record = describe(bundle, gallery.images[7:8])[0]
     expect(page.locator("#numbers")).to_contain_text(f"{abs(record['elbo']):.1f} nats")
-    same(shown(page, "#reconstruction"), decoded(bundle, torch.tensor(record["mean"])))
+    assert_same(shown(page, "#reconstruction"), decoded(bundle, torch.tensor(record["mean"])))
     done.append("the encoding of an upload equals core's")
     return done
 

@@ -390,9 +390,9 @@ def test_too_few_latents_or_images_give_no_map(latents: int, images: int, digits
     architecture = core.Architecture(1, 8, 8, latents, "mlp")
     shown = digits.take(torch.arange(images))
     record = {"command": "", "images": 1, "held_out": 1, "epochs": 1.0, "seconds": 1.0, "machine": ""}
-    made = core.make_bundle("x", architecture.build(), architecture, core.Preprocessing(1, 8, 8), shown, record)
-    assert made.map is None
-    made.save(tmp_path / "x")
+    bundle = core.make_bundle("x", architecture.build(), architecture, core.Preprocessing(1, 8, 8), shown, record)
+    assert bundle.map is None
+    bundle.save(tmp_path / "x")
     read = core.load(tmp_path / "x")
     assert read.map is None
     assert read.gallery is not None

@@ -14,21 +14,21 @@ from core.data.preprocessing import from_png, to_bytes
 
 def test_a_grid_shows_its_images_row_by_row() -> None:
     images = torch.randint(256, (5, 3, 4, 6), dtype=torch.uint8)
-    made = image_grid(images, 2)
-    assert made.shape == (3, 12, 12)
+    grid = image_grid(images, 2)
+    assert grid.shape == (3, 12, 12)
     for i, image in enumerate(images):
         top, left = 4 * (i // 2), 6 * (i % 2)
-        assert torch.equal(made[:, top : top + 4, left : left + 6], image)
-    assert not made[:, 8:, 6:].any()
+        assert torch.equal(grid[:, top : top + 4, left : left + 6], image)
+    assert not grid[:, 8:, 6:].any()
 
 
 def test_small_images_are_enlarged_by_an_integer_factor() -> None:
     images = torch.randint(256, (2, 1, 24, 24), dtype=torch.uint8)
-    made = from_png(contact_sheet(images, 2))
+    sheet = from_png(contact_sheet(images, 2))
     factor = -(-SIDE // 24)
-    assert made.shape == (1, 24 * factor, 48 * factor)
-    assert torch.equal(made[:, ::factor, ::factor], image_grid(images, 2))
-    assert torch.equal(made[:, factor - 1 :: factor, factor - 1 :: factor], image_grid(images, 2))
+    assert sheet.shape == (1, 24 * factor, 48 * factor)
+    assert torch.equal(sheet[:, ::factor, ::factor], image_grid(images, 2))
+    assert torch.equal(sheet[:, factor - 1 :: factor, factor - 1 :: factor], image_grid(images, 2))
 
 
 def tiles(folder: Path, name: str, columns: int) -> np.ndarray:

@@ -21,13 +21,13 @@ def replace_and_die(new: Path, target: Path, step: int) -> bool:
     process = os.fork()
     if process:
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    seen = 0
+    events = 0
 
     def kill(event: str, arguments: tuple) -> None:
-        nonlocal seen
+        nonlocal events
         if event in STEPS:
-            seen += 1
-            if seen == step:
+            events += 1
+            if events == step:
                 os._exit(9)
 
     try:
@@ -51,7 +51,7 @@ def named(bundle: Path, folder: Path, name: str) -> Path:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_replacement_killed_at_any_step_leaves_a_complete_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
     old, new = (named(tiny_bundle, tmp_path / name, name) for name in ("old", "new"))
-    found, step, between = [], 0, 0
+    names, step, between = [], 0, 0
     while True:
         step += 1
         target = tmp_path / f"at-{step}" / "bundle"
@@ -59,7 +59,7 @@ def test_a_replacement_killed_at_any_step_leaves_a_complete_bundle(tiny_bundle: 
         completed = replace_and_die(new, target, step)
         between += not target.exists()
         assert manifest.verify(locate(target))
-        found.append(core.load(target).name)
+        names.append(core.load(target).name)
         with replacing(target) as partial:  # the next replacement succeeds and leaves no other folder
             shutil.copytree(new, partial, dirs_exist_ok=True)
         assert core.load(target).name == "new"
@@ -68,7 +68,7 @@ def test_a_replacement_killed_at_any_step_leaves_a_complete_bundle(tiny_bundle: 
             break
     assert between == 1, "no kill happened between the two renames"
     assert step > 30
-    assert found == sorted(found, reverse=True), "the old bundle until the rename, the new one afterwards"
+    assert names == sorted(names, reverse=True), "the old bundle until the rename, the new one afterwards"
 
 
 def test_an_error_during_replacement_leaves_the_old_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
