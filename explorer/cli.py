@@ -40,7 +40,7 @@ for name, (function, example) in COMMANDS.items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. An error that the user can correct prints one line and exits with status 2."""
-    limit_spinning()
+    avoid_spinning()
     args = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
@@ -57,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def limit_spinning() -> None:
-    """Shorten the busy loop in which OpenMP's threads wait for each other, before torch is imported.
+def avoid_spinning() -> None:
+    """Make OpenMP's threads sleep while they wait for each other, instead of spinning. Takes effect before torch is imported.
 
-    The default is 300,000 iterations, which slows training down by a multiple if another program uses one of the cores. A
-    setting of the user is not changed. tests/bench/busy_machine.py compares the choices.
+    Spinning makes training several times slower if another program uses one of the cores. A setting of the user is not changed.
+    tests/bench/busy_machine.py compares the choices.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def fail(message: str) -> NoReturn:

@@ -24,7 +24,7 @@ import core
 from core.data.preprocessing import to_png
 from core.model.architecture import LIKELIHOODS, NETWORKS
 from explorer.app.catalogue import Catalogue
-from explorer.cli import app, limit_spinning, main
+from explorer.cli import app, avoid_spinning, main
 from explorer.describe import decode, describe
 
 PROGRAM = Path(sys.executable).with_name("latentscape")
@@ -378,7 +378,7 @@ def test_a_wrong_choice_ends_in_one_line_and_status_2(tiny_bundle: Path, mess: s
     """Without the tests' type checks, so in a process of its own: one for all of them."""
     program = """
 import contextlib, io, json, sys
-from explorer.cli import app, limit_spinning, main
+from explorer.cli import app, avoid_spinning, main
 for arguments in json.loads(sys.stdin.read()):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -463,7 +463,7 @@ def test_calibrate_gives_a_verdict_that_encode_prints(call: Call, tiny_bundle: P
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, {"GOMP_SPINCOUNT": "1000"}),
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE"}),
         ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
     ],
@@ -476,7 +476,7 @@ def test_threads_spin_briefly_unless_the_user_has_set_it(
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    limit_spinning()
+    avoid_spinning()
     assert {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ} == expected
 
 
