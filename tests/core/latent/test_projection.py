@@ -227,11 +227,14 @@ def test_compiled_functions_are_cached_if_a_folder_is_writable(
     writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import numba
+    import numba.core.caching
 
     source = tmp_path / "code" / "doubling.py"
     source.parent.mkdir()
     source.write_text("def double(x):\n    return 2 * x\n")
     spec = importlib.util.spec_from_file_location("doubling", source)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
