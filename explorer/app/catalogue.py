@@ -21,8 +21,8 @@ from core.data.preprocessing import to_pil
 from core.evaluation.scores import ACTIVE_VARIANCE, kl_per_latent
 from core.latent.projection import LIFT, PLACE
 from explorer.app.batching import MicroBatcher
-from explorer.app.columns import CategoricalColumn, Column, NumericColumn, kind, matching_rows
-from explorer.app.encoded_points import Encoded
+from explorer.app.columns import CategoricalColumn, Column, NumericColumn, column_type, matching_rows
+from explorer.app.encoded_points import EncodedPoints
 from explorer.describe import VERDICT, decode
 
 REACH = 4
@@ -33,7 +33,7 @@ class OpenModel:
     """An open model: its bundle, and the data and files that the page needs."""
 
     def __init__(
-        self, name: str, bundle: core.Bundle, folder: Path, decoder: Path | None = None, encoded: Encoded | None = None
+        self, name: str, bundle: core.Bundle, folder: Path, decoder: Path | None = None, encoded: EncodedPoints | None = None
     ) -> None:
         self.name = name
         self.bundle = bundle
@@ -102,7 +102,7 @@ class OpenModel:
             "latents": [self._latent(int(i)) for i in order],
             "images": 0 if gallery is None else len(gallery),
             "map": None if bundle.map is None else {**config["map"], "place": PLACE, "lift": LIFT},
-            "labels": {name: kind(column) for name, column in self.gallery_labels.items()},
+            "labels": {name: column_type(column) for name, column in self.gallery_labels.items()},
             "encoded": self._describe_encoded(),
             "points": None if bundle.map is None else str(self.points),
             "means": None if gallery is None else str(self.means),
@@ -114,7 +114,7 @@ class OpenModel:
     def _describe_encoded(self) -> dict[str, Any] | None:
         if self.encoded is None:
             return None
-        labels = {name: kind(column) for name, column in self.encoded.labels.items()}
+        labels = {name: column_type(column) for name, column in self.encoded.labels.items()}
         return {"rows": len(self.encoded), "points": str(self.rows), "labels": labels}
 
     def _latent(self, i: int) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class OpenModel:
                 self._columns[name, encoded is None] = known
             return known
 
-    def _column(self, name: str, encoded: Encoded | None) -> Column:
+    def _column(self, name: str, encoded: EncodedPoints | None) -> Column:
         gallery = self.bundle.gallery
         assert gallery is not None
         labels = self.gallery_labels if encoded is None else encoded.labels
@@ -259,8 +259,8 @@ class Catalogue:
     def of(cls, bundles: list[str], encodings: Path | None = None) -> "Catalogue":
         """Create a catalogue of these names and folders, by default of all pretrained models with a gallery.
 
-        `encodings` is a file of encodings of the only model, whose map then shows its rows: see `Encoded`. Raises ValueError if
-        a bundle or the file cannot be opened, or if there is no model.
+        `encodings` is a file of encodings of the only model, whose map then shows its rows: see `EncodedPoints`. Raises
+        ValueError if a bundle or the file cannot be opened, or if there is no model.
         """
         if encodings is not None and len(bundles) != 1:
             raise ValueError(f"--encodings belongs to one model; name exactly one bundle. Got {len(bundles)}.")
@@ -316,7 +316,7 @@ class Catalogue:
                 folder = self.folder / str(next(self._folders))
                 folder.mkdir()
                 bundle, encodings = core.load(self.paths[name]), self._encodings.get(name)
-                encoded = Encoded(encodings, bundle) if encodings is not None else None
+                encoded = EncodedPoints(encodings, bundle) if encodings is not None else None
                 self._open[name] = OpenModel(name, bundle, folder, self._decoder(name, folder), encoded)
             return self._open[name]
 

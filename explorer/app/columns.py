@@ -58,6 +58,6 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
-def kind(column: Column) -> str:
+def column_type(column: Column) -> str:
     """The column's kind in the description that the page reads."""
     return "classes" if isinstance(column, CategoricalColumn) else "amount"

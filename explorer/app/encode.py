@@ -5,14 +5,14 @@ import torch
 
 import core
 from explorer.app.catalogue import Catalogue, OpenModel
-from explorer.app.wire import Answer, Request, component, pixels, safe, uploaded
+from explorer.app.wire import Answer, Request, component, errors_as_answers, pixels, uploaded
 from explorer.describe import decode, describe, parse_latents, prepare, verdict
 
 NEIGHBOURS = 6
 """Nearest gallery images in the answer."""
 
 
-@safe
+@errors_as_answers
 def encode_upload(catalogue: Catalogue, request: Request) -> Answer:
     """{model, path, polarity, trim, crop} → the prepared image of an uploaded picture, and its encoding.
 
@@ -26,7 +26,7 @@ def encode_upload(catalogue: Catalogue, request: Request) -> Answer:
     return {"steps": list(prepared.steps), **encoding(model, prepared.image[None])}
 
 
-@safe
+@errors_as_answers
 def draw_again(catalogue: Catalogue, request: Request) -> Answer:
     """{model, mean, log_variance, seed} → the decoded image of one sample z = mean + sigma * epsilon."""
     bundle = catalogue[request["model"]].bundle

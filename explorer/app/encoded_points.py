@@ -30,7 +30,7 @@ TOLERANCE = 0.01
 """Largest median distance between positions in the file and positions by the map, as a share of the map's width."""
 
 
-class Encoded:
+class EncodedPoints:
     """The rows of a file of encodings, for a bundle with a map.
 
     Raises ValueError if the file is not such a file, belongs to another model, or is older than the bundle's map.

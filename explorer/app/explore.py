@@ -13,7 +13,7 @@ from torch import Tensor
 import core
 from explorer.app.catalogue import Catalogue, OpenModel
 from explorer.app.onnx_runtime import Runtime
-from explorer.app.wire import REQUEST_ERRORS, Answer, Request, check_object, component, error_answer, pixels, safe
+from explorer.app.wire import REQUEST_ERRORS, Answer, Request, check_object, component, error_answer, errors_as_answers, pixels
 from explorer.describe import decode, parse_latents
 
 MAX_SAMPLES, MAX_POINTS, MAX_SEARCH = 100, 64, 200
@@ -38,13 +38,13 @@ def picture_at(model: OpenModel, z: Tensor) -> Answer:
     return answer
 
 
-@safe
+@errors_as_answers
 def open_model(catalogue: Catalogue, request: Request) -> Answer:
     """{model} → its description: latents, labels, map and files."""
     return catalogue[request["model"]].describe()
 
 
-@safe
+@errors_as_answers
 def decode_point(catalogue: Catalogue, request: Request) -> Answer:
     """{model, z} → the decoded image at z."""
     model = catalogue[request["model"]]
@@ -68,7 +68,7 @@ async def decode_points(catalogue: Catalogue, request: Request) -> Answer:
         return error_answer(error)
 
 
-@safe
+@errors_as_answers
 def decode_image(catalogue: Catalogue, request: Request) -> Answer:
     """{model, index} → the decoded image at the posterior mean of a gallery image."""
     model = catalogue[request["model"]]
@@ -82,7 +82,7 @@ def decode_image(catalogue: Catalogue, request: Request) -> Answer:
     return {**answer, "nearest": {"index": index, "distance": 0.0}, **name}
 
 
-@safe
+@errors_as_answers
 def decode_row(catalogue: Catalogue, request: Request) -> Answer:
     """{model, index} → the decoded image at the posterior mean of an encoded image, and its file name."""
     model = catalogue[request["model"]]
@@ -93,7 +93,7 @@ def decode_row(catalogue: Catalogue, request: Request) -> Answer:
     return {**picture_at(model, mean), "x": x, "y": y, "file": name}
 
 
-@safe
+@errors_as_answers
 def decode_place(catalogue: Catalogue, request: Request) -> Answer:
     """{model, x, y} → the decoded image at this map position, and the distance to the nearest gallery image on the map."""
     model = catalogue[request["model"]]
@@ -108,7 +108,7 @@ def decode_place(catalogue: Catalogue, request: Request) -> Answer:
     return {**answer, "x": xy[0, 0].item(), "y": xy[0, 1].item(), "gap": distance.item()}
 
 
-@safe
+@errors_as_answers
 def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
     """{model, seed, temperature, count} → latents sampled from p(z), and their decoded images.
 
@@ -125,13 +125,13 @@ def draw_samples(catalogue: Catalogue, request: Request) -> Answer:
     return {"z": z.tolist(), "pixels": pixels(decode(model.bundle, z))}
 
 
-@safe
+@errors_as_answers
 def colour(catalogue: Catalogue, request: Request) -> Answer:
     """{model, by} → the file with the values to colour the map by. With "of" = "gallery", the values of the gallery."""
     return catalogue[request["model"]].column(str(request["by"]), request.get("of", "map"))
 
 
-@safe
+@errors_as_answers
 def find(catalogue: Catalogue, request: Request) -> Answer:
     """{model, text} → the points whose label or file name contains the text: one bit per point, in base64."""
     text = request["text"]

@@ -2,11 +2,11 @@
 
 from explorer.app.assets import IMPORTED, PREFIX, modules
 from explorer.app.catalogue import Catalogue
-from explorer.app.wire import Answer, Request, component, pixels, safe
+from explorer.app.wire import Answer, Request, component, errors_as_answers, pixels
 from explorer.describe import decode
 
 
-@safe
+@errors_as_answers
 def cover(catalogue: Catalogue, request: Request) -> Answer:
     """{model} → its cover image: the first one of its gallery, or the decoded middle of its latent space."""
     model = catalogue[request["model"]]

@@ -69,7 +69,7 @@ class Limits:
     """POST requests in progress at once, over all visitors."""
 
 
-class Guard:
+class LimitsMiddleware:
     """The middleware: an ASGI app around another one."""
 
     def __init__(

@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from explorer.app import api, encode, explore, header, train
 from explorer.app.assets import STATIC, Assets, pack
 from explorer.app.catalogue import Catalogue
-from explorer.app.limits import Guard, Limits, parse_auth
+from explorer.app.limits import Limits, LimitsMiddleware, parse_auth
 from explorer.app.onnx_runtime import Runtime
 from explorer.app.training_jobs import TrainingJobs
 
@@ -88,7 +88,7 @@ def trim_memory(every: float = 30.0) -> None:
 
 
 def slow_down_queue(page: gr.Blocks) -> None:
-    """Make Gradio's queue check for events 10 times a second, not 1,000 times. No event of this page waits in it.
+    """Make Gradio's queue check for events 10 times a second, not 1,000 times. Only the calls of gradio_client wait in it.
 
     Gradio has no public setting for this. If the private attribute is gone, the server only uses more of an idle processor.
     """
@@ -148,7 +148,7 @@ def serve(
             show_error=False,
             max_file_size=limits.upload,
             auth=login,
-            app_kwargs={"middleware": [Middleware(Guard, limits=limits, login=login), Middleware(Assets)]},
+            app_kwargs={"middleware": [Middleware(LimitsMiddleware, limits=limits, login=login), Middleware(Assets)]},
             run_history=False,
             footer_links=[],
             ssr_mode=False,

@@ -3,19 +3,19 @@
 from typing import Any
 
 from explorer.app.training_jobs import TrainingJobs
-from explorer.app.wire import Answer, Request, component, safe, uploaded
+from explorer.app.wire import Answer, Request, component, errors_as_answers, uploaded
 
 MAX_REQUEST = 8 << 20
 """Bytes of pictures per request of the page; fewer if the server's upload limit is lower."""
 
 
-@safe
+@errors_as_answers
 def begin_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{} → the token of a new run."""
     return {"run": jobs.begin()}
 
 
-@safe
+@errors_as_answers
 def add_pictures(jobs: TrainingJobs, request: Request) -> Answer:
     """{run, pieces: [[name, path], …]} → the number of files and bytes so far. Pieces with the same name are joined."""
     pieces = [(name, uploaded(path)) for name, path in request["pieces"]]
@@ -23,34 +23,34 @@ def add_pictures(jobs: TrainingJobs, request: Request) -> Answer:
     return counts(jobs, request)
 
 
-@safe
+@errors_as_answers
 def look_at_pictures(jobs: TrainingJobs, request: Request) -> Answer:
     """{run, options} → the number of files and bytes. Starts reading the pictures; `watch_run` returns the result."""
     jobs.look(request["run"], options(request))
     return counts(jobs, request)
 
 
-@safe
+@errors_as_answers
 def train_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{run, options} → the number of files and bytes. Starts or resumes training. Options: name, minutes, size, latents."""
     jobs.train(request["run"], options(request))
     return counts(jobs, request)
 
 
-@safe
+@errors_as_answers
 def watch_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{run, after} → `TrainingJobs.status`."""
     return jobs.status(request["run"], max(0, int(request.get("after", 0))))
 
 
-@safe
+@errors_as_answers
 def stop_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{run} → the number of files and bytes. Stops the run."""
     jobs.stop(request["run"])
     return counts(jobs, request)
 
 
-@safe
+@errors_as_answers
 def discard_run(jobs: TrainingJobs, request: Request) -> Answer:
     """{run} → nothing. Deletes the run and its pictures."""
     jobs.discard(request["run"])

@@ -128,7 +128,7 @@ class TrainingJobs:
     def __init__(self, folder: Path, catalogue: Catalogue, bounds: Bounds | None = None) -> None:
         self.folder, self.catalogue, self.bounds = folder.absolute(), catalogue, bounds or Bounds()
         self._runs: dict[str, Run] = {}
-        self._scratch = tempfile.TemporaryDirectory(prefix="latentscape-workshop-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="latentscape-training-")
         self._lock = threading.RLock()
 
     def begin(self) -> str:

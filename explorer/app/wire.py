@@ -24,7 +24,7 @@ slots = threading.BoundedSemaphore(4)
 """Limits how many server functions compute at once; Gradio's queue does not limit them."""
 
 
-def safe(function: Callable[[Any, Request], Answer]) -> Callable[[Any, Request], Answer]:
+def errors_as_answers(function: Callable[[Any, Request], Answer]) -> Callable[[Any, Request], Answer]:
     """Limit concurrency, and return errors of the request as an answer."""
 
     @functools.wraps(function)

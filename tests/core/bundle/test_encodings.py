@@ -11,7 +11,7 @@ import torch
 import core
 from core.bundle import encodings
 from core.data.preprocessing import to_png
-from explorer.app.encoded_points import Encoded
+from explorer.app.encoded_points import EncodedPoints
 from explorer.cli import main
 
 
@@ -67,7 +67,7 @@ def test_labels_of_a_table_are_joined_on_file_names(
         main(["encode", str(tiny_bundle), "--data", str(photos), *joined])
     rows = {row["file"]: (row["weight"], row["mood"]) for row in pq.read_table(out).to_pylist()}
     assert rows == {"0.png": (1.5, "calm"), "1.png": (0.5, "calm"), "2.png": (None, None), "3.png": (2.5, "wild")}
-    assert list(Encoded(out, bundle).labels)[:2] == ["weight", "mood"]
+    assert list(EncodedPoints(out, bundle).labels)[:2] == ["weight", "mood"]
     with pytest.raises(SystemExit):
         main(["encode", str(tiny_bundle), "--data", "digits", *joined])
     assert "joined on the names of picture files; digits holds arrays" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from core import Bundle
 from core.bundle import encodings
 from explorer.app import encoded_points, explore
 from explorer.app.catalogue import Catalogue
-from explorer.app.encoded_points import Encoded
+from explorer.app.encoded_points import EncodedPoints
 from explorer.cli import main
 from explorer.describe import decode
 
@@ -123,7 +123,7 @@ def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Tab
     pq.write_table(table, path, row_group_size=700)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoded_points, "MAX_CLASSES", 1000)
-        opened = Encoded(path, bundle)
+        opened = EncodedPoints(path, bundle)
         labels = opened.labels
     assert "unique" not in labels
     holes = labels["holes"]
@@ -145,7 +145,7 @@ def test_a_dataframe_tools_kinds_of_columns_are_taken_or_left_out(bundle: Bundle
     table = table.append_column("box", pa.array([[1, 2]] * len(table)))
     table = table.append_column("good", pa.array([True] * len(table)))
     pq.write_table(table, tmp_path / "frame.parquet")
-    opened = Encoded(tmp_path / "frame.parquet", bundle)
+    opened = EncodedPoints(tmp_path / "frame.parquet", bundle)
     assert set(opened.labels) == {"label", "good", "log_likelihood", "kl", "elbo"}
     assert opened.find("row 1796").sum() == 1
 
@@ -153,7 +153,7 @@ def test_a_dataframe_tools_kinds_of_columns_are_taken_or_left_out(bundle: Bundle
 def test_a_file_that_changes_or_goes_is_told_of(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
     path = tmp_path / "mine.parquet"
     pq.write_table(table, path)
-    opened = Encoded(path, bundle)
+    opened = EncodedPoints(path, bundle)
     opened.row(0)
     pq.write_table(table.slice(100), path)
     os.utime(path, ns=(0, 0))
@@ -170,10 +170,10 @@ def test_what_is_no_file_of_this_models_encodings_is_refused(
 ) -> None:
     path = tmp_path / "odd.parquet"
     with pytest.raises(ValueError, match="is not a parquet file"):
-        Encoded(path, bundle)
+        EncodedPoints(path, bundle)
     (tmp_path / "notes.parquet").write_text("notes")
     with pytest.raises(ValueError, match="is not a parquet file"):
-        Encoded(tmp_path / "notes.parquet", bundle)
+        EncodedPoints(tmp_path / "notes.parquet", bundle)
     far = pa.array(table["x"].to_numpy() + 100)
     wide = pa.array([[0.0] * 9] * len(table), pa.list_(pa.float32(), 9))
     for odd, error in (
@@ -184,7 +184,7 @@ def test_what_is_no_file_of_this_models_encodings_is_refused(
     ):
         pq.write_table(odd, path)
         with pytest.raises(ValueError, match=error):
-            Encoded(path, bundle)
+            EncodedPoints(path, bundle)
     with pytest.raises(ValueError, match="--encodings belongs to one model"):
         Catalogue.of([str(tiny_bundle), "digits"], path)
     with pytest.raises(SystemExit, match="2"):

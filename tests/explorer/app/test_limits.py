@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 
 from explorer.app import limits
 from explorer.app.catalogue import Catalogue
-from explorer.app.limits import Guard, Limits, Message, Receive, Send, parse_auth, visitor
+from explorer.app.limits import Limits, LimitsMiddleware, Message, Receive, Send, parse_auth, visitor
 from explorer.app.onnx_runtime import Runtime
 from explorer.app.server import build
 from explorer.app.training_jobs import TrainingJobs
@@ -35,7 +35,7 @@ class Desk:
     told: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.guard = Guard(self.app, LIMITS, self.login, clock=lambda: self.now)
+        self.middleware = LimitsMiddleware(self.app, LIMITS, self.login, clock=lambda: self.now)
 
     async def app(self, scope: Message, receive: Receive, send: Send) -> None:
         self.reached += 1
@@ -77,7 +77,7 @@ class Desk:
 
         given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         scope = {"type": "http", "method": method, "path": path, "headers": given, "client": (who, 1), "root_path": root}
-        await self.guard(scope, receive, send)
+        await self.middleware(scope, receive, send)
         return told[0]["status"], dict(told[0]["headers"]), told[1]["body"]
 
 
@@ -140,7 +140,7 @@ def test_a_refused_sender_is_heard_out_before_he_is_answered_but_not_for_ever(mo
         length = {"content_length": b"10000", **headers}
         given = [(name.replace("_", "-").encode(), value) for name, value in length.items()]
         run(
-            Desk().guard(
+            Desk().middleware(
                 {"type": "http", "method": "POST", "path": "/config", "headers": given, "client": ("1", 1)}, receive, send
             )
         )
@@ -176,7 +176,7 @@ def test_strangers_without_end_are_not_remembered_without_end() -> None:
     desk = Desk()
     for i in range(1000):
         ask(desk, "/gradio_api/run/decode", who=f"10.0.{i // 256}.{i % 256}")
-    assert len(desk.guard._buckets) == LIMITS.visitors
+    assert len(desk.middleware._buckets) == LIMITS.visitors
 
 
 def test_no_more_than_so_many_are_in_progress_and_all_of_them_are_let_go() -> None:
@@ -205,7 +205,7 @@ def test_what_breaks_is_a_number_to_the_visitor_and_a_traceback_in_the_log(capsy
     logged = json.loads(capsys.readouterr().err)
     assert logged["request"] == number
     assert "secret.py is broken" in logged["text"]
-    assert desk.guard._in_progress == 0
+    assert desk.middleware._in_progress == 0
 
 
 OPEN_ROUTES = {
@@ -244,7 +244,7 @@ def launched(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> 
         prevent_thread_lock=True,
         auth=("ada", "secret"),
         server_port=port,
-        app_kwargs={"middleware": [Middleware(Guard, limits=Limits())]},
+        app_kwargs={"middleware": [Middleware(LimitsMiddleware, limits=Limits())]},
         ssr_mode=False,
         quiet=True,
         mcp_server=True,

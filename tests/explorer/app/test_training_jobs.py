@@ -153,7 +153,7 @@ def test_pictures_are_looked_at_then_trained_on_stopped_and_trained_on(jobs: Tra
     epochs = [report["epoch"] for report in further["reports"]]
     assert epochs == sorted(epochs)
     assert [len(report["kl_per_latent"]) for report in further["reports"] if report["kl_per_latent"]][:1] == [4]
-    assert not [line for line in further["console"] if str(jobs.folder) in line or "latentscape-workshop" in line]
+    assert not [line for line in further["console"] if str(jobs.folder) in line or "latentscape-training" in line]
     jobs.discard(token)
     assert core.load(jobs.folder / "numbers").name == "numbers"
     jobs.look(other, {"name": "numbers", "minutes": 0.4})
