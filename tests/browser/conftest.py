@@ -1,4 +1,7 @@
-"""A real `latentscape explore` process and a real Chromium. Where no Chromium is, these tests are skipped; in CI they fail."""
+"""Fixtures of the browser tests: a real `latentscape explore` process and Chromium.
+
+Without Chromium the tests are skipped. In CI they fail.
+"""
 
 import os
 import re
@@ -31,22 +34,22 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
 ]
 HERE = Path(__file__).parent
-OFFERED = Catalogue.of([]).names
+PRETRAINED = Catalogue.of([]).names
 
-# What a test waits for comes in milliseconds; a machine with other work may take longer, and that is no failure.
+# The awaited changes take milliseconds. A busy machine may need longer, and this must not fail the test.
 expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
-def offered() -> list[str]:
-    """The pretrained models, in the order in which the page has them."""
-    return OFFERED
+def pretrained_models() -> list[str]:
+    """The names of the pretrained models, in the order of the page."""
+    return PRETRAINED
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of `each_model` is one of each that comes with the package."""
+    """Parametrize tests that use `each_model` with the names of the pretrained models."""
     if "each_model" in metafunc.fixturenames:
-        metafunc.parametrize("each_model", OFFERED)
+        metafunc.parametrize("each_model", PRETRAINED)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,8 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
-    """The address of an explorer that runs with these arguments, on the pretrained models."""
+def run_explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
+    """Run `latentscape explore` with these arguments on the pretrained models and yield its address."""
     environment = {name: value for name, value in os.environ.items() if name != "LATENTSCAPE_RUNTIME"}
     if runtime is not None:
         arguments = (*arguments, "--runtime", runtime)
@@ -89,41 +92,41 @@ def explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def serving() -> Callable[..., AbstractContextManager[str]]:
-    """A function: `explorer`, for a test that needs one of its own."""
-    return explorer
+def start_explorer() -> Callable[..., AbstractContextManager[str]]:
+    """Return `run_explorer`, for tests that need a server of their own."""
+    return run_explorer
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The address of an explorer that decodes on the server."""
-    with explorer(runtime="none") as address:
+    """The address of a server that decodes; the page has no runtime."""
+    with run_explorer(runtime="none") as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def page_server(runtime: Path) -> Iterator[str]:
-    """The address of an explorer whose page decodes, with the runtime from a local folder."""
-    with explorer(runtime=str(runtime)) as address:
+    """The address of a server whose page decodes with the runtime from a local folder."""
+    with run_explorer(runtime=str(runtime)) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def cdn_server() -> Iterator[str]:
-    """The address of an explorer that was told nothing about a runtime, so that its page asks the public CDN."""
-    with explorer() as address:
+    """The address of a server without the option --runtime: its page requests the runtime from the public CDN."""
+    with run_explorer() as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def mcp_server() -> Iterator[str]:
-    """The address of an explorer whose endpoints are tools for language models, too."""
-    with explorer("--mcp", runtime="none") as address:
+    """The address of a server whose endpoints are also MCP tools."""
+    with run_explorer("--mcp", runtime="none") as address:
         yield address
 
 
 def wait_for(address: str, seconds: float = 60) -> None:
-    """Return when the address answers; TimeoutError after that long."""
+    """Wait until the address responds. Raises TimeoutError after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -145,15 +148,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def graphics_browser(browser: Browser) -> Iterator[Browser]:
-    """Another Chromium, with WebGPU on a graphics processor that is a program (SwiftShader)."""
+    """A second Chromium with WebGPU on a software graphics processor (SwiftShader)."""
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"] + ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
-    drawing = browser.browser_type.launch(executable_path=CHROMIUM, args=flags)
-    yield drawing
-    drawing.close()
+    webgpu_browser = browser.browser_type.launch(executable_path=CHROMIUM, args=flags)
+    yield webgpu_browser
+    webgpu_browser.close()
 
 
 class Visitor:
-    """One visitor's page, which must stay free of console errors and of requests to anywhere but `allowed`."""
+    """One visitor's page, which must have no console errors and send no requests except to its address and `allowed`."""
 
     def __init__(self, context: BrowserContext, address: str, allowed: tuple[str, ...] = ()) -> None:
         self.address = address
@@ -172,7 +175,7 @@ class Visitor:
             self.errors.append(f"left the machine: {url}")
 
     def open(self, query: str = "") -> Page:
-        """Open the explorer and wait until its map is drawn and its first picture is there."""
+        """Open the explorer and wait until the map and the first image are drawn."""
         self.page.goto(self.address + query)
         self.page.wait_for_function("document.querySelector('#decoded')?.width > 0 && document.querySelector('#sliders input')")
         self.page.wait_for_selector("#map .nsewdrag", state="attached")
@@ -182,10 +185,10 @@ class Visitor:
 
 @pytest.fixture(scope="session")
 def pixels() -> Callable[[Page, str], np.ndarray]:
-    """A function: what a canvas or an image holds, as grey levels (H, W)."""
+    """Return a function that reads the pixels of a canvas or an image element as grey levels (H, W)."""
 
     def read(page: Page, selector: str) -> np.ndarray:
-        held = page.locator(selector).evaluate(
+        width_height_rgba = page.locator(selector).evaluate(
             """(shown) => {
               let canvas = shown;
               if (shown.tagName === "IMG") {
@@ -197,14 +200,14 @@ def pixels() -> Callable[[Page, str], np.ndarray]:
               return [width, height, [...canvas.getContext("2d").getImageData(0, 0, width, height).data]];
             }"""
         )
-        return np.array(held[2], dtype=np.uint8).reshape(held[1], held[0], 4)[..., 0]
+        return np.array(width_height_rgba[2], dtype=np.uint8).reshape(width_height_rgba[1], width_height_rgba[0], 4)[..., 0]
 
     return read
 
 
 @pytest.fixture
 def visit(browser: Browser, server: str) -> Iterator:
-    """Make visitors, each with a browser context of their own; at the end none may have seen an error."""
+    """Return a function that creates visitors, each with a separate browser context. Teardown checks that none had an error."""
     visitors: list[Visitor] = []
     contexts: list[BrowserContext] = []
 

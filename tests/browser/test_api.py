@@ -27,9 +27,9 @@ def client(server: str) -> Client:
     return Client(server, verbose=False)
 
 
-def test_models_names_what_is_on_offer(client, offered):
+def test_models_names_what_is_on_offer(client, pretrained_models):
     answer = client.predict(api_name="/models")
-    assert [model["name"] for model in answer] == offered
+    assert [model["name"] for model in answer] == pretrained_models
     assert answer[0]["shape"] == [1, 28, 28]
     assert answer[0]["latents"] == 16
 
