@@ -147,7 +147,7 @@ def test_slider_drag_sends_no_requests_and_shows_its_last_value(visit, page_serv
 
 
 def test_lens_shows_the_decoded_position_under_the_pointer(visit, page_server, bundle, pixels):
-    """The lens is opaque near points and faint far from them, and shows the distance. Leaving restores; no requests are sent."""
+    """The lens is opaque near points and faint far from them, and shows the distance. Leaving restores. No requests."""
     visitor = visit(address=page_server)
     page = wait_for_page_decoding(visitor.open())
     pixels_before = pixels(page, "#decoded")

@@ -48,7 +48,7 @@ def map_ranges(page: Page) -> list[float]:
 
 
 def isolated_image(bundle: core.Bundle, rank: int = 0) -> int:
-    """Return the index of a gallery image far from all others on the map (rank 0 is the farthest), so that a click selects it."""
+    """Return the index of the isolated gallery image of this rank (0 is the farthest from all others), so that a click selects it."""
     distance, _ = core.neighbours(bundle.gallery.xy, bundle.gallery.xy, 2)
     return int(distance[:, 1].argsort(descending=True)[rank])
 
@@ -101,7 +101,7 @@ def test_shift_click_pins_and_the_scrubber_interpolates_as_core_does(visit, bund
         expected = core.interpolate(start, end, 5, method)[1]
         assert (latents_of_url(page) - expected).abs().max() < 1e-3
         assert np.abs(decoded_pixels(page) - core_decode(bundle, expected)).max() <= 1
-    assert marker_style(page) != before_style, "the marker_style moves with the current point"
+    assert marker_style(page) != before_style, "the marker moves with the current point"
     page.locator("#morph-end").click()
     wait_until_idle(page)
     assert np.abs(decoded_pixels(page) - core_decode(bundle, end)).max() <= 1
@@ -251,7 +251,7 @@ def test_arrow_keys_move_a_slider_by_visible_steps(visit, decoded_pixels):
 
 
 def arrow_to_centre(bundle: core.Bundle) -> tuple[str, int]:
-    """Return the arrow key from the first image towards the centre of the map, and its sign: the edge has no points farther out."""
+    """Return the arrow key from the first image towards the map's centre, and its sign. The edge has no points farther out."""
     x = bundle.gallery.xy[:, 0]
     return ("ArrowRight", 1) if x[0] < x.mean() else ("ArrowLeft", -1)
 
