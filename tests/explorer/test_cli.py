@@ -1,4 +1,4 @@
-"""Laws of the command line, most of them on the real program."""
+"""Tests of the command line, partly with the installed program."""
 
 import contextlib
 import json
@@ -45,7 +45,7 @@ COMMANDS = [
 
 
 def latentscape(*arguments: object) -> str:
-    """What the installed program prints; it has to end well."""
+    """Run the installed program, assert exit status 0 and return its output."""
     run = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -56,7 +56,7 @@ Call = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """The same in this process, which has everything imported: exit status, output, errors."""
+    """Return a function that runs the command line in this process: exit status, stdout, stderr."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -81,8 +81,8 @@ def pictures(bundle: core.Bundle, tmp_path_factory: pytest.TempPathFactory) -> l
 # --- The commands ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_model_of_one_latent_goes_from_data_to_scores(tmp_path: Path) -> None:
-    """It has no map, which needs two, and works nevertheless."""
+def test_train_and_evaluate_work_with_one_latent(tmp_path: Path) -> None:
+    """A map needs two latents, so this model has none."""
     options = ("--network", "mlp", "--latents", 1, "--epochs", 1, "--name", "thin", "--notes", "Just a test.")
     assert "Test ELBO" in latentscape("train", "digits", "--out", tmp_path / "run", *options)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -90,9 +90,9 @@ def test_a_model_of_one_latent_goes_from_data_to_scores(tmp_path: Path) -> None:
     assert config["training"]["command"].startswith("latentscape train digits --out")
     assert config["training"]["images"] + config["training"]["held_out"] == 1198
     assert "Just a test." in (tmp_path / "run" / "README.md").read_text()
-    figures = json.loads(latentscape("evaluate", tmp_path / "run", "--data", "digits", "--json"))
-    assert figures["elbo"] == pytest.approx(config["evaluation"]["elbo"], rel=1e-5)
-    assert figures["images"] == 599
+    scores = json.loads(latentscape("evaluate", tmp_path / "run", "--data", "digits", "--json"))
+    assert scores["elbo"] == pytest.approx(config["evaluation"]["elbo"], rel=1e-5)
+    assert scores["images"] == 599
 
 
 def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path: Path, digits: core.Data) -> None:
@@ -104,7 +104,7 @@ def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path
         status, out, err = call("train", tmp_path / "set.npz", "--out", tmp_path / name, *options, "--name", "n", "--seed", 5)
         assert status == 0, err
         assert "of 3 latents active" in out
-    # What it says to do next can be done.
+    # The commands that the output suggests work.
     encode, explore = (shlex.split(line) for line in out.rpartition("on the map:")[2].split("&&"))
     assert "90 images in" in call(*encode[1:])[1]
     assert explore[:2] == ["latentscape", "explore"]
@@ -125,15 +125,15 @@ def test_training_twice_with_one_seed_gives_the_same_bundle(call: Call, tmp_path
     assert core.load(tmp_path / "a").name == "other"
 
 
-def test_evaluate_prints_the_figures_of_all_images(call: Call, tiny_bundle: Path, bundle: core.Bundle) -> None:
-    figures = json.loads(call("evaluate", tiny_bundle, "--data", "digits", "--split", "all", "--json")[1])
-    wanted = {"elbo", "log_likelihood", "kl", "kl_per_latent", "active_units", "bits_per_dim", "images", "likelihood"}
-    assert wanted <= set(figures)
-    assert figures["images"] == 1797
-    assert figures["bits_per_dim"] is None
+def test_evaluate_prints_the_scores_of_all_images(call: Call, tiny_bundle: Path, bundle: core.Bundle) -> None:
+    scores = json.loads(call("evaluate", tiny_bundle, "--data", "digits", "--split", "all", "--json")[1])
+    expected_keys = {"elbo", "log_likelihood", "kl", "kl_per_latent", "active_units", "bits_per_dim", "images", "likelihood"}
+    assert expected_keys <= set(scores)
+    assert scores["images"] == 1797
+    assert scores["bits_per_dim"] is None
     expected = core.evaluate(bundle.vae, core.load_data("digits", "all").images)
-    assert figures["elbo"] == pytest.approx(expected.elbo, rel=1e-5)
-    assert figures["kl_per_latent"] == pytest.approx(expected.kl_per_latent, rel=1e-4)
+    assert scores["elbo"] == pytest.approx(expected.elbo, rel=1e-5)
+    assert scores["kl_per_latent"] == pytest.approx(expected.kl_per_latent, rel=1e-4)
 
 
 def test_evaluate_without_data_scores_the_gallery_whatever_the_batch_size(call: Call, tiny_bundle: Path) -> None:
@@ -161,7 +161,7 @@ def test_encode_describes_each_picture(tiny_bundle: Path, bundle: core.Bundle, p
         assert (record["x"], record["y"]) == pytest.approx((other["x"], other["y"]), rel=1e-3, abs=1e-3)
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_encoded(
+def test_encode_reports_unreadable_pictures_and_encodes_the_rest(
     call: Call, tiny_bundle: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "notes.png").write_text("not a picture")
@@ -179,7 +179,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_encoded(
     assert "none of the 2 pictures can be read" in err
 
 
-def test_encoding_a_folder_tells_what_was_left_out_and_names_its_classes(
+def test_encode_folder_reports_omitted_files_and_names_classes(
     call: Call, tiny_bundle: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "pictures"
@@ -192,14 +192,14 @@ def test_encoding_a_folder_tells_what_was_left_out_and_names_its_classes(
     options = ("--label-names", "cat, dog", "--labels", tmp_path / "table.csv", "--out", tmp_path / "a.parquet")
     status, out, err = call("encode", tiny_bundle, "--data", folder, *options)
     assert (status, out.strip()) == (0, f"3 images in {tmp_path / 'a.parquet'}"), err
-    told = " ".join(err.split())
+    messages = " ".join(err.split())
     for words in (
         "left out 2:",
         "1 not an image: 0/notes.txt",
         "1 broken: 1/cut.png",
         "2 pictures without a row, 1 rows",
     ):
-        assert words in told, told
+        assert words in messages, messages
     table = pd.read_parquet(tmp_path / "a.parquet").set_index("file")
     assert table["label"].to_dict() == {"0/0.png": "cat", "0/2.png": "cat", "1/1.png": "dog"}
     assert table["mood"].to_dict()["0/0.png"] == "calm"
@@ -231,7 +231,7 @@ def test_decode_writes_a_png_of_the_models_size(tiny_bundle: Path, bundle: core.
     assert np.abs(np.asarray(picture).astype(int) - expected).max() <= 1
 
 
-def test_project_draws_another_map_and_keeps_the_rest(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_project_replaces_only_the_map(tiny_bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_bundle, tmp_path / "b")
     assert "pca map in" in latentscape("project", tmp_path / "b", "--method", "pca")
     before, after = core.load(tiny_bundle), core.load(tmp_path / "b")
@@ -244,7 +244,7 @@ def test_project_draws_another_map_and_keeps_the_rest(tiny_bundle: Path, tmp_pat
     assert before.config["evaluation"] == after.config["evaluation"]
 
 
-def test_project_can_save_elsewhere(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_project_saves_to_another_folder(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
     status, _, _ = call("project", tiny_bundle, "--method", "latents", "--pair", "2,0", "--out", tmp_path / "new")
     assert status == 0
     new, old = core.load(tmp_path / "new"), core.load(tiny_bundle)
@@ -262,19 +262,19 @@ def test_list_names_the_pretrained_models(call: Call) -> None:
     assert all(name in table for name in ["latents", "test ELBO", *core.pretrained()])
 
 
-# --- Help and mistakes --------------------------------------------------------------------------------------------------
+# --- Help and errors ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_every_command_shows_an_example(call: Call, command: str, flag: str) -> None:
+def test_help_of_every_command_shows_an_example(call: Call, command: str, flag: str) -> None:
     status, out, err = call(command, flag)
     assert (status, err) == (0, "")
     assert f"Example: latentscape {command}" in " ".join(out.split())
 
 
-def test_the_help_names_every_likelihood_and_network(call: Call) -> None:
-    """The names are written out in the help, which must not wait for torch; the dicts decide."""
+def test_train_help_names_every_likelihood_and_network(call: Call) -> None:
+    """The help repeats the names because it must not import torch; the dicts are the reference."""
     parameters = {p.name: p for p in typer.main.get_command(app).commands["train"].params}  # pyright: ignore[reportAttributeAccessIssue]
     for option, choices in (("likelihood", LIKELIHOODS), ("network", NETWORKS)):
         named = re.split(r"[^a-z-]+", parameters[option].help)
@@ -287,8 +287,8 @@ def test_help_lists_every_command(call: Call) -> None:
     assert all(command in out for command in COMMANDS)
 
 
-def wrong(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
-    """Mistakes: the arguments, and what the message has to say."""
+def mistakes(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
+    """User errors by name: the arguments and a part of the expected message."""
     run = ["train", "digits", "--out", f"{folder}/run"]
     picture = f"{folder}/white.png"
     return {
@@ -329,8 +329,8 @@ def wrong(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
     }
 
 
-def choices(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
-    """Mistakes in a choice that core's signatures spell out: with their types checked, as here, they would fail otherwise."""
+def wrong_choices(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
+    """Invalid values of options that are Literal types in core, where the type checks of the tests would raise first."""
     run = ["train", f"{folder}/big.npz", "--out", f"{folder}/run"]
     return {
         "split": (["evaluate", tiny, "--data", "digits", "--split", "both"], "split must be one of train, test, all"),
@@ -346,8 +346,8 @@ def choices(tiny: str, folder: str) -> dict[str, tuple[list[str], str]]:
 
 
 @pytest.fixture(scope="module")
-def mess(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with everything that can be pointed at by mistake."""
+def bad_inputs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with invalid and unsuitable inputs."""
     folder = tmp_path_factory.mktemp("mess")
     (folder / "empty").mkdir()
     (folder / "good").mkdir()
@@ -360,22 +360,22 @@ def mess(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def in_one_line(status: int, out: str, err: str) -> bool:
+def is_one_line_error(status: int, out: str, err: str) -> bool:
     return status == 2 and out == "" and err.startswith("latentscape: ") and err.count("\n") == 1 and err.endswith("\n")
 
 
-@pytest.mark.parametrize("mistake", wrong("", ""))
-def test_a_mistake_ends_in_one_line_and_status_2(call: Call, tiny_bundle: Path, mess: str, mistake: str) -> None:
-    arguments, said = wrong(str(tiny_bundle), mess)[mistake]
+@pytest.mark.parametrize("mistake", mistakes("", ""))
+def test_mistakes_print_one_line_and_exit_with_status_2(call: Call, tiny_bundle: Path, bad_inputs: str, mistake: str) -> None:
+    arguments, expected_text = mistakes(str(tiny_bundle), bad_inputs)[mistake]
     status, out, err = call(*arguments)
-    assert in_one_line(status, out, err), (status, out, err)
-    assert said in err
-    assert not Path(mess, "run").exists()
-    assert not Path(mess, "a.png").exists()
+    assert is_one_line_error(status, out, err), (status, out, err)
+    assert expected_text in err
+    assert not Path(bad_inputs, "run").exists()
+    assert not Path(bad_inputs, "a.png").exists()
 
 
-def test_a_wrong_choice_ends_in_one_line_and_status_2(tiny_bundle: Path, mess: str) -> None:
-    """Without the tests' type checks, so in a process of its own: one for all of them."""
+def test_wrong_choices_print_one_line_and_exit_with_status_2(tiny_bundle: Path, bad_inputs: str) -> None:
+    """All cases run in one subprocess without the type checks of the tests."""
     program = """
 import contextlib, io, json, sys
 from explorer.cli import app, avoid_spinning, main
@@ -390,39 +390,39 @@ for arguments in json.loads(sys.stdin.read()):
             status = repr(error)
     print(json.dumps([status, out.getvalue(), err.getvalue()]))
 """
-    cases = choices(str(tiny_bundle), mess)
+    cases = wrong_choices(str(tiny_bundle), bad_inputs)
     arguments = json.dumps([case[0] for case in cases.values()])
     run = subprocess.run([sys.executable, "-c", program], input=arguments, capture_output=True, text=True, check=True)
     answers: list[list[Any]] = [json.loads(line) for line in run.stdout.splitlines()]
-    for (name, (_, said)), answer in zip(cases.items(), answers, strict=True):
-        assert in_one_line(*answer), (name, answer)
-        assert said in answer[2], (name, answer)
+    for (name, (_, expected_text)), answer in zip(cases.items(), answers, strict=True):
+        assert is_one_line_error(*answer), (name, answer)
+        assert expected_text in answer[2], (name, answer)
 
 
-def test_the_real_program_fails_in_one_line(tiny_bundle: Path) -> None:
+def test_installed_program_prints_errors_in_one_line(tiny_bundle: Path) -> None:
     run = subprocess.run(
         [PROGRAM, "decode", tiny_bundle, "--z", "1", "--out", "a.png"], capture_output=True, text=True, check=False
     )
-    assert in_one_line(run.returncode, run.stdout, run.stderr), run
+    assert is_one_line_error(run.returncode, run.stdout, run.stderr), run
 
 
-def test_a_busy_port_that_was_asked_for_is_an_error(call: Call, tiny_bundle: Path) -> None:
+def test_busy_explicit_port_is_an_error(call: Call, tiny_bundle: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         status, out, err = call("explore", tiny_bundle, "--port", port, "--no-browser")
-    assert in_one_line(status, out, err), (status, out, err)
+    assert is_one_line_error(status, out, err), (status, out, err)
     assert f"port {port} is busy" in err
 
 
-def test_a_busy_default_port_moves_to_the_next_free_one() -> None:
+def test_busy_default_port_falls_back_to_the_next_free_one() -> None:
     from explorer.app.server import FIRST_PORT, choose_port
 
     first = choose_port("127.0.0.1", None)
     assert FIRST_PORT <= first < FIRST_PORT + 100
     with socket.socket() as taken:
-        with contextlib.suppress(OSError):  # a server of another test may have taken it since
+        with contextlib.suppress(OSError):  # a server of another test may use the port now
             taken.bind(("127.0.0.1", first))
             taken.listen()
         assert choose_port("127.0.0.1", None) > first
@@ -430,32 +430,32 @@ def test_a_busy_default_port_moves_to_the_next_free_one() -> None:
         choose_port("no.such.host.invalid", None)
 
 
-def test_evaluate_scores_what_is_asked_and_saves_it(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
-    """Importance samples, the first images alone, and with --save the same figures in the bundle and on its card."""
+def test_evaluate_options_samples_limit_and_save(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
+    """--samples, --limit, and --save, which writes the same scores to the bundle and its card."""
     copy = tmp_path / "copy"
     shutil.copytree(tiny_bundle, copy)
     status, out, _ = call("evaluate", str(copy), "--data", "digits", "--samples", "20", "--limit", "90", "--save", "--json")
     assert status == 0
-    figures = json.loads(out)
-    assert (figures["images"], figures["nll_samples"]) == (90, 20)
+    scores = json.loads(out)
+    assert (scores["images"], scores["nll_samples"]) == (90, 20)
     images = core.load_data("digits", "test").images[:90]
     expected = core.evaluate(core.load(copy).vae, images, samples=20)
-    assert figures["nll"] == pytest.approx(expected.nll, rel=1e-6)
-    assert figures["nll"] < -figures["elbo"]
+    assert scores["nll"] == pytest.approx(expected.nll, rel=1e-6)
+    assert scores["nll"] < -scores["elbo"]
     saved = core.load(copy).config["evaluation"]
-    assert saved == {key: value for key, value in figures.items() if key != "model"}
-    assert f"{figures['nll']:.2f} nats, 20 importance samples an image" in (copy / "README.md").read_text()
+    assert saved == {key: value for key, value in scores.items() if key != "model"}
+    assert f"{scores['nll']:.2f} nats, 20 importance samples an image" in (copy / "README.md").read_text()
 
 
-def test_calibrate_gives_a_verdict_that_encode_prints(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_encode_prints_the_p_value_after_calibrate(call: Call, tiny_bundle: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     status, out, _ = call("calibrate", str(tiny_bundle), "--data", "digits", "--out", str(copy))
     assert status == 0
     assert "Calibrated on 119 held-out images" in out
-    to_file = tmp_path / "noise.png"
+    noise_file = tmp_path / "noise.png"
     noise = torch.randint(0, 256, (1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    to_file.write_bytes(to_png(noise))
-    records = json.loads(call("encode", str(copy), str(to_file), "--json")[1])
+    noise_file.write_bytes(to_png(noise))
+    records = json.loads(call("encode", str(copy), str(noise_file), "--json")[1])
     assert records[0]["p_value"] == pytest.approx(core.load(copy).anomaly(noise[None]).p_value.item())
     assert records[0]["p_value"] < 0.05
 
@@ -468,11 +468,11 @@ def test_calibrate_gives_a_verdict_that_encode_prints(call: Call, tiny_bundle: P
         ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
     ],
 )
-def test_threads_spin_briefly_unless_the_user_has_set_it(
+def test_avoid_spinning_does_not_override_user_settings(
     given: dict[str, str], expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.setenv(name, "")  # so that the test's end restores it
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores the variable
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -480,7 +480,7 @@ def test_threads_spin_briefly_unless_the_user_has_set_it(
     assert {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ} == expected
 
 
-def test_the_command_line_starts_without_torch() -> None:
-    """Only then do variables for torch's threads that it sets have an effect."""
+def test_importing_the_cli_does_not_import_torch() -> None:
+    """The thread variables that it sets have an effect only before torch is imported."""
     script = "import sys, explorer.cli; print([name for name in ('torch', 'core', 'gradio') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
