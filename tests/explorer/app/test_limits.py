@@ -122,7 +122,7 @@ def test_a_refused_body_is_drained_up_to_a_limit_before_the_response(monkeypatch
     received = 0
 
     def refuse(parts: int, **headers: bytes) -> tuple[int, int]:
-        """Return the status and the request_id of parts received before the response."""
+        """Return the status and the number of parts received before the response."""
         nonlocal received
         received = 0
         answers = []
