@@ -1,4 +1,4 @@
-"""The Train tab, driven from a folder on the visitor's disk to a walk through the model that was made of it."""
+"""Browser tests of the Train tab, from a folder of pictures to exploring the trained model."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from core.data.preprocessing import to_png
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, digits: core.Data) -> Path:
-    """200 digits in a folder for each class, and a file that is none."""
-    made = tmp_path_factory.mktemp("pictures") / "numbers"
+    """200 digits in one folder per class, and a file that is not a picture."""
+    class_folders = tmp_path_factory.mktemp("pictures") / "numbers"
     for i, (image, label) in enumerate(zip(digits.images[:200], digits.labels["label"], strict=False)):
-        path = made / str(label) / f"{i}.png"
+        path = class_folders / str(label) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(to_png(image))
-    (made / "notes.txt").write_text("no picture")
-    return made
+    (class_folders / "notes.txt").write_text("no picture")
+    return class_folders
 
 
-def test_from_a_folder_to_the_model_of_it(visit, serving, folder, pixels, tmp_path):
-    with serving("--runs", str(tmp_path / "runs"), runtime="none") as address:
+def test_training_on_a_folder_creates_a_model_that_opens(visit, start_explorer, folder, pixels, tmp_path):
+    with start_explorer("--runs", str(tmp_path / "runs"), runtime="none") as address:
         visitor = visit(address=address)
         page = visitor.open()
         page.get_by_role("tab", name="Train").click()
@@ -44,7 +44,7 @@ def test_from_a_folder_to_the_model_of_it(visit, serving, folder, pixels, tmp_pa
         expect(page.locator("#run-numbers")).to_contain_text("active units")
         expect(page.locator("#run-curves .scatterlayer .trace")).to_have_count(4)
         expect(page.locator("#run-latents-kl .bars .point")).to_have_count(4)
-        # A page that is opened anew finds its run again.
+        # A reloaded page finds its run again.
         page.reload()
         page.get_by_role("tab", name="Train").click()
         expect(page.locator(".ls-train")).to_have_attribute("data-phase", "training")
@@ -65,14 +65,14 @@ def test_from_a_folder_to_the_model_of_it(visit, serving, folder, pixels, tmp_pa
         page.wait_for_timeout(500)
         assert np.abs(pixels(page, "#decoded").astype(int) - before).max() > 10
 
-        # And whoever has the link gets there, too.
+        # The link to the model works too.
         visitor.open("?model=numbers")
         expect(page.locator("#facts")).to_contain_text("4 latents")
-        page.close()  # before its server
+        page.close()  # before its server stops
 
 
-def test_where_training_is_not_allowed_there_is_no_tab(visit, serving):
-    with serving("--no-allow-training", runtime="none") as address:
+def test_train_tab_is_absent_when_training_is_disabled(visit, start_explorer):
+    with start_explorer("--no-allow-training", runtime="none") as address:
         page = visit(address=address).open()
         expect(page.get_by_role("tab", name="Encode")).to_be_visible()
         assert page.get_by_role("tab", name="Train").count() == 0
