@@ -1,4 +1,4 @@
-"""The named endpoints, called as a program would."""
+"""Tests of the named API endpoints with Gradio's client, HTTP and MCP."""
 
 import io
 import json
@@ -27,14 +27,14 @@ def client(server: str) -> Client:
     return Client(server, verbose=False)
 
 
-def test_models_names_what_is_on_offer(client, pretrained_models):
+def test_models_lists_the_pretrained_models(client, pretrained_models):
     answer = client.predict(api_name="/models")
     assert [model["name"] for model in answer] == pretrained_models
     assert answer[0]["shape"] == [1, 28, 28]
     assert answer[0]["latents"] == 16
 
 
-def test_decode_gives_cores_picture_at_the_models_own_size(client, each_model):
+def test_decode_returns_the_image_that_core_decodes(client, each_model):
     bundle = core.load(each_model)
     z = torch.linspace(-1, 1, bundle.vae.prior.latents)
     answer = client.predict(each_model, z.tolist(), api_name="/decode")
@@ -46,7 +46,7 @@ def test_decode_gives_cores_picture_at_the_models_own_size(client, each_model):
     assert (np.asarray(Image.open(path).convert(colours)) == expected[0].permute(1, 2, 0).squeeze(2).numpy()).all()
 
 
-def test_encode_says_what_the_command_line_says(client, tmp_path):
+def test_encode_returns_the_same_record_as_describe(client, tmp_path):
     bundle = core.load("fashion-mnist")
     file = tmp_path / "image.png"
     file.write_bytes(bundle.gallery.pngs[3])
@@ -62,12 +62,12 @@ def test_encode_says_what_the_command_line_says(client, tmp_path):
     ("model", "z", "rule"),
     [("nobody", [0.0] * 16, "model must be one of"), ("fashion-mnist", [0.0] * 3, "z must be 16 finite numbers")],
 )
-def test_bad_requests_are_told_the_rule(client, model, z, rule):
+def test_bad_requests_return_the_violated_rule(client, model, z, rule):
     with pytest.raises(Exception, match=rule):
         client.predict(model, z, api_name="/decode")
 
 
-def test_samples_paths_and_neighbours_come_as_numbers(client):
+def test_sample_interpolate_and_neighbours_match_core(client):
     bundle = core.load("digits")
     z = client.predict("digits", 3, 5, api_name="/sample")
     np.testing.assert_allclose(z, bundle.vae.prior.sample(3, torch.Generator().manual_seed(5)), rtol=1e-6)
@@ -80,7 +80,7 @@ def test_samples_paths_and_neighbours_come_as_numbers(client):
     assert found[0]["labels"]["label"] == bundle.gallery.labels["label"][4]
 
 
-def test_an_anomaly_is_said_in_words_and_numbers(client, tmp_path):
+def test_anomaly_returns_score_p_value_and_verdict(client, tmp_path):
     bundle = core.load("digits")
     (tmp_path / "image.png").write_bytes(bundle.gallery.pngs[3])
     found = client.predict("digits", handle_file(tmp_path / "image.png"), api_name="/anomaly")
@@ -90,7 +90,7 @@ def test_an_anomaly_is_said_in_words_and_numbers(client, tmp_path):
     assert re.search("normal images (is|are) at least as odd", found["verdict"])
 
 
-def test_a_client_is_told_names_types_and_meaning(client):
+def test_api_description_has_names_types_and_documentation(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     names = {"/models", "/decode", "/encode", "/anomaly", "/sample", "/interpolate", "/neighbours"}
     assert names <= set(endpoints)
@@ -100,9 +100,11 @@ def test_a_client_is_told_names_types_and_meaning(client):
     assert "great circle" in endpoints["/interpolate"]["description"]
 
 
-def visit(address: str, visitor: int, operations: int) -> int:
-    """Do so many things as one of several visitors, each with values of its own, and compare each answer with core's; returns
-    how many were compared."""
+def send_requests(address: str, visitor: int, operations: int) -> int:
+    """Send this many requests as one visitor, with values from its own seed, and compare each response with core.
+
+    Returns the number of compared responses.
+    """
     bundle = core.load("digits")
     assert bundle.gallery is not None
     generator = torch.Generator().manual_seed(visitor)
@@ -137,13 +139,13 @@ def visit(address: str, visitor: int, operations: int) -> int:
 
 
 @pytest.mark.parametrize("operations", [100, pytest.param(500, marks=pytest.mark.slow)])
-def test_two_visitors_at_once_get_their_own_results(server, operations):
+def test_concurrent_visitors_get_their_own_results(server, operations):
     with ThreadPoolExecutor(2) as threads:
-        assert sum(threads.map(lambda visitor: visit(server, visitor, operations), range(2))) == 2 * operations
+        assert sum(threads.map(lambda visitor: send_requests(server, visitor, operations), range(2))) == 2 * operations
 
 
-def test_the_endpoints_are_tools_of_the_model_context_protocol(mcp_server):
-    """Asked by the protocol's own client, in a loop of its own: the browser's runs in this thread."""
+def test_endpoints_are_mcp_tools(mcp_server):
+    """The MCP client needs a separate event loop, because the browser's loop runs in this thread."""
 
     async def ask() -> tuple[Any, ...]:
         async with (
