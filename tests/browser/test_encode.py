@@ -1,4 +1,4 @@
-"""The Encode tab, driven as a person would."""
+"""Browser tests of the Encode tab: upload, crop, drawing and camera."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from explorer.describe import describe
 
 @pytest.fixture(scope="module")
 def shoe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dark shoe on white paper."""
+    """A photo-sized drawing of a dark shoe on a white background."""
     image = Image.new("RGB", (640, 480), "white")
     draw = ImageDraw.Draw(image)
     upper = [(90, 330), (95, 290), (180, 270), (300, 195), (340, 165), (430, 170), (470, 190), (540, 185), (548, 330)]
@@ -32,19 +32,19 @@ def open_tab(page: Page) -> Page:
     return page
 
 
-def settled(page: Page) -> None:
-    """Wait until the picture that was given is encoded and everything about it is shown."""
+def wait_until_encoded(page: Page) -> None:
+    """Wait until the picture is encoded and all results are shown."""
     page.wait_for_timeout(50)
     expect(page.locator(".ls-encode")).to_have_attribute("aria-busy", "false", timeout=15_000)
 
 
 def upload(page: Page, path: Path) -> None:
     page.locator("#upload input[type=file]").set_input_files(path)
-    settled(page)
+    wait_until_encoded(page)
     expect(page.locator("#encode-body")).to_be_visible()
 
 
-def test_a_shoe_on_white_paper_becomes_a_shoe_as_the_model_knows_it(visit, shoe, pixels):
+def test_uploaded_photo_is_preprocessed_and_its_neighbours_are_shoes(visit, shoe, pixels):
     page = open_tab(visit().open())
     upload(page, shoe)
     expect(page.locator("#steps")).to_contain_text("inverted")
@@ -58,14 +58,14 @@ def test_a_shoe_on_white_paper_becomes_a_shoe_as_the_model_knows_it(visit, shoe,
     record = describe(bundle, prepared[None])[0]
     expect(page.locator("#numbers")).to_contain_text(f"{abs(record['elbo']):.1f} nats")
     neighbours = core.neighbours(torch.tensor([record["mean"]]), bundle.gallery.mean, 6)[1][0].tolist()
-    kinds = bundle.gallery.labels["label"][neighbours].tolist()
-    assert sum(kind in ("Sneaker", "Ankle boot", "Sandal") for kind in kinds) >= 4, kinds
+    neighbour_labels = bundle.gallery.labels["label"][neighbours].tolist()
+    assert sum(label in ("Sneaker", "Ankle boot", "Sandal") for label in neighbour_labels) >= 4, neighbour_labels
     expect(page.locator("#neighbours figure")).to_have_count(6)
-    alive = page.locator(".ls-posterior")
-    assert alive.count() >= 5
+    active_latents = page.locator(".ls-posterior")
+    assert active_latents.count() >= 5
 
 
-def test_take_me_there_makes_the_picture_current(visit, shoe, pixels):
+def test_take_me_there_selects_the_encoded_picture(visit, shoe, pixels):
     page = open_tab(visit().open())
     upload(page, shoe)
     reconstruction = pixels(page, "#reconstruction")
@@ -76,7 +76,7 @@ def test_take_me_there_makes_the_picture_current(visit, shoe, pixels):
     assert np.abs(pixels(page, "#decoded").astype(int) - reconstruction).max() <= 1
 
 
-def test_draw_again_draws_another_z(visit, shoe, pixels):
+def test_draw_again_samples_another_z(visit, shoe, pixels):
     page = open_tab(visit().open())
     upload(page, shoe)
     first = page.locator("#again").evaluate("(canvas) => canvas.toDataURL()")
@@ -85,14 +85,14 @@ def test_draw_again_draws_another_z(visit, shoe, pixels):
     assert pixels(page, "#again").max() > 0
 
 
-def test_polarity_can_be_kept(visit, shoe):
+def test_polarity_keep_does_not_invert(visit, shoe):
     page = open_tab(visit().open())
     upload(page, shoe)
     page.select_option("#polarity", "keep")
     expect(page.locator("#steps")).not_to_contain_text("inverted")
 
 
-def test_a_crop_is_what_the_model_sees(visit, shoe, pixels):
+def test_crop_changes_the_model_input(visit, shoe, pixels):
     page = open_tab(visit().open())
     upload(page, shoe)
     whole = pixels(page, "#seen")
@@ -102,11 +102,11 @@ def test_a_crop_is_what_the_model_sees(visit, shoe, pixels):
     page.mouse.move(box["x"] + 0.98 * box["width"], box["y"] + 0.9 * box["height"], steps=5)
     page.mouse.up()
     expect(page.locator("#crop-frame")).to_be_visible()
-    settled(page)
+    wait_until_encoded(page)
     assert (pixels(page, "#seen") != whole).any()
 
 
-def test_a_drawing_is_encoded_when_the_pen_is_lifted(visit, pixels):
+def test_drawing_is_encoded_on_release(visit, pixels):
     page = open_tab(visit().open())
     page.get_by_role("tab", name="Draw").click()
     box = page.locator("#pen").bounding_box()
@@ -115,7 +115,7 @@ def test_a_drawing_is_encoded_when_the_pen_is_lifted(visit, pixels):
     page.mouse.move(box["x"] + 60, box["y"] + 220, steps=6)
     page.mouse.move(box["x"] + 240, box["y"] + 220, steps=6)
     page.mouse.up()
-    settled(page)
+    wait_until_encoded(page)
     expect(page.locator("#steps")).to_contain_text("inverted")
     assert pixels(page, "#seen").max() > 150
 
@@ -125,12 +125,12 @@ def test_a_camera_picture_is_encoded(visit, pixels):
     page.get_by_role("tab", name="Camera").click()
     page.wait_for_function("document.querySelector('#camera').videoWidth > 0")
     page.locator("#snap").click()
-    settled(page)
+    wait_until_encoded(page)
     expect(page.locator("#encode-body")).to_be_visible()
     assert pixels(page, "#seen").shape == (28, 28)
 
 
-def test_a_file_that_is_no_picture_is_refused_in_words(visit, tmp_path):
+def test_invalid_picture_shows_an_error(visit, tmp_path):
     page = open_tab(visit().open())
     file = tmp_path / "notes.png"
     file.write_text("these are notes")
@@ -139,7 +139,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(visit, tmp_path):
     expect(page.locator("#encode-body")).to_be_hidden()
 
 
-def test_a_file_that_is_no_picture_leaves_the_one_before_it(visit, shoe, pixels, tmp_path):
+def test_invalid_picture_does_not_replace_the_previous_one(visit, shoe, pixels, tmp_path):
     page = open_tab(visit().open())
     upload(page, shoe)
     seen, crop = pixels(page, "#seen"), page.locator("#crop-canvas").evaluate("(canvas) => canvas.toDataURL()")
@@ -147,10 +147,10 @@ def test_a_file_that_is_no_picture_leaves_the_one_before_it(visit, shoe, pixels,
     file.write_text("these are notes")
     page.locator("#upload input[type=file]").set_input_files(file)
     expect(page.locator("#encode-status")).to_have_text(re.compile("not an image.*The previous picture is still shown"))
-    settled(page)
+    wait_until_encoded(page)
     expect(page.locator("#encode-body")).to_be_visible()
     expect(page.locator("#crop-canvas")).to_be_visible()
     assert page.locator("#crop-canvas").evaluate("(canvas) => canvas.toDataURL()") == crop
     page.locator("#polarity").select_option("keep")
-    settled(page)
+    wait_until_encoded(page)
     assert (pixels(page, "#seen") != seen).any()
