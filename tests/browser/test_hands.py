@@ -48,7 +48,7 @@ def map_ranges(page: Page) -> list[float]:
 
 
 def isolated_image(bundle: core.Bundle, rank: int = 0) -> int:
-    """Return the gallery image of this rank by isolation on the map (0 is farthest from all others): a click selects only it."""
+    """Return the gallery image of this rank by isolation on the map (0 is the farthest): a click selects only it."""
     distance, _ = core.neighbours(bundle.gallery.xy, bundle.gallery.xy, 2)
     return int(distance[:, 1].argsort(descending=True)[rank])
 
