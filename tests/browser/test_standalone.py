@@ -1,4 +1,4 @@
-"""The standalone page behind a plain file server: no process of this project runs, and the browser does everything."""
+"""Browser tests of the standalone page on a plain file server, without a server of this project."""
 
 import io
 import re
@@ -33,29 +33,29 @@ def site(plain_server, runtime: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield address
 
 
-def ready(page: Page) -> Page:
+def wait_for_page_decoding(page: Page) -> Page:
     expect(page.locator("#engine")).to_have_attribute("data-at", "page", timeout=120_000)
     expect(page.locator(BUSY)).to_have_attribute(*QUIET)
     return page
 
 
-def still(page: Page) -> None:
+def wait_until_idle(page: Page) -> None:
     page.wait_for_timeout(100)
     expect(page.locator(BUSY)).to_have_attribute(*QUIET)
 
 
-def drawn(bundle: core.Bundle, z: torch.Tensor) -> np.ndarray:
-    """What core draws at one latent, (H, W) in 8 bits."""
+def core_decode(bundle: core.Bundle, z: torch.Tensor) -> np.ndarray:
+    """Decode one latent vector with core: (H, W) in 8 bits."""
     with torch.no_grad():
         return to_bytes(bundle.vae.decode(z[None]).mean)[0, 0].numpy().astype(int)
 
 
-def point(page: Page) -> torch.Tensor:
+def latents_of_url(page: Page) -> torch.Tensor:
     return torch.tensor([float(v) for v in page.evaluate("new URLSearchParams(location.search).get('z')").split(",")])
 
 
-def where(page: Page, bundle: core.Bundle, index: int) -> tuple[float, float]:
-    """Where on the screen a gallery image's dot is."""
+def point_on_screen(page: Page, bundle: core.Bundle, index: int) -> tuple[float, float]:
+    """Return the viewport coordinates of a gallery image's latents_of_url, in pixels."""
     x, y = bundle.gallery.xy[index].tolist()
     left, top = page.evaluate(
         """([x, y]) => { const m = document.querySelector('#map'); const b = m.getBoundingClientRect();
@@ -66,21 +66,21 @@ def where(page: Page, bundle: core.Bundle, index: int) -> tuple[float, float]:
     return left, top
 
 
-def test_lens_sliders_and_morph_need_no_server(visit, site, bundle, pixels):
+def test_lens_sliders_and_interpolation_send_no_requests(visit, site, bundle, pixels):
     visitor = visit(address=site)
-    page = ready(visitor.open())
-    page.wait_for_timeout(1500)  # filmstrips and thumbnails come
-    asked = len(visitor.requests)
+    page = wait_for_page_decoding(visitor.open())
+    page.wait_for_timeout(1500)  # filmstrips and thumbnails load
+    requests_before = len(visitor.requests)
 
     start = bundle.gallery.mean[0]
-    assert np.abs(pixels(page, "#decoded") - drawn(bundle, start)).max() <= 1
+    assert np.abs(pixels(page, "#decoded") - core_decode(bundle, start)).max() <= 1
 
     far = int((bundle.gallery.xy - bundle.gallery.xy[0]).norm(dim=1).argmax())
-    page.mouse.move(*where(page, bundle, far), steps=4)
+    page.mouse.move(*point_on_screen(page, bundle, far), steps=4)
     expect(page.locator("#map-tip")).to_be_visible()
-    still(page)
+    wait_until_idle(page)
     lens = pixels(page, "#map-tip canvas >> nth=0").astype(int)
-    assert np.abs(lens - drawn(bundle, bundle.gallery.mean[far])).max() <= 3
+    assert np.abs(lens - core_decode(bundle, bundle.gallery.mean[far])).max() <= 3
     assert (pixels(page, "#map-tip canvas >> nth=1") == bundle.gallery.images[far, 0].numpy()).all()
 
     page.keyboard.down("Shift")
@@ -90,12 +90,12 @@ def test_lens_sliders_and_morph_need_no_server(visit, site, bundle, pixels):
     expect(page.locator("#morph")).to_be_visible()
     page.locator("#scrub").focus()
     page.keyboard.press("End")
-    still(page)
-    assert np.abs(pixels(page, "#decoded") - drawn(bundle, bundle.gallery.mean[far])).max() <= 3
+    wait_until_idle(page)
+    assert np.abs(pixels(page, "#decoded") - core_decode(bundle, bundle.gallery.mean[far])).max() <= 3
     page.locator("#scrub").fill("0.5")
-    still(page)
+    wait_until_idle(page)
     halfway = core.interpolate(start, bundle.gallery.mean[far], 3)[1]
-    assert np.abs(pixels(page, "#decoded") - drawn(bundle, halfway)).max() <= 3
+    assert np.abs(pixels(page, "#decoded") - core_decode(bundle, halfway)).max() <= 3
 
     slider = page.locator("#sliders input[type=range]").first
     box = slider.bounding_box()
@@ -105,19 +105,19 @@ def test_lens_sliders_and_morph_need_no_server(visit, site, bundle, pixels):
         page.mouse.move(box["x"] + box["width"] * (0.5 + 0.3 * np.sin(i / 4)), box["y"] + 8)
     page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 8)
     page.mouse.up()
-    still(page)
-    assert np.abs(pixels(page, "#decoded") - drawn(bundle, point(page))).max() <= 1
-    assert visitor.requests[asked:] == []
+    wait_until_idle(page)
+    assert np.abs(pixels(page, "#decoded") - core_decode(bundle, latents_of_url(page))).max() <= 1
+    assert visitor.requests[requests_before:] == []
 
     page.locator("#copy").click()
     link = page.evaluate("navigator.clipboard.readText()")
     other = visit(address=site)
-    linked = ready(other.open(link.removeprefix(site)))
+    linked = wait_for_page_decoding(other.open(link.removeprefix(site)))
     assert (pixels(linked, "#decoded") == pixels(page, "#decoded")).all()
 
 
-def test_samples_pad_pictures_and_colours_need_no_server(visit, site, bundle):
-    page = ready(visit(address=site).open())
+def test_samples_pad_pictures_and_colours_work_without_a_server(visit, site, bundle):
+    page = wait_for_page_decoding(visit(address=site).open())
     page.get_by_role("radio", name="Pictures").click()
     page.wait_for_function(
         """() => { const c = document.querySelector('#manifold'); if (!c.width) return false;
@@ -128,19 +128,19 @@ def test_samples_pad_pictures_and_colours_need_no_server(visit, site, bundle):
         page.wait_for_function("(by) => document.querySelector('#map').data[0].marker.colorbar?.title.text === by", arg=by)
     page.get_by_role("tab", name="Pad").click()
     page.locator("#pad").press("ArrowRight")
-    still(page)
+    wait_until_idle(page)
     page.get_by_role("tab", name="Samples").click()
     expect(page.locator("#samples button")).to_have_count(64)
     page.locator("#samples button").nth(5).click()
-    still(page)
-    wanted = bundle.vae.prior.sample(64, torch.Generator().manual_seed(0))[5]
-    assert (point(page) - wanted).abs().max() < 1e-3
+    wait_until_idle(page)
+    expected = bundle.vae.prior.sample(64, torch.Generator().manual_seed(0))[5]
+    assert (latents_of_url(page) - expected).abs().max() < 1e-3
 
 
-def test_pictures_are_encoded_in_the_page_as_core_encodes_them(visit, site, bundle, pixels, tmp_path):
-    """PNG files of the model's size to 1e-4, in the browser itself; others by way of the shared resampler."""
+def test_page_encodes_pictures_as_core_does(visit, site, bundle, pixels, tmp_path):
+    """The error is at most 1e-4 for PNG files of the model's image size. Other pictures pass through the shared resampler."""
     visitor = visit(address=site)
-    page = ready(visitor.open())
+    page = wait_for_page_decoding(visitor.open())
     page.get_by_role("tab", name="Encode").click()
     _, height, width = bundle.preprocessing.shape
     own = tmp_path / "own.png"
@@ -149,24 +149,26 @@ def test_pictures_are_encoded_in_the_page_as_core_encodes_them(visit, site, bund
     ImageDraw.Draw(paper).line([(120, 40), (120, 200), (190, 200)], fill=(40, 40, 60), width=24)
     paper.save(tmp_path / "paper.png")
     paper.save(tmp_path / "paper.jpg", quality=92)
-    veil = np.dstack([np.asarray(paper.resize((width, height))), np.linspace(0, 255, width * height).reshape(height, width)])
-    Image.fromarray(veil.astype(np.uint8)).save(tmp_path / "veil.png")
-    for file, near in (("own.png", 0), ("paper.png", 0), ("veil.png", 0), ("paper.jpg", 4)):
+    transparent = np.dstack(
+        [np.asarray(paper.resize((width, height))), np.linspace(0, 255, width * height).reshape(height, width)]
+    )
+    Image.fromarray(transparent.astype(np.uint8)).save(tmp_path / "veil.png")
+    for file, tolerance in (("own.png", 0), ("paper.png", 0), ("veil.png", 0), ("paper.jpg", 4)):
         page.locator("#upload input[type=file]").set_input_files(tmp_path / file)
         page.wait_for_timeout(50)
         expect(page.locator(".ls-encode")).to_have_attribute("aria-busy", "false", timeout=60_000)
         expect(page.locator("#encode-body")).to_be_visible()
         image = prepare(bundle, core.read_image(tmp_path / file)).image
-        assert np.abs(pixels(page, "#seen").astype(int) - image[0].numpy()).max() <= near, file
-        if near:
+        assert np.abs(pixels(page, "#seen").astype(int) - image[0].numpy()).max() <= tolerance, file
+        if tolerance:
             continue
         record = describe(bundle, image[None])[0]
         expect(page.locator("#numbers")).to_contain_text(f"{abs(record['elbo']):.1f} nats")
-        said = page.locator(".ls-posterior").evaluate_all(
+        shown_posteriors = page.locator(".ls-posterior").evaluate_all(
             "(lines) => lines.map((line) => line.title.match(/z(\\d+): mean (\\S+), σ (\\S+)/).slice(1).map(Number))"
         )
-        assert len(said) >= 5
-        for latent, mean, sigma in said:
+        assert len(shown_posteriors) >= 5
+        for latent, mean, sigma in shown_posteriors:
             assert abs(mean - record["mean"][int(latent)]) < 6e-4
             assert abs(sigma - np.exp(record["log_variance"][int(latent)] / 2)) < 6e-4
     expect(page.locator("#neighbours figure")).to_have_count(6)
@@ -183,13 +185,16 @@ def test_pictures_are_encoded_in_the_page_as_core_encodes_them(visit, site, bund
         return error ?? [mean, log_variance]; }"""
     worst = 0.0
     for index in (0, 7, 100):
-        known = core.encode(bundle.vae, bundle.gallery.images[index][None])
-        got = page.evaluate(encode, [f"{site}static/site/standalone.js", list(to_png(bundle.gallery.images[index]))])
-        worst = max(worst, np.abs(np.array(got) - torch.cat([known.mean, known.log_variance]).numpy()).max())
+        core_posterior = core.encode(bundle.vae, bundle.gallery.images[index][None])
+        page_posterior = page.evaluate(encode, [f"{site}static/site/standalone.js", list(to_png(bundle.gallery.images[index]))])
+        worst = max(
+            worst,
+            np.abs(np.array(page_posterior) - torch.cat([core_posterior.mean, core_posterior.log_variance]).numpy()).max(),
+        )
     assert worst <= 1e-4
 
     page.locator("#take-me").click()
-    still(page)
+    wait_until_idle(page)
     assert np.abs(pixels(page, "#decoded").astype(int) - pixels(page, "#reconstruction")).max() <= 1
     (tmp_path / "notes.png").write_text("these are notes")
     page.get_by_role("tab", name="Encode").click()
@@ -197,18 +202,18 @@ def test_pictures_are_encoded_in_the_page_as_core_encodes_them(visit, site, bund
     expect(page.locator("#encode-status")).to_have_text(re.compile("not an image"))
 
 
-def test_a_picture_stands_before_any_script_runs(browser, site, bundle):
+def test_first_image_is_shown_without_javascript(browser, site, bundle):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site)
     shot = np.asarray(Image.open(io.BytesIO(page.locator("#decoded").screenshot())).convert("L"), int)
-    wanted = to_pil(torch.from_numpy(drawn(bundle, bundle.gallery.mean[0]))[None].to(torch.uint8))
-    wanted = np.asarray(wanted.resize(shot.shape[::-1], Image.Resampling.NEAREST), int)
-    assert np.abs(shot - wanted)[12:-12, 12:-12].mean() < 3  # rounded corners aside
+    expected = to_pil(torch.from_numpy(core_decode(bundle, bundle.gallery.mean[0]))[None].to(torch.uint8))
+    expected = np.asarray(expected.resize(shot.shape[::-1], Image.Resampling.NEAREST), int)
+    assert np.abs(shot - expected)[12:-12, 12:-12].mean() < 3  # the border is ignored because of rounded corners
     context.close()
 
 
-def test_where_the_decoder_cannot_run_the_page_and_the_self_check_say_so(visit, site, bundle):
+def test_page_and_self_check_report_a_decoder_failure(visit, site, bundle):
     visitor = visit(address=site)
     visitor.page.add_init_script("Worker = class { constructor() { throw new Error('no workers here'); } };")
     page = visitor.open()
@@ -221,7 +226,7 @@ def test_where_the_decoder_cannot_run_the_page_and_the_self_check_say_so(visit, 
     expect(page.locator("#checks li[data-state=no]")).to_have_count(2)
 
 
-def test_the_self_check_finds_nothing_missing_here(visit, site):
+def test_self_check_passes(visit, site):
     page = visit(address=site).page
     page.goto(site + "check.html")
     expect(page.locator("#verdict")).to_have_text("Everything works in this browser.", timeout=120_000)
@@ -230,10 +235,12 @@ def test_the_self_check_finds_nothing_missing_here(visit, site):
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_the_screen_and_follows_the_scheme(visit, site, width, height, scheme):
+def test_standalone_page_fits_the_viewport_and_follows_the_colour_scheme(visit, site, width, height, scheme):
     page = visit(width, height, scheme, address=site).open()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     if width > 1000:
         assert page.evaluate("document.documentElement.scrollHeight") <= height
-    ground = [int(level) for level in re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]]
-    assert (max(ground) < 60) == (scheme == "dark")
+    background = [
+        int(level) for level in re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]
+    ]
+    assert (max(background) < 60) == (scheme == "dark")
