@@ -1,4 +1,4 @@
-"""What the explorer's tests share."""
+"""Fixtures of the explorer tests."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from explorer.app.catalogue import Catalogue
 
 @pytest.fixture(scope="session")
 def catalogue(tiny_bundle: Path) -> Catalogue:
-    """A catalogue of the one tiny model."""
+    """A catalogue with only the tiny model."""
     return Catalogue.of([str(tiny_bundle)])
