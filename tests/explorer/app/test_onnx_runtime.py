@@ -1,4 +1,4 @@
-"""Laws of where the page gets its runtime from."""
+"""Tests of the sources of ONNX Runtime Web: CDN, folder, none."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from explorer.app.onnx_runtime import CDN, FILES, GRAPHICS, INSTALL, VERSION, Runtime
 
 
-def test_without_a_choice_it_is_the_cdn_with_a_pinned_version_and_hashes() -> None:
+def test_default_runtime_is_the_cdn_with_pinned_version_and_hashes() -> None:
     described = Runtime.of(None).describe()
     assert described is not None
     assert not described["local"]
@@ -18,12 +18,12 @@ def test_without_a_choice_it_is_the_cdn_with_a_pinned_version_and_hashes() -> No
     assert Runtime.of(None).files == []
 
 
-def test_none_is_none() -> None:
+def test_none_disables_the_runtime() -> None:
     assert Runtime.of("none").describe() is None
     assert Runtime.of("none").files == []
 
 
-def test_a_folder_is_the_files_own_or_the_one_npm_filled(runtime: Path, tmp_path: Path) -> None:
+def test_runtime_folder_may_contain_the_files_or_node_modules(runtime: Path, tmp_path: Path) -> None:
     assert Runtime.of(str(runtime)).files == [runtime / name for name in FILES]
     installed = tmp_path / "node_modules" / "onnxruntime-web" / "dist"
     installed.mkdir(parents=True)
@@ -35,7 +35,7 @@ def test_a_folder_is_the_files_own_or_the_one_npm_filled(runtime: Path, tmp_path
     assert described is not None
     assert described["local"]
     assert all(Path(file["at"]).is_file() for file in described["files"])
-    assert described["graphics"] is None  # half of it is of no use
+    assert described["graphics"] is None  # WebGPU needs all of its files
     for name in GRAPHICS:
         shutil.copy(runtime / name, installed / name)
     graphics = Runtime.of(str(tmp_path)).describe()["graphics"]
@@ -43,7 +43,7 @@ def test_a_folder_is_the_files_own_or_the_one_npm_filled(runtime: Path, tmp_path
     assert {file["name"]: file["integrity"] for file in graphics} == GRAPHICS
 
 
-def test_another_version_or_an_empty_folder_is_refused_with_the_way_out(runtime: Path, tmp_path: Path) -> None:
+def test_wrong_version_or_missing_folder_raises_with_the_install_command(runtime: Path, tmp_path: Path) -> None:
     for name in FILES:
         (tmp_path / name).write_bytes((runtime / name).read_bytes()[:-1])
     for folder in (tmp_path, tmp_path / "nowhere"):
