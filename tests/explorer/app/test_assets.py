@@ -1,4 +1,4 @@
-"""The page's own modules: at an address for good, and nothing else there."""
+"""Tests of serving the page's JavaScript modules at immutable addresses."""
 
 import re
 
@@ -13,13 +13,15 @@ from explorer.app.assets import IMPORTED, MODULES, PREFIX, SCRIPTS, STATIC, Asse
 
 @pytest.fixture
 def client() -> TestClient:
-    """Someone who asks; whatever is no module goes to an app behind, which answers to anything."""
-    behind = Starlette(routes=[Route("/{path:path}", lambda request: PlainTextResponse("behind"), methods=["GET", "POST"])])
-    return TestClient(Assets(behind))
+    """A client of Assets in front of an app that responds to every path."""
+    fallback_app = Starlette(
+        routes=[Route("/{path:path}", lambda request: PlainTextResponse("behind"), methods=["GET", "POST"])]
+    )
+    return TestClient(Assets(fallback_app))
 
 
 @pytest.mark.parametrize(
-    ("taken", "coding"),
+    ("accepted", "coding"),
     [
         ("br", "br"),
         ("gzip, deflate, br, zstd", "br"),
@@ -31,10 +33,10 @@ def client() -> TestClient:
         ("brrr", None),
     ],
 )
-def test_every_module_is_there_for_good_under_its_own_name(client: TestClient, taken: str, coding: str | None) -> None:
+def test_modules_are_served_immutable_with_the_accepted_encoding(client: TestClient, accepted: str, coding: str | None) -> None:
     assert MODULES.keys() == {path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js")}
     for name, code in SCRIPTS.items():
-        answer = client.get(PREFIX + name, headers={"accept-encoding": taken})
+        answer = client.get(PREFIX + name, headers={"accept-encoding": accepted})
         assert answer.headers.get("content-encoding") == coding
         assert answer.headers["vary"] == "Accept-Encoding"
         assert answer.content == code
@@ -49,21 +51,21 @@ def test_every_module_is_there_for_good_under_its_own_name(client: TestClient, t
 @pytest.mark.parametrize(
     "path", ["", "no.js", "style.css", "../app.py", "..%2fapp.py", "explore/explore.js/", "explore.js", "explore", "%00"]
 )
-def test_whatever_else_is_asked_for_there_goes_to_the_app(client: TestClient, path: str) -> None:
+def test_other_paths_are_passed_to_the_app(client: TestClient, path: str) -> None:
     assert client.get(PREFIX + path).text == "behind"
 
 
-def test_plotlys_script_is_whole_at_one_byte_a_letter() -> None:
+def test_plotly_script_is_complete_ascii() -> None:
     code = SCRIPTS["plotly.min.js"].decode("ascii")
     assert len(code) > 4_000_000
-    assert r"/\ufffd/g" in code, "it has lost its only replacement character"
+    assert r"/\ufffd/g" in code, "the only replacement character is missing"
 
 
-def test_a_module_cannot_be_posted_to(client: TestClient) -> None:
+def test_post_requests_are_passed_to_the_app(client: TestClient) -> None:
     assert client.post(f"{PREFIX}explore/explore.js").text == "behind"
 
 
-def test_what_a_module_needs_is_found_however_deep() -> None:
+def test_modules_returns_all_transitive_imports() -> None:
     assert modules("shared/dom.js", mentioned=IMPORTED) == ["shared/dom.js"]
     found = modules("explore/explore.js", mentioned=IMPORTED)
     assert {"explore/explore.js", "map/chart.js", "map/map.js", "map/raster.js", "shared/frame.js"} <= set(found)
