@@ -1,4 +1,4 @@
-"""Laws of drawing together: what comes meanwhile is one batch, everybody gets his own, and an error is told to all."""
+"""Tests of batching concurrent requests."""
 
 import asyncio
 import threading
@@ -11,8 +11,8 @@ from torch import Tensor
 from explorer.app.batching import MAX_BATCH, MicroBatcher
 
 
-class Painter:
-    """Twice the points, in batches that are noted; the first waits until it is let go."""
+class FakeDecoder:
+    """A fake decoder that doubles its input and records batch sizes; it blocks until `go` is set."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -26,47 +26,47 @@ class Painter:
         return 2 * z
 
 
-async def crowd(painter: Painter, *asked: Tensor) -> list[Tensor | BaseException]:
-    """All of them at once."""
-    together = MicroBatcher(painter)
-    tasks = [asyncio.create_task(together(z)) for z in asked]
+async def send_concurrently(decoder: FakeDecoder, *requests: Tensor) -> list[Tensor | BaseException]:
+    """Send all requests concurrently and return the results or exceptions."""
+    batcher = MicroBatcher(decoder)
+    tasks = [asyncio.create_task(batcher(z)) for z in requests]
     await asyncio.sleep(0.05)
-    painter.go.set()
+    decoder.go.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def test_what_comes_meanwhile_is_one_batch_and_everybody_gets_his_own() -> None:
-    painter = Painter()
-    asked = [torch.full((1 + i % 3, 2), float(i)) for i in range(20)]
-    answers = run(crowd(painter, *asked))
-    assert all(torch.equal(answer, 2 * z) for answer, z in zip(answers, asked, strict=True))
-    assert painter.batches == [39]
+def test_concurrent_requests_form_one_batch_with_separate_results() -> None:
+    decoder = FakeDecoder()
+    requests = [torch.full((1 + i % 3, 2), float(i)) for i in range(20)]
+    answers = run(send_concurrently(decoder, *requests))
+    assert all(torch.equal(answer, 2 * z) for answer, z in zip(answers, requests, strict=True))
+    assert decoder.batches == [39]
 
 
-def test_no_batch_is_larger_than_it_may_be_and_the_order_is_kept() -> None:
-    painter = Painter()
-    asked = [torch.full((24, 1), float(i)) for i in range(6)] + [torch.full((MAX_BATCH + 1, 1), 6.0)]
-    answers = run(crowd(painter, *asked))
-    assert all(torch.equal(answer, 2 * z) for answer, z in zip(answers, asked, strict=True))
-    assert painter.batches == [48, 48, 48, MAX_BATCH + 1]
+def test_batches_have_at_most_max_batch_rows_in_order() -> None:
+    decoder = FakeDecoder()
+    requests = [torch.full((24, 1), float(i)) for i in range(6)] + [torch.full((MAX_BATCH + 1, 1), 6.0)]
+    answers = run(send_concurrently(decoder, *requests))
+    assert all(torch.equal(answer, 2 * z) for answer, z in zip(answers, requests, strict=True))
+    assert decoder.batches == [48, 48, 48, MAX_BATCH + 1]
 
 
-def test_an_error_is_told_to_all_of_its_batch_and_to_nobody_else() -> None:
-    painter = Painter()
-    answers = run(crowd(painter, torch.ones(40, 1), -torch.ones(40, 1), torch.ones(40, 1)))
+def test_an_error_reaches_only_the_requests_of_its_batch() -> None:
+    decoder = FakeDecoder()
+    answers = run(send_concurrently(decoder, torch.ones(40, 1), -torch.ones(40, 1), torch.ones(40, 1)))
     assert [isinstance(answer, FloatingPointError) for answer in answers] == [False, True, False]
 
 
-def test_who_leaves_takes_nothing_from_the_others() -> None:
-    async def leave() -> Tensor:
-        painter = Painter()
-        together = MicroBatcher(painter)
-        gone, stays = (asyncio.create_task(together(torch.ones(1, 1))) for _ in range(2))
+def test_cancelling_one_request_does_not_affect_others() -> None:
+    async def cancel_one() -> Tensor:
+        decoder = FakeDecoder()
+        batcher = MicroBatcher(decoder)
+        cancelled, remaining = (asyncio.create_task(batcher(torch.ones(1, 1))) for _ in range(2))
         await asyncio.sleep(0.05)
-        gone.cancel()
-        painter.go.set()
+        cancelled.cancel()
+        decoder.go.set()
         with pytest.raises(asyncio.CancelledError):
-            await gone
-        return await stays
+            await cancelled
+        return await remaining
 
-    assert torch.equal(run(leave()), torch.full((1, 1), 2.0))
+    assert torch.equal(run(cancel_one()), torch.full((1, 1), 2.0))
