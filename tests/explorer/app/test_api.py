@@ -1,4 +1,4 @@
-"""Laws of the named endpoints, as plain functions."""
+"""Tests of the API endpoints as plain functions."""
 
 from pathlib import Path
 
@@ -14,35 +14,35 @@ from explorer.app.catalogue import Catalogue
 from explorer.describe import decode, describe
 
 
-def test_models_are_listed_with_their_shape(catalogue: Catalogue) -> None:
+def test_models_lists_names_shapes_and_latents(catalogue: Catalogue) -> None:
     assert models(catalogue) == [{"name": "tiny", "shape": [1, 8, 8], "latents": 4}]
 
 
-def test_decode_answers_at_the_models_own_size(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_decode_returns_the_model_image_size(catalogue: Catalogue, bundle: Bundle) -> None:
     picture = decode_latents(catalogue, "tiny", [0.5, 0, -1, 2])
     assert picture.size == (8, 8)
     assert (np.asarray(picture) == decode(bundle, torch.tensor([[0.5, 0, -1, 2]]))[0, 0].numpy()).all()
 
 
-def test_encode_answers_what_the_command_line_says(catalogue: Catalogue, bundle: Bundle, tmp_path: Path) -> None:
+def test_encode_returns_the_record_of_describe(catalogue: Catalogue, bundle: Bundle, tmp_path: Path) -> None:
     assert bundle.gallery is not None
     to_pil(bundle.gallery.images[8]).save(tmp_path / "a.png")
     assert encode_image(catalogue, "tiny", str(tmp_path / "a.png")) == describe(bundle, bundle.gallery.images[8:9])[0]
 
 
-def test_samples_are_the_priors_draws_for_a_seed(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_sample_draws_from_the_prior_with_the_seed(catalogue: Catalogue, bundle: Bundle) -> None:
     assert sample(catalogue, "tiny", 5, 7) == bundle.vae.prior.sample(5, torch.Generator().manual_seed(7)).tolist()
     assert len(sample(catalogue, "tiny")) == 1
 
 
 @pytest.mark.parametrize("method", ["linear", "spherical"])
-def test_a_path_is_cores(catalogue: Catalogue, method: str) -> None:
+def test_interpolate_matches_core(catalogue: Catalogue, method: str) -> None:
     start, end = [1.0, 0.0, -1.0, 2.0], [0.0, 3.0, 0.5, 0.0]
     path = core.interpolate(torch.tensor(start), torch.tensor(end), 4, method)  # pyright: ignore[reportArgumentType]
     assert interpolate(catalogue, "tiny", start, end, 4, method) == path.tolist()
 
 
-def test_neighbours_are_the_gallerys_nearest_with_place_and_labels(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_neighbours_are_the_nearest_gallery_images_with_position_and_labels(catalogue: Catalogue, bundle: Bundle) -> None:
     z = bundle.gallery.mean[17]
     found = neighbours(catalogue, "tiny", z.tolist(), 5)
     distance = (bundle.gallery.mean - z).norm(dim=1)
@@ -53,7 +53,7 @@ def test_neighbours_are_the_gallerys_nearest_with_place_and_labels(catalogue: Ca
     assert len(neighbours(catalogue, "tiny", z.tolist(), 100)) == 100
 
 
-def test_an_anomaly_is_the_bundles_own_verdict(tmp_path: Path) -> None:
+def test_anomaly_matches_the_bundle(tmp_path: Path) -> None:
     digits = core.load("digits")
     to_pil(digits.gallery.images[8]).save(tmp_path / "a.png")
     found = anomaly(Catalogue.of(["digits"]), "digits", str(tmp_path / "a.png"))
@@ -62,7 +62,7 @@ def test_an_anomaly_is_the_bundles_own_verdict(tmp_path: Path) -> None:
     assert found["verdict"].startswith("Looks normal") == (found["p_value"] >= 0.05)
 
 
-def test_bad_requests_raise_value_errors_that_say_why(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_bad_requests_raise_value_errors_with_the_rule(catalogue: Catalogue, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="model must be one of tiny"):
         decode_latents(catalogue, "huge", [0.0] * 4)
     with pytest.raises(ValueError, match="z must be 4 finite numbers"):
