@@ -1,4 +1,4 @@
-"""Laws of the catalogue: names, exhibits and the files the page fetches."""
+"""Tests of the catalogue: names, model descriptions and the files for the page."""
 
 import json
 import shutil
@@ -20,21 +20,21 @@ from core.latent.projection import LIFT, PLACE
 from explorer.app.catalogue import Catalogue, OpenModel
 
 
-def test_a_model_is_opened_once_for_all_visitors(tiny_bundle: Path) -> None:
+def test_concurrent_requests_open_a_model_once(tiny_bundle: Path) -> None:
     catalogue = Catalogue.of([str(tiny_bundle)])
     with ThreadPoolExecutor(8) as pool:
         opened = list(pool.map(lambda _: catalogue["tiny"], range(16)))
     assert len({id(model) for model in opened}) == 1
 
 
-def test_two_models_of_one_name_are_told_apart(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_models_with_the_same_name_get_a_number(tiny_bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_bundle, tmp_path / "other")
     catalogue = Catalogue.of([str(tiny_bundle), str(tmp_path / "other"), str(tiny_bundle)])
     assert catalogue.names == ["tiny", "tiny (2)"]
     assert catalogue["tiny (2)"].name == "tiny (2)"
 
 
-def test_a_bundle_that_was_made_anew_is_opened_anew(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_adding_a_bundle_again_reopens_it(tiny_bundle: Path, tmp_path: Path) -> None:
     catalogue, later = Catalogue.of([str(tiny_bundle)]), tmp_path / "later"
     shutil.copytree(tiny_bundle, later)
     name = catalogue.add(later)
@@ -45,7 +45,7 @@ def test_a_bundle_that_was_made_anew_is_opened_anew(tiny_bundle: Path, tmp_path:
     assert after.points != before.points
 
 
-def test_unknown_models_are_refused_with_the_choice(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_unknown_models_raise_with_the_available_names(catalogue: Catalogue, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="model must be one of tiny; got 'huge'"):
         catalogue["huge"]
     with pytest.raises(ValueError, match="got 'no-such-model'"):
@@ -54,7 +54,7 @@ def test_unknown_models_are_refused_with_the_choice(catalogue: Catalogue, tmp_pa
         Catalogue.of([str(tmp_path)])
 
 
-def test_the_description_is_plain_json_with_latents_sorted_by_kl(catalogue: Catalogue) -> None:
+def test_description_is_plain_json_with_latents_sorted_by_kl(catalogue: Catalogue) -> None:
     description = catalogue["tiny"].describe()
     assert json.loads(json.dumps(description, allow_nan=False)) == description
     kl = [latent["kl"] for latent in description["latents"]]
@@ -73,20 +73,20 @@ def test_the_description_is_plain_json_with_latents_sorted_by_kl(catalogue: Cata
     assert len(description["start"]) == 4
 
 
-def test_the_points_file_holds_the_places(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_points_file_contains_the_map_positions(catalogue: Catalogue, bundle: Bundle) -> None:
     assert bundle.gallery is not None
     points = np.fromfile(catalogue["tiny"].points, "<f4").reshape(-1, 2)
     assert (points == bundle.gallery.xy.numpy()).all()
     assert catalogue["tiny"].points.is_relative_to(catalogue.folder)
 
 
-def test_the_means_file_holds_the_posterior_means_in_half_precision(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_means_file_contains_posterior_means_in_half_precision(catalogue: Catalogue, bundle: Bundle) -> None:
     assert bundle.gallery is not None
     means = np.fromfile(catalogue["tiny"].means, "<f2").reshape(-1, 4)
     assert (means == bundle.gallery.mean.numpy().astype(np.float16)).all()
 
 
-def test_the_decoder_is_a_copy_that_strangers_may_fetch(catalogue: Catalogue, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_decoder_file_is_a_public_copy(catalogue: Catalogue, tiny_bundle: Path, tmp_path: Path) -> None:
     decoder = catalogue["tiny"].decoder
     assert decoder is not None
     assert decoder.is_relative_to(catalogue.folder)
@@ -98,8 +98,8 @@ def test_the_decoder_is_a_copy_that_strangers_may_fetch(catalogue: Catalogue, ti
     assert without["tiny"].describe()["decoder"] is None
 
 
-def test_latents_are_shown_over_the_aggregated_posterior(catalogue: Catalogue, bundle: Bundle) -> None:
-    """Its centre and spread are those of draws z ~ q(z|x) with x from the gallery."""
+def test_latent_ranges_come_from_the_aggregated_posterior(catalogue: Catalogue, bundle: Bundle) -> None:
+    """Centre and standard deviation match those of draws z ~ q(z|x) with x from the gallery."""
     gallery = bundle.gallery
     assert gallery is not None
     noise = torch.randn(400, *gallery.mean.shape, generator=torch.Generator().manual_seed(0))
@@ -111,7 +111,7 @@ def test_latents_are_shown_over_the_aggregated_posterior(catalogue: Catalogue, b
 
 
 @pytest.mark.parametrize("prior", ["normal", "vamp", "flow"])
-def test_the_middle_is_the_normal_priors_or_that_of_the_images(bundle: Bundle, tmp_path: Path, prior: str) -> None:
+def test_middle_is_zero_for_a_normal_prior_else_the_mean_of_posteriors(bundle: Bundle, tmp_path: Path, prior: str) -> None:
     architecture = {**bundle.config["architecture"], "prior": prior}
     model = OpenModel("tiny", replace(bundle, config={**bundle.config, "architecture": architecture}), tmp_path)
     description = model.describe()
@@ -121,8 +121,8 @@ def test_the_middle_is_the_normal_priors_or_that_of_the_images(bundle: Bundle, t
 
 
 @pytest.mark.parametrize("shown", [1, 10, 300])
-def test_the_sprite_holds_every_image_losslessly_in_its_cell(bundle: Bundle, tmp_path: Path, shown: int) -> None:
-    """Also when the last row is not full."""
+def test_sprite_contains_every_image_losslessly_in_its_cell(bundle: Bundle, tmp_path: Path, shown: int) -> None:
+    """The last row may be incomplete."""
     whole = bundle.gallery
     assert whole is not None
     gallery = replace(
@@ -141,8 +141,8 @@ def test_the_sprite_holds_every_image_losslessly_in_its_cell(bundle: Bundle, tmp
         assert (sheet[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] == gallery.images[i, 0].numpy()).all()
 
 
-def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
-    """Classes come as names and codes; amounts, latents and widths as one number an image."""
+def test_colour_columns_match_the_gallery(catalogue: Catalogue, bundle: Bundle) -> None:
+    """Classes are names and codes; numeric columns, latents and widths are one number per image."""
     model, gallery = catalogue["tiny"], bundle.gallery
     assert gallery is not None
     label = with_values(model.column("label"))
@@ -151,16 +151,18 @@ def test_columns_to_colour_by(catalogue: Catalogue, bundle: Bundle) -> None:
     assert with_values(model.column("log_likelihood"))["values"] == pytest.approx(
         gallery.labels["log_likelihood"].tolist(), abs=1e-4
     )
-    alive = model.active
-    sigma = np.exp(0.5 * gallery.log_variance.numpy())[:, alive]
-    assert with_values(model.column("posterior width"))["values"] == pytest.approx(sigma.prod(1) ** (1 / alive.sum()), abs=1e-4)
+    active = model.active
+    sigma = np.exp(0.5 * gallery.log_variance.numpy())[:, active]
+    assert with_values(model.column("posterior width"))["values"] == pytest.approx(
+        sigma.prod(1) ** (1 / active.sum()), abs=1e-4
+    )
     for name in ("z4", "z-1", "mean", ""):
         with pytest.raises(ValueError, match=r"colour must be one of label, log_likelihood, posterior width, z0"):
             model.column(name)
     assert model.column("label") is model.column("label")
 
 
-def test_a_model_that_learned_nothing_has_no_active_latent_and_a_width_nevertheless(bundle: Bundle, tmp_path: Path) -> None:
+def test_collapsed_model_has_no_active_latents_and_a_finite_width(bundle: Bundle, tmp_path: Path) -> None:
     assert bundle.gallery is not None
     flat = replace(bundle.gallery, mean=torch.zeros_like(bundle.gallery.mean))
     model = OpenModel("flat", replace(bundle, gallery=flat), tmp_path)
@@ -168,7 +170,7 @@ def test_a_model_that_learned_nothing_has_no_active_latent_and_a_width_neverthel
     assert np.isfinite(with_values(model.column("posterior width"))["values"]).all()
 
 
-def test_a_words_images_are_those_with_a_label_that_holds_it(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_find_matches_labels(catalogue: Catalogue, bundle: Bundle) -> None:
     gallery = bundle.gallery
     assert gallery is not None
     labels = gallery.labels["label"]
@@ -176,8 +178,8 @@ def test_a_words_images_are_those_with_a_label_that_holds_it(catalogue: Catalogu
         assert (catalogue["tiny"].find(text) == hit).all()
 
 
-def test_a_words_images_are_those_whose_file_is_called_so(bundle: Bundle, tmp_path: Path) -> None:
-    """Whatever its capitals, and however an accent is written: macOS takes it apart."""
+def test_find_matches_file_names_ignoring_case_and_unicode_form(bundle: Bundle, tmp_path: Path) -> None:
+    """Matching ignores case and Unicode normalization: macOS stores file names decomposed."""
     assert bundle.gallery is not None
     names = [f"{'été' if i % 2 else unicodedata.normalize('NFD', 'Été')}/IMG_{i:04}.jpg" for i in range(len(bundle.gallery))]
     model = OpenModel("named", replace(bundle, gallery=replace(bundle.gallery, names=names)), tmp_path)
@@ -186,7 +188,7 @@ def test_a_words_images_are_those_whose_file_is_called_so(bundle: Bundle, tmp_pa
     assert json.loads(Path(model.describe()["names"]).read_text(encoding="utf-8")) == names
 
 
-def test_a_model_without_gallery_is_described_too(bundle: Bundle, tmp_path: Path) -> None:
+def test_description_of_a_model_without_gallery(bundle: Bundle, tmp_path: Path) -> None:
     model = OpenModel("bare", replace(bundle, gallery=None, map=None), tmp_path)
     description = json.loads(json.dumps(model.describe()))
     assert [description[key] for key in ("images", "map", "labels", "points", "means", "sprite")] == [
