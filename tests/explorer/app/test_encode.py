@@ -1,4 +1,4 @@
-"""Laws of the Encode tab's server functions."""
+"""Tests of the server functions of the Encode tab."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ from explorer.describe import decode, describe
 
 @pytest.fixture
 def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own for Gradio's uploads."""
+    """A temporary folder for Gradio's uploads."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     (tmp_path / "uploads").mkdir()
     return tmp_path / "uploads"
@@ -38,8 +38,10 @@ def upload(catalogue: Catalogue, path: Path, **request: Any) -> Answer:
     return answer
 
 
-def test_a_gallery_image_uploaded_is_recognized(catalogue: Catalogue, bundle: Bundle, uploads: Path) -> None:
-    """Untouched, with the record of `latentscape encode`, and itself as the nearest neighbour."""
+def test_uploaded_gallery_image_has_the_expected_record_and_neighbour(
+    catalogue: Catalogue, bundle: Bundle, uploads: Path
+) -> None:
+    """The image is unchanged, has the record of `latentscape encode`, and is its own nearest neighbour."""
     gallery = bundle.gallery
     assert gallery is not None
     to_pil(gallery.images[42]).save(uploads / "digit.png")
@@ -56,9 +58,7 @@ def test_a_gallery_image_uploaded_is_recognized(catalogue: Catalogue, bundle: Bu
     assert [answer["x"], answer["y"]] == pytest.approx(gallery.xy[42].tolist(), abs=1e-3)
 
 
-def test_the_error_map_and_rmse_are_the_difference_to_the_reconstruction(
-    catalogue: Catalogue, bundle: Bundle, uploads: Path
-) -> None:
+def test_error_map_and_rmse_match_the_reconstruction(catalogue: Catalogue, bundle: Bundle, uploads: Path) -> None:
     assert bundle.gallery is not None
     to_pil(bundle.gallery.images[3]).save(uploads / "digit.png")
     answer = upload(catalogue, uploads / "digit.png")
@@ -68,7 +68,7 @@ def test_the_error_map_and_rmse_are_the_difference_to_the_reconstruction(
     assert answer["rmse"] == pytest.approx(math.sqrt(np.square(seen - reconstruction).mean()) / 255, rel=1e-5)
 
 
-def test_the_rank_is_the_share_of_gallery_images_that_score_less(catalogue: Catalogue, bundle: Bundle, uploads: Path) -> None:
+def test_rank_is_the_share_of_gallery_images_with_a_lower_score(catalogue: Catalogue, bundle: Bundle, uploads: Path) -> None:
     assert bundle.gallery is not None
     scores = bundle.gallery.labels["log_likelihood"]
     for index in (int(scores.argmin()), int(scores.argmax())):
@@ -78,7 +78,7 @@ def test_the_rank_is_the_share_of_gallery_images_that_score_less(catalogue: Cata
     assert answer["rank"] > 0.9
 
 
-def test_dark_ink_on_white_paper_is_inverted_unless_told_otherwise(catalogue: Catalogue, uploads: Path) -> None:
+def test_dark_on_white_is_inverted_unless_polarity_is_keep(catalogue: Catalogue, uploads: Path) -> None:
     sheet = Image.new("L", (90, 120), 255)
     ImageDraw.Draw(sheet).line([(45, 20), (45, 100)], fill=0, width=12)
     sheet.save(uploads / "one.png")
@@ -91,7 +91,7 @@ def test_dark_ink_on_white_paper_is_inverted_unless_told_otherwise(catalogue: Ca
     assert not any(step.startswith("cut to") for step in untrimmed["steps"])
 
 
-def test_a_crop_is_what_the_model_sees(catalogue: Catalogue, uploads: Path) -> None:
+def test_crop_is_the_model_input(catalogue: Catalogue, uploads: Path) -> None:
     picture = np.zeros((16, 32), np.uint8)
     picture[:8, 8:16] = np.random.default_rng(0).integers(0, 256, (8, 8))
     Image.fromarray(picture).save(uploads / "sheet.png")
@@ -100,7 +100,7 @@ def test_a_crop_is_what_the_model_sees(catalogue: Catalogue, uploads: Path) -> N
     assert (pixels(upload(catalogue, uploads / "sheet.png", crop=None)["seen"]) != picture[:8, 8:16]).any()
 
 
-def test_a_crop_is_at_least_one_pixel_and_inside() -> None:
+def test_crop_box_has_at_least_one_pixel_inside_the_picture() -> None:
     assert encode.crop_box([0, 0, 1, 1], 30, 20) == (0, 0, 30, 20)
     assert encode.crop_box([0.999, 0.999, 1, 1], 30, 20) == (29, 19, 30, 20)
     assert encode.crop_box([0.5, 0.5, 0.5001, 0.5001], 30, 20) == (15, 10, 16, 11)
@@ -121,15 +121,15 @@ def test_a_crop_is_at_least_one_pixel_and_inside() -> None:
         [None] * 4,
     ],
 )
-def test_bad_crops_are_an_error_answer(catalogue: Catalogue, uploads: Path, crop: Any) -> None:
+def test_bad_crops_return_an_error(catalogue: Catalogue, uploads: Path, crop: Any) -> None:
     Image.new("L", (20, 20)).save(uploads / "a.png")
     answer = encode.encode_upload(catalogue, {"model": "tiny", "path": str(uploads / "a.png"), "crop": crop})
     assert list(answer) == ["error"]
     assert answer["error"].startswith("crop must be left, top, right, bottom")
 
 
-def test_only_uploads_can_be_read(catalogue: Catalogue, uploads: Path, tmp_path: Path) -> None:
-    """Not a file beside them, not by way of .., not through a link, not a folder, not the server's own files."""
+def test_only_uploaded_files_can_be_read(catalogue: Catalogue, uploads: Path, tmp_path: Path) -> None:
+    """Refuses files outside the upload folder, paths with .., symbolic links, folders and system files."""
     Image.new("L", (20, 20)).save(tmp_path / "private.png")
     (uploads / "link.png").symlink_to(tmp_path / "private.png")
     (uploads / "folder").mkdir()
@@ -148,7 +148,7 @@ def test_only_uploads_can_be_read(catalogue: Catalogue, uploads: Path, tmp_path:
         assert answer == {"error": "the picture is no longer on the server; upload it again."}
 
 
-def test_what_is_no_picture_is_an_error_answer(catalogue: Catalogue, uploads: Path) -> None:
+def test_unreadable_pictures_return_an_error(catalogue: Catalogue, uploads: Path) -> None:
     (uploads / "a.png").write_text("hello")
     answer = encode.encode_upload(catalogue, {"model": "tiny", "path": str(uploads / "a.png")})
     assert "is not an image that can be read" in answer["error"]
@@ -158,7 +158,7 @@ def test_what_is_no_picture_is_an_error_answer(catalogue: Catalogue, uploads: Pa
     assert encode.encode_upload(catalogue, {"model": "tiny"}) == {"error": "path is missing."}
 
 
-def test_drawing_again_follows_the_seed_and_the_posterior(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_draw_again_samples_the_posterior_with_the_seed(catalogue: Catalogue, bundle: Bundle) -> None:
     """z = mean + sigma * epsilon, with the same epsilon for the same seed."""
     mean, log_variance = [1.0, -1.0, 0.0, 2.0], [0.0, -2.0, -4.0, 1.0]
     request = {"model": "tiny", "mean": mean, "log_variance": log_variance, "seed": 7}
@@ -182,14 +182,14 @@ def test_drawing_again_follows_the_seed_and_the_posterior(catalogue: Catalogue, 
         ({"model": "huge"}, "model must be one of"),
     ],
 )
-def test_bad_draws_are_an_error_answer(catalogue: Catalogue, change: dict[str, Any], error: str) -> None:
+def test_bad_draw_requests_return_an_error(catalogue: Catalogue, change: dict[str, Any], error: str) -> None:
     request = {"model": "tiny", "mean": [0.0] * 4, "log_variance": [0.0] * 4, "seed": 0, **change}
     answer = encode.draw_again(catalogue, request)
     assert list(answer) == ["error"]
     assert error in answer["error"]
 
 
-def test_a_model_without_gallery_still_encodes(catalogue: Catalogue, tiny_bundle: Path, tmp_path: Path, uploads: Path) -> None:
+def test_model_without_gallery_encodes(catalogue: Catalogue, tiny_bundle: Path, tmp_path: Path, uploads: Path) -> None:
     bundle = core.load(tiny_bundle)
     bare = Bundle(bundle.vae, None, None, {**bundle.config, "map": None})
     bare.save(tmp_path / "bare")
