@@ -1,4 +1,4 @@
-"""Laws of encoded images on the map: each row lies where its file says, is drawn at its own mean and found by its name."""
+"""Tests of encoded images on the map: positions, decoding, colours and search."""
 
 import base64
 import os
@@ -36,7 +36,7 @@ def table(file: Path) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def shown(tiny_bundle: Path, file: Path) -> Catalogue:
+def encoded_catalogue(tiny_bundle: Path, file: Path) -> Catalogue:
     return Catalogue.of([str(tiny_bundle)], file)
 
 
@@ -44,8 +44,8 @@ def matrix(table: pa.Table, name: str) -> np.ndarray:
     return np.array(table[name].to_pylist(), np.float32)
 
 
-def test_the_map_shows_every_row_at_its_place(shown: Catalogue, table: pa.Table) -> None:
-    description = ask(explore.open_model, shown)["encoded"]
+def test_map_shows_every_row_at_its_position(encoded_catalogue: Catalogue, table: pa.Table) -> None:
+    description = ask(explore.open_model, encoded_catalogue)["encoded"]
     assert description["rows"] == 1797
     assert description["labels"] == {
         "label": "classes",
@@ -55,38 +55,45 @@ def test_the_map_shows_every_row_at_its_place(shown: Catalogue, table: pa.Table)
     }
     places = np.fromfile(description["points"], "<f4").reshape(-1, 2)
     assert (places == np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1)).all()
-    assert ask(explore.open_model, shown)["images"] == 300  # the gallery stays what the map is computed from
+    assert ask(explore.open_model, encoded_catalogue)["images"] == 300  # the map is still computed from the gallery
 
 
-def test_a_colour_is_of_the_map_or_of_the_gallery(shown: Catalogue) -> None:
+def test_colour_needs_of_map_or_gallery(encoded_catalogue: Catalogue) -> None:
     for of in ("rows", None, 3, ["map"]):
-        assert "of must be map or gallery" in explore.colour(shown, {"model": "tiny", "by": "label", "of": of})["error"]
+        assert (
+            "of must be map or gallery"
+            in explore.colour(encoded_catalogue, {"model": "tiny", "by": "label", "of": of})["error"]
+        )
 
 
-def test_a_row_is_drawn_at_its_own_posterior_mean(shown: Catalogue, table: pa.Table, bundle: Bundle) -> None:
+def test_decode_row_uses_the_posterior_mean_of_the_row(encoded_catalogue: Catalogue, table: pa.Table, bundle: Bundle) -> None:
     means = matrix(table, "mean")
     for index in (0, 499, 500, 1796):
-        answer = ask(explore.decode_row, shown, index=index)
+        answer = ask(explore.decode_row, encoded_catalogue, index=index)
         assert answer["z"] == means[index].tolist()
         assert answer["file"] == table["file"][index].as_py()
         assert (picture(answer) == decode(bundle, torch.from_numpy(means[index])[None]).numpy()[:, 0]).all()
         assert [answer["x"], answer["y"]] == [table["x"][index].as_py(), table["y"][index].as_py()]
     for index in (1797, -1, 1.0, True, "0", None):
-        assert "index must be from 0 to 1796" in explore.decode_row(shown, {"model": "tiny", "index": index})["error"]
+        assert (
+            "index must be from 0 to 1796" in explore.decode_row(encoded_catalogue, {"model": "tiny", "index": index})["error"]
+        )
 
 
-def test_rows_are_coloured_by_label_score_latent_and_width(shown: Catalogue, table: pa.Table, bundle: Bundle) -> None:
-    by = with_values(ask(explore.colour, shown, by="label"))
+def test_colour_columns_match_the_rows(encoded_catalogue: Catalogue, table: pa.Table, bundle: Bundle) -> None:
+    by = with_values(ask(explore.colour, encoded_catalogue, by="label"))
     assert by["classes"] == [str(digit) for digit in range(10)]
     assert [by["classes"][code] for code in by["codes"]] == table["label"].to_pylist()
-    assert with_values(ask(explore.colour, shown, by="elbo"))["values"] == table["elbo"].to_pylist()
-    assert with_values(ask(explore.colour, shown, by="z2"))["values"] == matrix(table, "mean")[:, 2].tolist()
-    alive = shown["tiny"].active
-    sigma = np.exp(matrix(table, "log_variance")[:, alive] / 2)
-    expected = sigma.prod(1) ** (1 / alive.sum())
-    assert with_values(ask(explore.colour, shown, by="posterior width"))["values"] == pytest.approx(expected, rel=1e-4)
-    # What the gallery's images are called has nothing to do with the rows.
-    own = with_values(ask(explore.colour, shown, by="label", of="gallery"))
+    assert with_values(ask(explore.colour, encoded_catalogue, by="elbo"))["values"] == table["elbo"].to_pylist()
+    assert with_values(ask(explore.colour, encoded_catalogue, by="z2"))["values"] == matrix(table, "mean")[:, 2].tolist()
+    active_latents = encoded_catalogue["tiny"].active
+    sigma = np.exp(matrix(table, "log_variance")[:, active_latents] / 2)
+    expected = sigma.prod(1) ** (1 / active_latents.sum())
+    assert with_values(ask(explore.colour, encoded_catalogue, by="posterior width"))["values"] == pytest.approx(
+        expected, rel=1e-4
+    )
+    # The labels of the gallery are independent of the rows.
+    own = with_values(ask(explore.colour, encoded_catalogue, by="label", of="gallery"))
     assert bundle.gallery is not None
     assert [own["classes"][code] for code in own["codes"]] == bundle.gallery.labels["label"].tolist()
 
@@ -100,16 +107,16 @@ def found(catalogue: Catalogue, text: str) -> np.ndarray:
     return bits[:rows].astype(bool)
 
 
-def test_a_word_finds_the_rows_whose_label_or_name_holds_it(shown: Catalogue, table: pa.Table) -> None:
+def test_find_matches_labels_and_names(encoded_catalogue: Catalogue, table: pa.Table) -> None:
     names, labels = (np.array(table[name].to_pylist()) for name in ("file", "label"))
     for text in ("7", "ROW 1", "row 12", "nothing"):
         expected = [text.lower() in name.lower() or text in label for name, label in zip(names, labels, strict=True)]
-        assert (found(shown, text) == expected).all()
+        assert (found(encoded_catalogue, text) == expected).all()
     for text in ("", "x" * 201, 7, None):
-        assert "text must be a string of 1 to 200" in explore.find(shown, {"model": "tiny", "text": text})["error"]
+        assert "text must be a string of 1 to 200" in explore.find(encoded_catalogue, {"model": "tiny", "text": text})["error"]
 
 
-def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
+def test_labels_may_be_missing_unique_or_numeric(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
     rows = len(table)
     more = {
         "holes": pa.array([None if i % 3 else "a" for i in range(rows)], pa.string()),
@@ -137,7 +144,7 @@ def test_labels_may_be_missing_too_many_or_numbers(bundle: Bundle, table: pa.Tab
     assert opened.find("picture 1796").nonzero()[0].tolist() == [1796]
 
 
-def test_a_dataframe_tools_kinds_of_columns_are_taken_or_left_out(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
+def test_arrow_column_types_are_supported_or_ignored(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
     at = table.schema.get_field_index("label")
     table = table.set_column(at, "label", table["label"].cast(pa.large_string()))
     table = table.set_column(0, "file", table["file"].cast(pa.large_string()))
@@ -150,7 +157,7 @@ def test_a_dataframe_tools_kinds_of_columns_are_taken_or_left_out(bundle: Bundle
     assert opened.find("row 1796").sum() == 1
 
 
-def test_a_file_that_changes_or_goes_is_told_of(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
+def test_changed_or_deleted_file_raises(bundle: Bundle, table: pa.Table, tmp_path: Path) -> None:
     path = tmp_path / "mine.parquet"
     pq.write_table(table, path)
     opened = EncodedPoints(path, bundle)
@@ -165,7 +172,7 @@ def test_a_file_that_changes_or_goes_is_told_of(bundle: Bundle, table: pa.Table,
         opened.row(0)
 
 
-def test_what_is_no_file_of_this_models_encodings_is_refused(
+def test_files_that_do_not_match_the_model_are_refused(
     bundle: Bundle, tiny_bundle: Path, table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "odd.parquet"
@@ -192,7 +199,7 @@ def test_what_is_no_file_of_this_models_encodings_is_refused(
     assert "has 9 latents, tiny 4" in capsys.readouterr().err
 
 
-def test_without_encodings_there_are_no_rows(catalogue: Catalogue) -> None:
+def test_model_without_encodings_has_no_rows(catalogue: Catalogue) -> None:
     assert ask(explore.open_model, catalogue)["encoded"] is None
     assert "was opened without --encodings" in explore.decode_row(catalogue, {"model": "tiny", "index": 0})["error"]
     gallery = catalogue["tiny"].bundle.gallery
