@@ -1,4 +1,4 @@
-"""Laws of the Explore tab's server functions: plain functions from JSON to JSON."""
+"""Tests of the server functions of the Explore tab, which map JSON to JSON."""
 
 import base64
 import math
@@ -21,7 +21,7 @@ def expected(bundle: Bundle, z: Any) -> np.ndarray:
     return decode(bundle, torch.as_tensor(z).reshape(-1, 4)).numpy()[:, 0]
 
 
-def test_a_point_of_the_gallery_shows_the_decode_of_its_mean_at_its_place(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_decode_image_returns_image_and_position_of_a_gallery_point(catalogue: Catalogue, bundle: Bundle) -> None:
     assert bundle.gallery is not None
     for index in (0, 17, 299):
         answer = ask(explore.decode_image, catalogue, index=index)
@@ -31,7 +31,7 @@ def test_a_point_of_the_gallery_shows_the_decode_of_its_mean_at_its_place(catalo
         assert answer["nearest"] == {"index": index, "distance": 0.0}
 
 
-def test_any_z_shows_its_decode_its_place_and_the_nearest_image(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_decode_point_returns_image_position_and_nearest_gallery_image(catalogue: Catalogue, bundle: Bundle) -> None:
     assert bundle.gallery is not None
     assert bundle.map is not None
     z = [0.5, -1.0, 2.0, 0.25]
@@ -44,14 +44,14 @@ def test_any_z_shows_its_decode_its_place_and_the_nearest_image(catalogue: Catal
     assert answer["nearest"]["distance"] == pytest.approx(float(distances.min()), rel=1e-5)
 
 
-def test_many_points_come_as_pictures_alone(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_decode_points_returns_only_images(catalogue: Catalogue, bundle: Bundle) -> None:
     points = torch.randn(5, 4)
     answer = ask(explore.decode_points, catalogue, z=points.tolist())
     assert set(answer) == {"pixels"}
     assert np.abs(picture(answer, 5).astype(int) - expected(bundle, points)).max() <= 1
 
 
-def test_a_place_shows_the_decode_of_what_lies_there(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_decode_place_decodes_the_lifted_position(catalogue: Catalogue, bundle: Bundle) -> None:
     assert bundle.gallery is not None
     assert bundle.map is not None
     xy = bundle.gallery.xy.mean(0) + 0.3
@@ -63,7 +63,7 @@ def test_a_place_shows_the_decode_of_what_lies_there(catalogue: Catalogue, bundl
     assert answer["gap"] == pytest.approx(float((bundle.gallery.xy - xy).norm(dim=1).min()), rel=1e-5)
 
 
-def test_samples_follow_the_seed_and_shrink_with_the_temperature(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_samples_depend_on_the_seed_and_scale_with_the_temperature(catalogue: Catalogue, bundle: Bundle) -> None:
     whole = ask(explore.draw_samples, catalogue, seed=3, temperature=1, count=9)
     again = ask(explore.draw_samples, catalogue, seed=3, temperature=1, count=9)
     other = ask(explore.draw_samples, catalogue, seed=4, temperature=1, count=9)
@@ -76,7 +76,7 @@ def test_samples_follow_the_seed_and_shrink_with_the_temperature(catalogue: Cata
     assert cold["z"] == [[0.0] * 4] * 2
 
 
-def test_the_temperature_spreads_a_learned_priors_draws_around_the_images_mean(catalogue: Catalogue, bundle: Bundle) -> None:
+def test_temperature_scales_learned_prior_samples_around_the_mean_posterior(catalogue: Catalogue, bundle: Bundle) -> None:
     learned = Catalogue(dict(catalogue.paths))
     architecture = {**bundle.config["architecture"], "prior": "flow"}
     model = learned["tiny"]
@@ -88,12 +88,12 @@ def test_the_temperature_spreads_a_learned_priors_draws_around_the_images_mean(c
     assert z[1].tolist() == ask(explore.draw_samples, catalogue, seed=3, temperature=1, count=5)["z"]
 
 
-def test_a_model_opens_with_its_description_and_colours(catalogue: Catalogue) -> None:
+def test_open_model_and_colour_return_the_catalogue_data(catalogue: Catalogue) -> None:
     assert ask(explore.open_model, catalogue) == catalogue["tiny"].describe()
     assert ask(explore.colour, catalogue, by="label") == catalogue["tiny"].column("label")
 
 
-def test_colour_pictures_are_sent_with_their_channels_last() -> None:
+def test_colour_images_are_sent_channels_last() -> None:
     images = torch.arange(24, dtype=torch.uint8).reshape(1, 3, 2, 4)
     sent = np.frombuffer(base64.b64decode(explore.pixels(images)), np.uint8).reshape(2, 4, 3)
     assert (sent == images[0].permute(1, 2, 0).numpy()).all()
@@ -140,16 +140,14 @@ Z = [0.0] * 4
         (explore.colour, {"model": "tiny", "by": None}, "colour must be one of label"),
     ],
 )
-def test_what_a_visitor_did_wrong_is_an_answer_not_an_exception(
-    catalogue: Catalogue, function: Callable[..., Any], request_: Any, error: str
-) -> None:
+def test_bad_requests_return_an_error(catalogue: Catalogue, function: Callable[..., Any], request_: Any, error: str) -> None:
     answer = awaited(function(catalogue, request_))
     assert list(answer) == ["error"]
     assert error in answer["error"]
     assert answer["error"]
 
 
-def test_a_model_without_a_map_still_decodes(bundle: Bundle, catalogue: Catalogue) -> None:
+def test_model_without_a_map_decodes(bundle: Bundle, catalogue: Catalogue) -> None:
     bare = Catalogue(dict(catalogue.paths))
     model = bare["tiny"]
     model.bundle = replace(bundle, gallery=None, map=None)
@@ -159,8 +157,8 @@ def test_a_model_without_a_map_still_decodes(bundle: Bundle, catalogue: Catalogu
     assert "index must be" in explore.decode_image(bare, {"model": "tiny", "index": 0})["error"]
 
 
-def test_gradio_gets_named_functions_of_one_argument(catalogue: Catalogue) -> None:
-    """Gradio knows a server function by its name."""
+def test_server_functions_have_names_and_one_argument(catalogue: Catalogue) -> None:
+    """Gradio identifies a server function by its name."""
     functions = wire.server_functions(catalogue, explore.decode_point, explore.open_model)
     assert [function.__name__ for function in functions] == ["decode_point", "open_model"]
     assert functions[0]({"model": "tiny", "z": Z}) == explore.decode_point(catalogue, {"model": "tiny", "z": Z})
