@@ -1,4 +1,4 @@
-"""Laws of the options of training: one object, whoever gives them."""
+"""Tests of the training options."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +14,7 @@ from explorer.cli import app
 from explorer.runs.fit import specified_options
 from explorer.runs.options import TrainingOptions
 
-SAID: list[dict[str, Any]] = [
+OPTION_SETS: list[dict[str, Any]] = [
     {},
     {"minutes": 5.0, "size": 64, "latents": 16, "checkpoint_every": 15.0, "name": "my faces, 2"},
     {"epochs": 0.15, "learning_rate": 1.2345e-5, "objective": "beta-tc", "strength": 4.0, "kl_warm_up": 0.0},
@@ -23,9 +23,9 @@ SAID: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_what_it_says_as_arguments_is_what_the_command_line_reads(said: dict[str, Any]) -> None:
-    options = TrainingOptions(data="photos", out=Path("runs/photos"), **said)
+@pytest.mark.parametrize("given", OPTION_SETS)
+def test_arguments_are_parsed_to_the_same_options(given: dict[str, Any]) -> None:
+    options = TrainingOptions(data="photos", out=Path("runs/photos"), **given)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     read = group.commands["train"].make_context("train", options.arguments()).params
@@ -34,7 +34,7 @@ def test_what_it_says_as_arguments_is_what_the_command_line_reads(said: dict[str
     assert TrainingOptions(**{name: value for name, value in read.items() if name in own}) == options
 
 
-def test_defaults_that_core_has_too_are_the_same() -> None:
+def test_defaults_match_those_of_core() -> None:
     options = TrainingOptions(data="digits", out=Path("runs/digits"))
     model, settings = specified_options(options, {})
     assert model == {}
@@ -42,7 +42,7 @@ def test_defaults_that_core_has_too_are_the_same() -> None:
     assert options.fit == Options.fit
 
 
-def test_each_option_has_help() -> None:
+def test_each_option_has_help_text() -> None:
     for field in fields(TrainingOptions):
         (option,) = field.type.__metadata__  # pyright: ignore[reportAttributeAccessIssue]
         assert option.help.endswith((".", "…")), field.name
