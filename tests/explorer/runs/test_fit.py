@@ -1,4 +1,4 @@
-"""Laws of what lies between the command line and training."""
+"""Tests of the steps between the command line and training."""
 
 import io
 import json
@@ -22,21 +22,21 @@ from explorer.runs.options import TrainingOptions
 from explorer.runs.recipes import RECIPES
 
 
-def test_devices() -> None:
+def test_choose_device_accepts_available_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="device 'quantum' is not available here"):
         choose_device("quantum")
 
 
-def test_a_background_colour_has_a_name_or_a_number() -> None:
+def test_background_colour_parses_names_and_hex() -> None:
     colours = [background_colour(name) for name in ("auto", "white", "#0a141e")]
     assert colours == [None, (255, 255, 255), (10, 20, 30)]
     with pytest.raises(ValueError, match="--background must be auto, a colour such as white, or #rrggbb; got 'cake'"):
         background_colour("cake")
 
 
-def test_following_a_run_shows_it_and_returns_the_last_report(digits: Data) -> None:
+def test_show_progress_prints_and_returns_the_last_report(digits: Data) -> None:
     screen = io.StringIO()
     vae = Architecture(1, 8, 8, 2, "mlp").build()
     last = show_progress(train(vae, digits.images, Settings(epochs=1.0)), Console(file=screen, width=200))
@@ -45,8 +45,8 @@ def test_following_a_run_shows_it_and_returns_the_last_report(digits: Data) -> N
     assert all(word in screen.getvalue() for word in ("epoch 1.0", "ELBO -", "log-lik. -", "KL ", "active", "images/s", "left"))
 
 
-def test_ctrl_c_keeps_what_was_learned(digits: Data) -> None:
-    """A real interrupt, in the middle of a step: no traceback, and the model is the best one that was scored."""
+def test_interrupt_restores_the_best_weights(digits: Data) -> None:
+    """A real SIGINT during a step causes no traceback, and the model has its best evaluated weights."""
     steps = 0
 
     def interrupted(vae: VAE, x: torch.Tensor, noise: torch.Tensor, seen: torch.Tensor | None) -> Elbo:
@@ -72,8 +72,8 @@ def run(data: str, out: Path, **options: Any) -> core.Bundle:
     return fit(TrainingOptions(data=data, out=out, **options))
 
 
-def test_training_goes_on_from_a_bundle_and_the_card_tells_both_commands(tiny_bundle: Path, tmp_path: Path) -> None:
-    """Its weights, architecture and held-out images are kept; a little more training does not throw it back."""
+def test_training_starts_from_a_bundle_and_the_card_lists_both_commands(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Weights, architecture and held-out images are the same, and short further training does not lower the ELBO much."""
     before = core.load(tiny_bundle)
     out = tmp_path / "more"
     after = run("digits", out, epochs=2.0, learning_rate=1e-3, seed=7, start=str(tiny_bundle))
@@ -84,13 +84,13 @@ def test_training_goes_on_from_a_bundle_and_the_card_tells_both_commands(tiny_bu
     assert (out / "README.md").read_text().count("epochs in") == 2
 
 
-def test_training_goes_on_only_with_images_of_the_same_shape(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_training_from_a_bundle_needs_images_of_the_same_shape(tiny_bundle: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", images=np.zeros((40, 12, 12), np.uint8))
     with pytest.raises(ValueError, match="images must be 8-bit"):
         run(str(tmp_path / "data.npz"), tmp_path / "more", epochs=1.0, start=str(tiny_bundle))
 
 
-def test_a_first_stage_learns_neither_what_is_normal_nor_what_labels_look_like(tmp_path: Path) -> None:
+def test_run_without_gallery_and_calibration_has_no_detector_or_classifier(tmp_path: Path) -> None:
     stage = run("digits", tmp_path / "stage", epochs=1.0, gallery=0, calibrate=False)
     assert (stage.detector, stage.classifier, stage.gallery) == (None, None, None)
     whole = run("digits", tmp_path / "whole", epochs=1.0, start=str(tmp_path / "stage"))
@@ -98,7 +98,7 @@ def test_a_first_stage_learns_neither_what_is_normal_nor_what_labels_look_like(t
     assert whole.classifier is not None
 
 
-def test_a_recipe_is_options_that_the_command_line_overrides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_options_override_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(
             [
@@ -126,7 +126,7 @@ def test_a_recipe_is_options_that_the_command_line_overrides(tmp_path: Path, cap
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_names_options_of_train(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_contain_only_training_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(RECIPES[name].options) <= {field.name for field in fields(TrainingOptions)}
     with pytest.raises(SystemExit, match="0"):
         main(["recipes"])
