@@ -1,4 +1,4 @@
-"""The walls of the page's modules: a room imports those before it, and no circle runs. Python's are in pyproject.toml."""
+"""Import rules of the page's modules: only earlier folders, no cycles. The rules for Python are in pyproject.toml."""
 
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -7,12 +7,12 @@ import pytest
 
 from explorer.app.assets import IMPORTED, MENTIONED, MODULES, STATIC, mentions
 
-ROOMS = ["shared", "pixels", "model", "map", "explore", "encode", "train", "header", "site"]
+FOLDERS = ["shared", "pixels", "model", "map", "explore", "encode", "train", "header", "site"]
 TABS = {"explore", "encode", "train", "header"}
-"""Side by side: none knows another."""
+"""Tabs do not import each other."""
 
 
-def room(module: str) -> str:
+def folder_of(module: str) -> str:
     return module.rpartition("/")[0]
 
 
@@ -22,15 +22,15 @@ def imports(pattern: str) -> Iterator[tuple[str, str]]:
             yield module, other
 
 
-def test_a_room_imports_those_before_it_alone() -> None:
-    assert {room(module) for module in MODULES} - {""} == set(ROOMS)
+def test_modules_import_only_from_earlier_folders() -> None:
+    assert {folder_of(module) for module in MODULES} - {""} == set(FOLDERS)
     for module, other in imports(MENTIONED):
-        here, there = room(module), room(other)
-        assert ROOMS.index(there) <= ROOMS.index(here), f"{module} imports {other}"
-        assert here == there or not {here, there} <= TABS, f"{module} imports {other}, of a tab beside it"
+        source, target = folder_of(module), folder_of(other)
+        assert FOLDERS.index(target) <= FOLDERS.index(source), f"{module} imports {other}"
+        assert source == target or not {source, target} <= TABS, f"{module} imports {other}, of another tab"
 
 
-def test_no_circle_runs() -> None:
+def test_imports_have_no_cycles() -> None:
     graph: dict[str, set[str]] = {}
     for module, other in imports(IMPORTED):
         graph.setdefault(module, set()).add(other)
@@ -39,5 +39,5 @@ def test_no_circle_runs() -> None:
 
 
 @pytest.mark.parametrize("ending", [".js", ".html", ".css"])
-def test_few_files_lie_at_the_top(ending: str) -> None:
+def test_top_folder_has_few_files(ending: str) -> None:
     assert sum(path.suffix == ending for path in STATIC.iterdir()) <= 6
