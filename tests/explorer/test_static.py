@@ -1,4 +1,4 @@
-"""The page's JavaScript, tested by Node's own test runner against what core computes."""
+"""Tests of the page's JavaScript in Node's test runner, with reference values computed by core."""
 
 import base64
 import io
@@ -26,18 +26,18 @@ pytestmark = pytest.mark.skipif(NODE is None and not os.environ.get("CI"), reaso
 
 
 @pytest.mark.parametrize("name", ["latest", "idle_queue", "frame", "fetch", "decoder", "hands", "prior", "cells"])
-def test_what_needs_nothing_of_cores(name: str) -> None:
+def test_javascript_modules_without_reference_data(name: str) -> None:
     assert_passes_in_node(f"{name}.test.mjs")
 
 
 def paths() -> list[dict]:
-    """Ends and what core makes of them, in double precision: random ones, and those where the great circle is not defined."""
+    """Return endpoints and core's paths in double precision: random, and where the great circle is undefined."""
     generator = torch.Generator().manual_seed(0)
     ends = [torch.randn(2, n, generator=generator, dtype=torch.float64) for n in (1, 2, 8, 16, 64) for _ in range(4)]
     point = ends[-1][0]
     ends += [torch.stack([point, factor * point]) for factor in (1.0, 2.0, -1.0, 0.0)]
     ends += [torch.stack([torch.zeros_like(point), point]), torch.zeros(2, 8, dtype=torch.float64)]
-    # On either side of the angle below which the straight line is taken.
+    # On both sides of the angle below which interpolation is linear.
     ends += [torch.tensor([[1.0, 0.0], [1.0, tilt]], dtype=torch.float64) for tilt in (9e-5, 1.1e-4)]
     return [
         {
@@ -52,13 +52,13 @@ def paths() -> list[dict]:
     ]
 
 
-def test_a_path_in_the_page_is_cores(tmp_path: Path) -> None:
+def test_page_interpolates_as_core_does(tmp_path: Path) -> None:
     cases = tmp_path / "paths.json"
     cases.write_text(json.dumps(paths()))
     assert_passes_in_node("geometry.test.mjs", PATHS=cases)
 
 
-def test_the_map_in_the_page_is_cores(bundle: Bundle, tmp_path: Path) -> None:
+def test_page_map_matches_core(bundle: Bundle, tmp_path: Path) -> None:
     maps = []
     generator = torch.Generator().manual_seed(0)
     for method in ("umap", "pca"):
@@ -90,8 +90,8 @@ def test_the_map_in_the_page_is_cores(bundle: Bundle, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_the_runtime_draws_what_torch_draws(runtime: Path, tmp_path: Path, channels: int) -> None:
-    """Every network, grey and colour."""
+def test_onnx_runtime_decodes_as_torch_does(runtime: Path, tmp_path: Path, channels: int) -> None:
+    """Tests every network with grey and colour images."""
     cases = []
     for network in NETWORKS:
         torch.manual_seed(0)
@@ -109,7 +109,7 @@ def test_the_runtime_draws_what_torch_draws(runtime: Path, tmp_path: Path, chann
 
 
 def raw(picture: Image.Image) -> dict:
-    """A flat picture as the page has pictures."""
+    """Return an opaque picture in the format of the page."""
     return {
         "width": picture.width,
         "height": picture.height,
@@ -119,7 +119,7 @@ def raw(picture: Image.Image) -> dict:
 
 
 def interlaced(picture: Image.Image) -> bytes:
-    """A grey picture as a PNG in seven passes (Adam7), which Pillow reads and does not write."""
+    """Encode a grey picture as an interlaced PNG (Adam7), which Pillow can read but not write."""
     pixels, lines = np.asarray(picture), b""
     for x, y, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)):
         lines += b"".join(b"\0" + row.tobytes() for row in pixels[y::dy, x::dx] if len(row))
@@ -130,7 +130,7 @@ def interlaced(picture: Image.Image) -> bytes:
 
 
 def photographs() -> list[Image.Image]:
-    """Pictures of every kind that `prepare` tells apart: paper and backdrops with things on them, noise, slivers."""
+    """Return pictures of every kind that `prepare` distinguishes: objects on plain backgrounds, noise, narrow pictures."""
     random = np.random.default_rng(0)
     shoe = Image.new("RGB", (160, 120), (250, 249, 246))
     ImageDraw.Draw(shoe).polygon([(22, 82), (30, 66), (80, 45), (110, 40), (136, 82)], fill=(70, 60, 90))
@@ -156,8 +156,8 @@ def photographs() -> list[Image.Image]:
     ]
 
 
-def test_the_page_prepares_pictures_as_core_does(tmp_path: Path) -> None:
-    """The resampler, transparency, and every step of `prepare`: level by level the same."""
+def test_page_preprocesses_pictures_as_core_does(tmp_path: Path) -> None:
+    """Resampler, transparency and every step of `prepare` give identical pixel values."""
     random = np.random.default_rng(1)
     resized = []
     for (w, h), (to_w, to_h), channels in (
@@ -172,7 +172,7 @@ def test_the_page_prepares_pictures_as_core_does(tmp_path: Path) -> None:
         for box in (None, (0.1 * w, 0.25 * h, 0.9 * w, 0.75 * h + 0.2)):
             wanted = picture.resize((to_w, to_h), Image.Resampling.LANCZOS, box)
             resized.append({"given": raw(picture), "box": box, "wanted": raw(wanted)})
-    # Every level under every opacity, on a white, a black and a coloured matte.
+    # Every grey level with every opacity, on a white, a black and a coloured matte.
     levels, opacity = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     veils = [np.dstack([levels, levels, levels, opacity]), np.dstack([levels | 192, levels | 128, levels, opacity])]
     flat = [
