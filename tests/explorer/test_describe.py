@@ -1,4 +1,4 @@
-"""Laws of what a model says about pictures."""
+"""Tests of the records that describe pictures."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from core.data.preprocessing import to_pil
 from explorer.describe import decode, describe, parse_latents, prepare
 
 
-def test_a_record_is_the_posterior_the_elbo_and_the_place(bundle: Bundle) -> None:
+def test_record_contains_posterior_elbo_and_position(bundle: Bundle) -> None:
     assert bundle.gallery is not None
     assert bundle.map is not None
     images = bundle.gallery.images[:7]
@@ -29,7 +29,7 @@ def test_a_record_is_the_posterior_the_elbo_and_the_place(bundle: Bundle) -> Non
         assert [record["x"], record["y"]] == pytest.approx(places[i].tolist())
 
 
-def test_a_record_does_not_depend_on_the_pictures_beside_it(bundle: Bundle) -> None:
+def test_record_does_not_depend_on_the_batch(bundle: Bundle) -> None:
     assert bundle.gallery is not None
     whole = describe(bundle, bundle.gallery.images[:9])
     for n in (1, 2, 5):
@@ -38,32 +38,32 @@ def test_a_record_does_not_depend_on_the_pictures_beside_it(bundle: Bundle) -> N
             assert part["mean"] == pytest.approx(expected["mean"], rel=1e-4, abs=1e-5)
 
 
-def test_a_gallery_picture_sent_back_is_described_as_itself(bundle: Bundle) -> None:
+def test_gallery_image_has_its_stored_posterior(bundle: Bundle) -> None:
     assert bundle.gallery is not None
     prepared = prepare(bundle, to_pil(bundle.gallery.images[5]))
     assert torch.equal(prepared.image, bundle.gallery.images[5])
     assert describe(bundle, prepared.image[None])[0]["mean"] == pytest.approx(bundle.gallery.mean[5].tolist(), abs=1e-5)
 
 
-def test_without_a_map_there_is_no_place(bundle: Bundle) -> None:
+def test_record_without_a_map_has_no_position(bundle: Bundle) -> None:
     assert bundle.gallery is not None
     record = describe(replace(bundle, map=None), bundle.gallery.images[:1])[0]
     assert record["x"] is None
     assert record["y"] is None
 
 
-def test_any_picture_can_be_described(bundle: Bundle) -> None:
+def test_pictures_of_any_mode_and_size_can_be_described(bundle: Bundle) -> None:
     for picture in (Image.new("RGBA", (31, 5), (255, 0, 0, 90)), Image.new("L", (1, 1)), Image.new("CMYK", (200, 100))):
         record = describe(bundle, prepare(bundle, picture).image[None])[0]
         assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
-def test_arrays_of_another_shape_are_refused(bundle: Bundle) -> None:
+def test_arrays_of_another_shape_raise(bundle: Bundle) -> None:
     with pytest.raises(ValueError, match=r"\(N, 1, 8, 8\), for this model; got \(2, 1, 9, 8\)"):
         describe(bundle, torch.zeros(2, 1, 9, 8, dtype=torch.uint8))
 
 
-def test_decoding_gives_the_mean_picture_in_8_bits(bundle: Bundle) -> None:
+def test_decode_returns_the_mean_image_in_8_bits(bundle: Bundle) -> None:
     z = torch.randn(3, 4)
     with torch.no_grad():
         mean = bundle.vae.decode(z).mean
@@ -72,7 +72,7 @@ def test_decoding_gives_the_mean_picture_in_8_bits(bundle: Bundle) -> None:
     assert (pictures.float() / 255 - mean).abs().max() <= 0.5 / 255 + 1e-6
 
 
-def test_numbers_and_their_spellings_are_latents(bundle: Bundle) -> None:
+def test_parse_latents_accepts_numbers_and_strings(bundle: Bundle) -> None:
     values: list[Any] = [1, -2.5, "3e-1", "0"]
     assert parse_latents(bundle, values).tolist() == [[1.0, -2.5, pytest.approx(0.3), 0.0]]
 
@@ -95,12 +95,12 @@ def test_numbers_and_their_spellings_are_latents(bundle: Bundle) -> None:
         ([1, 2, 3, [4]], "list"),
     ],
 )
-def test_anything_else_is_refused_with_the_rule(bundle: Bundle, values: list, got: str) -> None:
+def test_parse_latents_refuses_invalid_values_with_the_rule(bundle: Bundle, values: list, got: str) -> None:
     with pytest.raises(ValueError, match=rf"z must be 4 finite numbers, one per latent of tiny; .*{got}"):
         parse_latents(bundle, values)
 
 
-def test_an_image_is_encoded_once_and_its_anomaly_is_the_same_as_from_the_image_alone() -> None:
+def test_describe_encodes_once_and_matches_the_anomaly_of_the_image() -> None:
     bundle, calls = load("digits"), []
     assert bundle.gallery is not None
     for image in bundle.gallery.images[:20].split(1):
