@@ -1,4 +1,4 @@
-"""Laws of the standalone page: a whole folder or none, nothing in it of this machine, and the server's own answers."""
+"""Tests of the standalone page: complete export, no local paths, and the same responses as the server."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ WORDS = ("3", "img 29", "É", "e\u0301te\u0301", "no such thing")
 
 @pytest.fixture(scope="module")
 def calibrated(tiny_bundle: Path, digits: core.Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bundle with a detector and names of files, and under a name that has to be escaped."""
+    """The tiny bundle with a detector, file names, and a name that needs escaping."""
     path = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("bundles") / "tiny"))
     bundle = core.load(tiny_bundle).calibrated(digits.images[:900], digits.images[900:])
     assert bundle.detector is not None
@@ -64,7 +64,7 @@ def baked(site: Path, page: str = "index.html") -> dict:
 
 
 def paths(value: object) -> list[str]:
-    """Every text in plain JSON that names a file of the folder."""
+    """Return every string in plain JSON that names a file of the folder."""
     if isinstance(value, dict):
         return [path for entry in value.values() for path in paths(entry)]
     if isinstance(value, list):
@@ -72,14 +72,14 @@ def paths(value: object) -> list[str]:
     return [value] if isinstance(value, str) and re.match(r"(model|runtime|static)/", value) else []
 
 
-def test_the_folder_is_whole_and_says_nothing_of_this_machine(site: Path, calibrated: Path, runtime: Path) -> None:
+def test_exported_folder_is_complete_and_contains_no_local_paths(site: Path, calibrated: Path, runtime: Path) -> None:
     named = paths(baked(site))
     assert len(named) >= 12
     assert all((site / path).is_file() for path in named)
     for page in ("index.html", "check.html"):
         text = (site / page).read_text(encoding="utf-8")
         assert all((site / path).is_file() for path in re.findall(r'(?:href|src)="([\w./-]+)"', text))
-        assert text.count("<b>") == 0, "a model's name is a stranger's text"
+        assert text.count("<b>") == 0, "a model's name is untrusted text"
     for path in (site / "static").rglob("*.js"):
         mentioned = re.findall(r'"(\.\.?/[\w/.]+\.js)"', path.read_text(encoding="utf-8"))
         assert all((path.parent / name).is_file() for name in mentioned), path
@@ -94,8 +94,8 @@ def test_the_folder_is_whole_and_says_nothing_of_this_machine(site: Path, calibr
         assert (site / "runtime" / name).read_bytes() == (runtime / name).read_bytes()
 
 
-def test_no_page_names_another_machine(site: Path) -> None:
-    """But for what comes with its own licence and notes: the runtime and plotly.js, which the content policy holds back."""
+def test_pages_contain_no_external_addresses(site: Path) -> None:
+    """Except the runtime and plotly.js, whose requests the content security policy blocks."""
     ours = [path for path in (site / "static").rglob("*.*") if path.name != "plotly.min.js"]
     for path in [*site.glob("*.html"), *ours]:
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
@@ -104,7 +104,7 @@ def test_no_page_names_another_machine(site: Path) -> None:
             assert "default-src 'self'" in text
 
 
-def test_what_cannot_be_written_is_refused_and_nothing_is_lost(
+def test_export_refuses_bad_arguments_and_changes_nothing(
     calibrated: Path, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LATENTSCAPE_RUNTIME", raising=False)
@@ -126,7 +126,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_lost(
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_the_first_picture_stands_in_the_page_itself(site: Path, calibrated: Path) -> None:
+def test_first_image_is_embedded_in_the_page(site: Path, calibrated: Path) -> None:
     found = re.search(r'id="decoded"[^>]*url\(data:image/png;base64,([^)]+)\)', (site / "index.html").read_text())
     assert found is not None
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.group(1)))))
@@ -137,7 +137,7 @@ def test_the_first_picture_stands_in_the_page_itself(site: Path, calibrated: Pat
 
 
 def encodings(catalogue: Catalogue) -> list[dict]:
-    """Pictures of the model's size, and others, with what the server says of each."""
+    """Return pictures of the model's image size and of other sizes, with the server's response to each."""
     model = catalogue[NAME]
     gallery = model.bundle.gallery
     assert gallery is not None
@@ -158,13 +158,13 @@ def encodings(catalogue: Catalogue) -> list[dict]:
 
 
 def bomb() -> bytes:
-    """The head of a picture with 3,600 million pixels."""
+    """Return the header of a PNG file with 3,600 million pixels."""
     file = bytearray(png(Image.new("L", (1, 1))))
     file[16:24] = (60_000).to_bytes(4, "big") * 2
     return bytes(file)
 
 
-def test_the_page_answers_what_the_server_answers(
+def test_page_returns_the_same_responses_as_the_server(
     site: Path, calibrated: Path, plain_server, runtime: Path, tmp_path: Path
 ) -> None:
     catalogue = Catalogue.of([str(calibrated)])
