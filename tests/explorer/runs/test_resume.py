@@ -1,4 +1,4 @@
-"""Laws of `latentscape train --resume`, with real processes and real signals."""
+"""Tests of `latentscape train --resume` with real processes and signals."""
 
 import json
 import os
@@ -17,13 +17,13 @@ OPTIONS += ["--epochs", "20", "--batch-size", "64", "--checkpoint-every", "0"]
 
 
 def train(out: Path, *more: str) -> int:
-    """The exit status of `latentscape train`."""
+    """Run `latentscape train` and return its exit status."""
     with pytest.raises(SystemExit) as end:
         main(["train", "digits", "--out", str(out), *OPTIONS, *more])
     return int(str(end.value))
 
 
-def test_a_run_that_is_interrupted_killed_and_resumed_leaves_the_bundle_of_one_left_alone(
+def test_interrupted_and_resumed_run_gives_the_bundle_of_an_uninterrupted_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alone, out = tmp_path / "alone", tmp_path / "out"
@@ -39,12 +39,12 @@ def test_a_run_that_is_interrupted_killed_and_resumed_leaves_the_bundle_of_one_l
             time.sleep(0.01)
         assert process.poll() is None, "the run was over before it could be stopped"
         process.send_signal(number)
-        _, said = process.communicate()
+        _, stderr_text = process.communicate()
         if number == signal.SIGINT:
             assert process.returncode == 0
-            assert "Stopped early with the best weights so far." in said
-            assert f"To continue the run:  latentscape train digits --out {out}" in said
-            assert "--resume" in said
+            assert "Stopped early with the best weights so far." in stderr_text
+            assert f"To continue the run:  latentscape train digits --out {out}" in stderr_text
+            assert "--resume" in stderr_text
             assert (out / "config.json").exists()
             assert train(out) == 2
             assert "a run that has not finished" in capsys.readouterr().err
@@ -52,9 +52,9 @@ def test_a_run_that_is_interrupted_killed_and_resumed_leaves_the_bundle_of_one_l
             assert "learning_rate was 0.002, now it is 0.01" in capsys.readouterr().err
     assert train(out, "--resume") == 0
     assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
-    ended, went_on = (json.loads((path / "config.json").read_text()) for path in (alone, out))
-    assert ended["training"]["validation_elbo"] == went_on["training"]["validation_elbo"]
-    assert ended["evaluation"] == went_on["evaluation"]
+    ended, resumed_config = (json.loads((path / "config.json").read_text()) for path in (alone, out))
+    assert ended["training"]["validation_elbo"] == resumed_config["training"]["validation_elbo"]
+    assert ended["evaluation"] == resumed_config["evaluation"]
     epochs = [json.loads(line)["epoch"] for line in (tmp_path / "out.log.jsonl").read_text().splitlines()]
     assert epochs == sorted(epochs)
     assert epochs[-1] >= 20
@@ -64,7 +64,7 @@ def test_a_run_that_is_interrupted_killed_and_resumed_leaves_the_bundle_of_one_l
     assert "has finished, so it cannot be resumed" in capsys.readouterr().err
 
 
-def test_a_run_killed_after_its_last_step_is_scored_and_tells_no_figures_that_it_has_not(tmp_path: Path) -> None:
+def test_run_killed_after_its_last_step_is_evaluated_on_resume(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "explorer", "train", "digits", "--out", str(out), *OPTIONS]
     environment = {**os.environ, "COLUMNS": "300", "PYTHONUNBUFFERED": "1"}
