@@ -1,4 +1,4 @@
-"""Laws of giving a bundle away: through the hub, or as a Space, it is the same bundle, or it is refused with a reason."""
+"""Tests of publishing and pulling bundles through the hub, and of Spaces."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def published(hub: Hub, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, str]]:
-    """What somebody with a token was told who published the tiny bundle in every way."""
+    """The results of publishing the tiny bundle in every way with a token: status, stdout, stderr."""
     folder = tmp_path_factory.mktemp("publisher")
     tampered = Path(shutil.copytree(tiny_bundle, folder / "tampered"))
     (tampered / "model.pkl").write_bytes(PICKLE)
@@ -60,8 +60,8 @@ def published(hub: Hub, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFact
     )
 
 
-def test_what_is_published_is_the_bundle_with_a_card_that_the_hub_takes(hub: Hub, published: Any, tiny_bundle: Path) -> None:
-    assert [told[0] for told in published] == [0, 0, 0, 0, 0, 2, 2, 2], published
+def test_published_bundle_is_complete_with_a_valid_card(hub: Hub, published: Any, tiny_bundle: Path) -> None:
+    assert [outcomes[0] for outcomes in published] == [0, 0, 0, 0, 0, 2, 2, 2], published
     assert f"{hub.address}/ada/tiny" in published[0][1]
     assert "latentscape explore hf:ada/tiny" in published[0][1]
     files = hub.files("ada/tiny")
@@ -78,17 +78,17 @@ def test_what_is_published_is_the_bundle_with_a_card_that_the_hub_takes(hub: Hub
     figures = {metric["type"]: metric["value"] for metric in front["model-index"][0]["results"][0]["metrics"]}
     assert figures["elbo"] == round(evaluation["elbo"], 4)
     assert set(figures) == {key for key in METRICS if evaluation.get(key) is not None} | {"trustworthiness"}
-    assert len(hub.repositories["model", "ada/tiny"].commits) == 2  # made, published; the second time there was nothing new
+    assert len(hub.repositories["model", "ada/tiny"].commits) == 2  # created, published; the second publication changed nothing
 
 
-def test_what_is_refused_on_the_way_out_says_why(hub: Hub, published: Any) -> None:
+def test_refused_uploads_have_a_reason(hub: Hub, published: Any) -> None:
     assert "holds 'model.pkl', which no bundle has" in published[5][2]
     assert "a repository is owner/name" in published[6][2]
     assert "license must be one of the hub's" in published[7][2]
     assert ("model", "ada/tampered") not in hub.repositories
 
 
-def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
+def test_pull_returns_identical_files_and_refuses_tampered_ones(
     hub: Hub, published: Any, tiny_bundle: Path, bundle: core.Bundle, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").mkdir()
@@ -97,7 +97,7 @@ def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
         repository = hub.repositories["model", f"eve/{name}"] = type(hub.repositories["model", "ada/tiny"])()
         repository.commit(change(dict(hub.files("ada/tiny"))))
     hub.requests.clear()
-    told = session(
+    outcomes = session(
         hub.environment(tmp_path / "home", token=None),
         tmp_path,
         ["pull", "ada/tiny", "--out", "got"],
@@ -108,23 +108,23 @@ def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
         ["pull", "ada/tiny@" + "0" * 40],
         *(["pull", f"eve/{name}", "--out", "eves"] for name in TAMPERED),
     )
-    assert [status for status, _, _ in told] == [0, 0, *[2] * (4 + len(TAMPERED))], told
+    assert [status for status, _, _ in outcomes] == [0, 0, *[2] * (4 + len(TAMPERED))], outcomes
     for file in tiny_bundle.iterdir():
         if file.name != "README.md":
             assert (tmp_path / "got" / file.name).read_bytes() == file.read_bytes()
     got = core.load(tmp_path / "got")
     z = torch.randn(20, bundle.vae.prior.latents)
     assert torch.equal(got.vae.decode(z).mean, bundle.vae.decode(z).mean)
-    assert len(json.loads(told[1][1])[0]["mean"]) == 4
-    assert "not empty; it is left alone" in told[2][2]
+    assert len(json.loads(outcomes[1][1])[0]["mean"]) == 4
+    assert "not empty; it is left alone" in outcomes[2][2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["got", "home", "taken"]
-    assert "or it does not exist" in told[3][2]
-    assert "or it does not exist" in told[4][2]
-    assert "Invalid rev id" in told[5][2]
-    for (name, _), (_, _, error) in zip(TAMPERED.items(), told[6:], strict=True):
+    assert "or it does not exist" in outcomes[3][2]
+    assert "or it does not exist" in outcomes[4][2]
+    assert "Invalid rev id" in outcomes[5][2]
+    for (name, _), (_, _, error) in zip(TAMPERED.items(), outcomes[6:], strict=True):
         assert REASONS[name] in error, name
         assert "Traceback" not in error
-    # Nothing at all is fetched where the mere list of files tells.
+    # No file is fetched if the list of files is already invalid.
     assert not [request for request in hub.requests if "eve/pickle/resolve" in request or "eve/folder/resolve" in request]
     offline = {**hub.environment(tmp_path / "home", token=None), "HF_ENDPOINT": "http://127.0.0.1:9"}
     again = session(offline, tmp_path, ["pull", "ada/tiny", "--out", "later"], ["pull", "ada/other"])
@@ -133,8 +133,8 @@ def test_pulled_into_another_cache_it_is_the_same_bit_by_bit(
     assert "the hub cannot be reached, and there is no complete local copy of ada/other" in again[1][2]
 
 
-def sealed(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The same with a manifest that fits, as a hostile author would write it."""
+def with_valid_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the files with a matching manifest, as an attacker would write it."""
     from hashlib import sha256
 
     listed = {n: {"size": len(c), "sha256": sha256(c).hexdigest()} for n, c in files.items() if n in manifest.FILES}
@@ -142,7 +142,7 @@ def sealed(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def changed(content: bytes) -> bytes:
-    """One bit of it flipped, in the middle."""
+    """Flip one bit in the middle."""
     return content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
 
 
@@ -152,8 +152,10 @@ TAMPERED = {
     "decoder": lambda files: {**files, "decoder.onnx": changed(files["decoder.onnx"])},
     "pickle": lambda files: {**files, "model.pkl": PICKLE},
     "folder": lambda files: {**files, "core/__init__.py": b"raise SystemExit"},
-    "disguised": lambda files: sealed({**files, "model.safetensors": PICKLE}),
-    "name": lambda files: sealed({**files, "config.json": files["config.json"].replace(b'"tiny"', b'"../../tiny"')}),
+    "disguised": lambda files: with_valid_manifest({**files, "model.safetensors": PICKLE}),
+    "name": lambda files: with_valid_manifest(
+        {**files, "config.json": files["config.json"].replace(b'"tiny"', b'"../../tiny"')}
+    ),
     "manifest": lambda files: {**files, manifest.NAME: b'{"files": {"../../../etc/passwd": {"size": 1, "sha256": "0"}}}'},
     "lost": lambda files: {name: content for name, content in files.items() if name != "gallery.parquet"},
     "other": lambda files: {"config.json": b'{"model_type": "bert"}'},
@@ -178,13 +180,13 @@ REASONS = {
     "name",
     ["", "tiny", "/", "a/b/c", "../a", "a/..", "ada/-x", "ada/x.", "a b/c", "ada/x\n", "ada/" + "x" * 97, "hf:a/b", "ä/b"],
 )
-def test_only_owner_and_name_make_a_repository(name: str) -> None:
+def test_repository_must_be_owner_and_name(name: str) -> None:
     check_repository("Ada-1/tiny_model.v2")
     with pytest.raises(ValueError, match="a repository is owner/name"):
         check_repository(name)
 
 
-def test_no_name_breaks_out_of_a_cards_front_matter(bundle: core.Bundle) -> None:
+def test_names_are_escaped_in_the_card_front_matter(bundle: core.Bundle) -> None:
     name = 'a: "b" #c {d} [e] & * ! | > \' % @ ` 😀 – --- null'
     for card in (model_card({**bundle.config, "name": name}), space.card({**bundle.config, "name": name}, "x")):
         front = yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
@@ -195,7 +197,7 @@ def test_no_name_breaks_out_of_a_cards_front_matter(bundle: core.Bundle) -> None
 # --- The Space ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_published_space_is_the_exported_folder(hub: Hub, published: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_published_space_is_the_exported_folder(hub: Hub, published: Any, tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     space.write(str(tiny_bundle), tmp_path / "empty")
     written = {str(f.relative_to(tmp_path / "empty")): f.read_bytes() for f in (tmp_path / "empty").rglob("*") if f.is_file()}
@@ -217,7 +219,7 @@ def test_a_published_space_is_the_exported_folder(hub: Hub, published: Any, tiny
         space.write(str(tiny_bundle), tmp_path / "empty")
 
 
-def test_a_space_needs_a_gallery(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_space_needs_a_gallery(tiny_bundle: Path, tmp_path: Path) -> None:
     bare = Path(shutil.copytree(tiny_bundle, tmp_path / "bare"))
     (bare / "gallery.parquet").unlink()
     manifest.write(bare)
@@ -227,7 +229,7 @@ def test_a_space_needs_a_gallery(tiny_bundle: Path, tmp_path: Path) -> None:
 
 
 def installed_by(*names: str) -> set[str]:
-    """The distributions that come with these, themselves among them."""
+    """Return these distributions and all their dependencies."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -258,7 +260,7 @@ sys.meta_path.insert(0, Absent())
 
 @pytest.fixture
 def app(tiny_bundle: Path, tmp_path: Path) -> Iterator[tuple[str, Path, subprocess.Popen[str]]]:
-    """The address of an exported Space that runs elsewhere, with nothing to import but what its requirements install."""
+    """Run an exported Space in another folder, where only its requirements can be imported."""
     from importlib.metadata import packages_distributions
 
     folder = tmp_path / "space"
@@ -299,14 +301,14 @@ def app(tiny_bundle: Path, tmp_path: Path) -> Iterator[tuple[str, Path, subproce
         process.wait()
 
 
-def knock(
+def send_request(
     address: str,
     path: str,
     body: bytes | None = None,
     kind: str = "application/json",
     by: urllib.request.OpenerDirector | None = None,
 ) -> tuple[int, str]:
-    """Status and text of what is there."""
+    """Send a request and return status and text."""
     request = urllib.request.Request(address + path, body, {"Content-Type": kind})
     try:
         with (by or urllib.request.build_opener()).open(request, timeout=60) as answer:
@@ -315,9 +317,7 @@ def knock(
         return error.code, error.read().decode()
 
 
-def test_an_exported_space_runs_from_its_folder_with_its_requirements_alone(
-    app: Any, bundle: core.Bundle, tmp_path: Path
-) -> None:
+def test_exported_space_runs_with_only_its_requirements(app: Any, bundle: core.Bundle, tmp_path: Path) -> None:
     address, folder, process = app
     client = Client(address, verbose=False, auth=("ada", "lovelace"), download_files=str(tmp_path / "downloads"))
     assert client.predict(api_name="/models") == [{"name": "tiny", "shape": [1, 8, 8], "latents": 4}]
@@ -333,32 +333,37 @@ def test_an_exported_space_runs_from_its_folder_with_its_requirements_alone(
     config = json.dumps(client.config)
     module = re.search(r'"module": "([^"]+/explore.js)"', config)
     assert module
-    # It bears what strangers send, and tells them nothing of itself.
-    assert knock(address, "/health")[0] == 200
+    # Untrusted requests get an error and no internal details.
+    assert send_request(address, "/health")[0] == 200
     nobody, ada = urllib.request.build_opener(), urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     for path in ("/config", "/gradio_api/info"):
-        assert knock(address, path, by=nobody)[0] == 401
-    assert knock(address, "/gradio_api/run/models", b'{"data": []}', by=nobody)[0] == 401
-    assert knock(address, "/login", b"username=ada&password=babbage", "application/x-www-form-urlencoded", ada)[0] == 400
-    assert knock(address, "/login", b"username=ada&password=lovelace", "application/x-www-form-urlencoded", ada)[0] == 200
-    status, said = knock(address, "/gradio_api/run/decode", b'{"data": ["tiny", [0, 1, 2, 3]]}', by=ada)
+        assert send_request(address, path, by=nobody)[0] == 401
+    assert send_request(address, "/gradio_api/run/models", b'{"data": []}', by=nobody)[0] == 401
+    assert send_request(address, "/login", b"username=ada&password=babbage", "application/x-www-form-urlencoded", ada)[0] == 400
+    assert (
+        send_request(address, "/login", b"username=ada&password=lovelace", "application/x-www-form-urlencoded", ada)[0] == 200
+    )
+    status, said = send_request(address, "/gradio_api/run/decode", b'{"data": ["tiny", [0, 1, 2, 3]]}', by=ada)
     assert status == 200
     inside = f"/gradio_api/file={json.loads(said)['data'][0]['path']}"
-    assert knock(address, inside, by=nobody)[0] == 401
+    assert send_request(address, inside, by=nobody)[0] == 401
     with ada.open(address + inside, timeout=60) as answer:
         assert np.asarray(Image.open(answer).convert("L")).shape == (8, 8)
-    assert knock(address, module[1], by=nobody)[1] == (folder / "explorer" / "static" / "explore" / "explore.js").read_text()
+    assert (
+        send_request(address, module[1], by=nobody)[1]
+        == (folder / "explorer" / "static" / "explore" / "explore.js").read_text()
+    )
     for path in (
         "/etc/passwd",
         folder / "bundle" / "config.json",
         folder / "app.py",
         folder / "explorer" / "static" / ".." / "app.py",
     ):
-        assert knock(address, f"/gradio_api/file={path}", by=ada)[0] in (403, 404)
-    assert knock(address, "/gradio_api/proxy=http://127.0.0.1/")[0] == 404
-    assert knock(address, "/gradio_api/run/decode", bytes((1 << 20) + 1))[0] == 413
+        assert send_request(address, f"/gradio_api/file={path}", by=ada)[0] in (403, 404)
+    assert send_request(address, "/gradio_api/proxy=http://127.0.0.1/")[0] == 404
+    assert send_request(address, "/gradio_api/run/decode", bytes((1 << 20) + 1))[0] == 413
     for body in (b"{", b"[]", b'{"data": []}', b'{"data": ["../../etc", 1]}', b'{"data": ["tiny", [NaN, 1, 2, 3]]}'):
-        status, said = knock(address, "/gradio_api/run/decode", body, by=ada)
+        status, said = send_request(address, "/gradio_api/run/decode", body, by=ada)
         assert status >= 400
         assert "Traceback" not in said
         assert str(folder) not in said
