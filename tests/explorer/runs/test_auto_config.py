@@ -1,4 +1,4 @@
-"""Laws of what is chosen for the user: sensible for ten images and for a million, and always overridden by what is given."""
+"""Tests of the automatic configuration for data sets of all sizes, and of options that override it."""
 
 import io
 import json
@@ -26,7 +26,9 @@ MACHINES = [Machine("cpu", 2), Machine("cuda", 8)]
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 64, 64), (3, 40, 128)])
 @pytest.mark.parametrize("components", [1, 11, 500])
-def test_every_choice_is_one_that_can_be_trained(machine: Machine, shape: tuple[int, int, int], components: int) -> None:
+def test_chosen_configuration_is_valid_for_every_data_set_size(
+    machine: Machine, shape: tuple[int, int, int], components: int
+) -> None:
     before = None
     for n in COUNTS:
         choices = choose(DatasetStats(n, shape, 0.2, components), machine)
@@ -42,7 +44,7 @@ def test_every_choice_is_one_that_can_be_trained(machine: Machine, shape: tuple[
         before = made
 
 
-def test_training_is_chosen_to_end_in_time() -> None:
+def test_chosen_duration_is_at_most_max_minutes() -> None:
     for n in COUNTS:
         data = DatasetStats(n, (1, 28, 28), 0.2, 11)
         seen = []
@@ -55,14 +57,14 @@ def test_training_is_chosen_to_end_in_time() -> None:
 
 
 @pytest.mark.parametrize("images", [1, 30, 1198, 54_000, 60_000, 10**7])
-def test_small_sets_get_more_epochs_within_bounds(images: int) -> None:
+def test_number_of_epochs_decreases_with_the_number_of_images(images: int) -> None:
     chosen = epochs(DatasetStats(images, (1, 28, 28), 0.2, 11))
     assert 20 <= chosen <= 1000
     assert chosen in (20, 1000) or chosen * images == pytest.approx(1_200_000, rel=0.01)
 
 
 @pytest.mark.parametrize("directions", [1, 3, 9])
-def test_components_are_counted(directions: int) -> None:
+def test_principal_components_are_counted(directions: int) -> None:
     generator = torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(256, directions, generator=generator)).Q
     amounts = torch.randn(400, directions, generator=generator)
@@ -71,7 +73,7 @@ def test_components_are_counted(directions: int) -> None:
     assert DatasetStats.of(torch.zeros(5, 3, 9, 9, dtype=torch.uint8)).components == 1
 
 
-def test_black_and_white_is_told_from_grey_and_colour() -> None:
+def test_binary_images_are_distinguished_from_grey_and_colour() -> None:
     noise = torch.randint(0, 256, (50, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     black_and_white = (noise[:, :1] > 99).to(torch.uint8) * 255
     for images, expected in ((black_and_white, "bernoulli"), (noise[:, :1], "gaussian"), (noise, "gaussian")):
@@ -80,15 +82,15 @@ def test_black_and_white_is_told_from_grey_and_colour() -> None:
     assert "black or white" in choose(DatasetStats.of(black_and_white), MACHINES[0])["likelihood"].reason
 
 
-def test_the_pace_is_measured_and_leaves_no_trace() -> None:
+def test_throughput_measurement_has_no_side_effects() -> None:
     images = torch.zeros(40, 1, 8, 8, dtype=torch.uint8)
     before = torch.get_rng_state()
     assert 10 < throughput.measure(core.Architecture(1, 8, 8, 2, "mlp"), images, 16, torch.device("cpu"), seconds=0.1) < 1e7
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def fill(folder: Path, n: int, size: tuple[int, int] = (20, 16)) -> Path:
-    """A folder of n pictures in colour."""
+def write_pictures(folder: Path, n: int, size: tuple[int, int] = (20, 16)) -> Path:
+    """Write n colour pictures to a folder."""
     folder.mkdir()
     for i in range(n):
         pixels = np.random.default_rng(i).integers(0, 256, (*size[::-1], 3), np.uint8)
@@ -96,16 +98,16 @@ def fill(folder: Path, n: int, size: tuple[int, int] = (20, 16)) -> Path:
     return folder
 
 
-def test_ten_pictures_become_a_model_with_every_choice_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = fill(tmp_path / "pictures", 10)
+def test_training_on_ten_pictures_prints_every_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_pictures(tmp_path / "pictures", 10)
     (folder / "notes.txt").write_text("not a picture")
     with pytest.raises(SystemExit, match="0"):
         main(["train", str(folder), "--out", str(tmp_path / "run"), "--epochs", "2"])
-    told = " ".join(capsys.readouterr().err.split())
+    printed = " ".join(capsys.readouterr().err.split())
     read = "Read 10 pictures; left out 1: 1 not an image: notes.txt"
     model = ("network conv (", "latents 2 (", "likelihood gaussian (", "batch size 4 (")
     for words in (read, "size 20x16 (", "channels colour (", *model, "images in memory ("):
-        assert words in told
+        assert words in printed
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["training"]["pictures"] == {"read": 10, "left_out": {"not an image": 1}}
     assert config["architecture"]["likelihood"] == "gaussian"
@@ -116,15 +118,15 @@ def test_ten_pictures_become_a_model_with_every_choice_told(tmp_path: Path, caps
         assert (np.asarray(Image.open(folder / name)) == np.asarray(Image.open(io.BytesIO(png)))).all()
 
 
-def test_a_given_duration_is_told_in_the_other_unit() -> None:
+def test_specified_duration_is_reported_in_the_other_unit() -> None:
     data, machine = DatasetStats(600, (1, 28, 28), 0.0, 10), Machine("cpu", 2)
     minutes = specified_duration(data, machine, 100.0, {"minutes": 3.0})
     assert (minutes.value, minutes.reason) == ("3 minutes", "about 30.0 passes over 600 images; about 100 images/s on 2 cores")
     assert specified_duration(data, machine, 100.0, {"epochs": 20.0}).reason.startswith("about 2.0 minutes; ")
 
 
-def test_what_is_given_is_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = fill(tmp_path / "pictures", 12)
+def test_specified_options_are_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_pictures(tmp_path / "pictures", 12)
     model = {"channels": 1, "network": "mlp", "latents": 3, "likelihood": "continuous-bernoulli"}
     given = {**model, "size": 9, "batch-size": 5, "epochs": 1, "gallery": 0, "background": "white"}
     options = [str(part) for name, value in given.items() for part in (f"--{name}", value)]
@@ -134,15 +136,15 @@ def test_what_is_given_is_not_chosen(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert {**model, "height": 9, "width": 9}.items() <= config["architecture"].items()
     assert config["training"]["settings"]["batch_size"] == 5
     assert config["preprocessing"]["paper"] == [255, 255, 255]
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     for name in ("size ", "channels", "network ", "latents ", "likelihood ", "batch size"):
-        assert f"\n  {name}" not in told
+        assert f"\n  {name}" not in printed
 
 
-def test_images_on_disk_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_on_disk_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATENTSCAPE_CACHE", str(tmp_path / "cache"))
     screen, options = io.StringIO(), Options(memory=0)
     console = Console(file=screen, width=200)
-    _, _, _, reading = read_data(str(fill(tmp_path / "pictures", 6)), options, None, "none", console)
+    _, _, _, reading = read_data(str(write_pictures(tmp_path / "pictures", 6)), options, None, "none", console)
     print_choices({}, reading, options, console)
     assert "images       on disk (0 MiB, more than the memory limit" in screen.getvalue()
