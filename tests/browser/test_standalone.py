@@ -55,7 +55,7 @@ def latents_of_url(page: Page) -> torch.Tensor:
 
 
 def point_on_screen(page: Page, bundle: core.Bundle, index: int) -> tuple[float, float]:
-    """Return the viewport coordinates of a gallery image's latents_of_url, in pixels."""
+    """Return the viewport coordinates of a gallery image's point, in pixels."""
     x, y = bundle.gallery.xy[index].tolist()
     left, top = page.evaluate(
         """([x, y]) => { const m = document.querySelector('#map'); const b = m.getBoundingClientRect();
