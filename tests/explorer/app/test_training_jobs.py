@@ -130,10 +130,10 @@ def test_inspect_train_stop_and_continue_a_run(jobs: TrainingJobs, upload_chunks
     jobs.look(token, options)
     with pytest.raises(ValueError, match="one run computes at a time, and another one does now"):
         jobs.look(other, {})
-    said = "\n".join(wait_for_phase(jobs, token, "looked")["console"])
-    assert "Read 300 pictures; left out 2:" in said
-    assert "torn.png" in said
-    assert "4 latents" in said
+    console_text = "\n".join(wait_for_phase(jobs, token, "looked")["console"])
+    assert "Read 300 pictures; left out 2:" in console_text
+    assert "torn.png" in console_text
+    assert "4 latents" in console_text
     assert not (jobs.folder / "numbers").exists()
 
     jobs.train(token, options)

@@ -343,9 +343,9 @@ def test_exported_space_runs_with_only_its_requirements(app: Any, bundle: core.B
     assert (
         send_request(address, "/login", b"username=ada&password=lovelace", "application/x-www-form-urlencoded", ada)[0] == 200
     )
-    status, said = send_request(address, "/gradio_api/run/decode", b'{"data": ["tiny", [0, 1, 2, 3]]}', by=ada)
+    status, response_text = send_request(address, "/gradio_api/run/decode", b'{"data": ["tiny", [0, 1, 2, 3]]}', by=ada)
     assert status == 200
-    inside = f"/gradio_api/file={json.loads(said)['data'][0]['path']}"
+    inside = f"/gradio_api/file={json.loads(response_text)['data'][0]['path']}"
     assert send_request(address, inside, by=nobody)[0] == 401
     with ada.open(address + inside, timeout=60) as answer:
         assert np.asarray(Image.open(answer).convert("L")).shape == (8, 8)
@@ -363,10 +363,10 @@ def test_exported_space_runs_with_only_its_requirements(app: Any, bundle: core.B
     assert send_request(address, "/gradio_api/proxy=http://127.0.0.1/")[0] == 404
     assert send_request(address, "/gradio_api/run/decode", bytes((1 << 20) + 1))[0] == 413
     for body in (b"{", b"[]", b'{"data": []}', b'{"data": ["../../etc", 1]}', b'{"data": ["tiny", [NaN, 1, 2, 3]]}'):
-        status, said = send_request(address, "/gradio_api/run/decode", body, by=ada)
+        status, response_text = send_request(address, "/gradio_api/run/decode", body, by=ada)
         assert status >= 400
-        assert "Traceback" not in said
-        assert str(folder) not in said
+        assert "Traceback" not in response_text
+        assert str(folder) not in response_text
     (tmp_path / "torn.png").write_bytes(bundle.gallery.pngs[3][:60])
     with pytest.raises(Exception, match="not an image that can be read") as refused:
         client.predict("tiny", handle_file(tmp_path / "torn.png"), api_name="/encode")
