@@ -326,7 +326,7 @@ def test_a_drag_is_announced_once_after_it_stops(visit):
     wait_until_idle(page)
     page.wait_for_timeout(900)
     page.evaluate(
-        """() => { window.messages = []; new MutationObserver(() => messages.push(document.querySelector('#spoken').textContent))
+        """() => { window.texts = []; new MutationObserver(() => texts.push(document.querySelector('#spoken').textContent))
         .observe(document.querySelector('#spoken'), { childList: true, characterData: true, subtree: true });
         window.moved = [];
         document.querySelector('#sliders').addEventListener('input', () => moved.push(performance.now())); }"""
@@ -340,12 +340,12 @@ def test_a_drag_is_announced_once_after_it_stops(visit):
     page.mouse.up()
     wait_until_idle(page)
     page.wait_for_timeout(900)
-    messages, moved = page.evaluate("[messages, moved]")
+    texts, moved = page.evaluate("[texts, moved]")
     # The page cannot distinguish a pause of the machine from a pause of the user.
     stalls = sum(after - before > 400 for before, after in itertools.pairwise(moved))
     assert len(moved) > 20
-    assert 1 <= len(messages) <= 1 + stalls
-    assert re.fullmatch(r"Current point, nearest real image: .+, \d\.\d\d away\.", messages[0])
+    assert 1 <= len(texts) <= 1 + stalls
+    assert re.fullmatch(r"Current point, nearest real image: .+, \d\.\d\d away\.", texts[0])
 
 
 def test_arrow_keys_select_tabs(visit):

@@ -1,11 +1,11 @@
-// Laws of points in cells: what is asked of a few million of them is what a look at each one would answer.
+// Tests of the spatial index of map points against a loop over all points.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Cells, inside } from "../../../explorer/static/map/cells.js";
 import { colourRange } from "../../../explorer/static/map/columns.js";
 
-/** Numbers in [0, 1), the same each time. */
+/** Return a seeded generator of numbers in [0, 1). */
 function random(seed) {
   let state = seed;
   return () => {
@@ -40,7 +40,7 @@ for (const [name, points] of Object.entries(CLOUDS)) {
   const n = points.length / 2;
   const cells = new Cells(points);
 
-  test(`${name}: each point is in the order once, where it lies`, () => {
+  test(`${name}: the order contains each point once, at its position`, () => {
     assert.deepEqual([...cells.order].sort((a, b) => a - b), Array.from({ length: n }, (_, i) => i));
     const x = points.filter((_, i) => i % 2 === 0);
     const y = points.filter((_, i) => i % 2 === 1);
@@ -49,22 +49,22 @@ for (const [name, points] of Object.entries(CLOUDS)) {
     cells.order.forEach((point, i) => assert.equal(cells.slots[point], i));
   });
 
-  test(`${name}: a box holds all that lies in it`, () => {
+  test(`${name}: a box query returns all points inside`, () => {
     const next = random(7);
     for (let trial = 0; trial < 50; trial++) {
       const [left, low] = [next() * 12 - 6, next() * 6 - 1];
       const [right, high] = [left + next() * 4, low + next() * 2];
-      const got = new Set();
+      const actual = new Set();
       const runs = cells.box(left, right, low, high);
-      for (let run = 0; run < runs.length; run += 2) for (let i = runs[run]; i < runs[run + 1]; i++) got.add(cells.order[i]);
+      for (let run = 0; run < runs.length; run += 2) for (let i = runs[run]; i < runs[run + 1]; i++) actual.add(cells.order[i]);
       for (let i = 0; i < n; i++) {
         const [x, y] = [points[2 * i], points[2 * i + 1]];
-        if (left <= x && x <= right && low <= y && y <= high) assert.ok(got.has(i));
+        if (left <= x && x <= right && low <= y && y <= high) assert.ok(actual.has(i));
       }
     }
   });
 
-  test(`${name}: the nearest point is the nearest, within reach, of those that count`, () => {
+  test(`${name}: nearest returns the nearest allowed point within reach`, () => {
     const next = random(8);
     for (let trial = 0; trial < 100; trial++) {
       const [x, y, reach] = [next() * 12 - 6, next() * 6 - 1, next()];
@@ -74,26 +74,26 @@ for (const [name, points] of Object.entries(CLOUDS)) {
         const d = (points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2;
         if (d < best && counts(i)) [best, found] = [d, i];
       }
-      const got = cells.nearest(x, y, reach, counts);
+      const actual = cells.nearest(x, y, reach, counts);
       const far = (i) => (points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2;
-      assert.ok(got === found || far(got) === far(found), `${got} is not ${found}`);
+      assert.ok(actual === found || far(actual) === far(found), `${actual} is not ${found}`);
     }
   });
 
-  test(`${name}: a loop holds exactly what the even-odd rule says`, () => {
+  test(`${name}: a polygon query follows the even-odd rule`, () => {
     const next = random(9);
     for (let trial = 0; trial < 60; trial++) {
       const corners = Array.from({ length: trial % 20 }, () => [next() * 14 - 7, next() * 8 - 2]);
-      // Corners and edges on points and along the axes, too.
+      // Include corners on points and edges parallel to the axes.
       if (n && trial % 4 === 1) corners.forEach((corner, i) => Object.assign(corner, [points[2 * ((i * 37) % n)], points[2 * ((i * 37) % n) + 1]]));
       if (trial % 4 === 2) corners.splice(0, Infinity, [-2, 0], [2, 0], [2, 2], [-2, 2]);
-      const got = cells.inside(corners);
-      for (let i = 0; i < n; i++) assert.equal(got[i], corners.length < 3 ? 0 : inside(corners.flat(), points[2 * i], points[2 * i + 1]), `${i} of trial ${trial}`);
+      const actual = cells.inside(corners);
+      for (let i = 0; i < n; i++) assert.equal(actual[i], corners.length < 3 ? 0 : inside(corners.flat(), points[2 * i], points[2 * i + 1]), `${i} of trial ${trial}`);
     }
   });
 }
 
-test("the even-odd rule on a square, and on a star whose middle is outside", () => {
+test("the even-odd rule for a square and for a star with its centre outside", () => {
   const square = [[0, 0], [2, 0], [2, 2], [0, 2]];
   assert.deepEqual([[1, 1], [3, 1], [-1, 1], [1, 3]].map(([x, y]) => inside(square.flat(), x, y)), [1, 0, 0, 0]);
   const star = [0, 2, 4, 1, 3].map((i) => [Math.cos((2 * Math.PI * i) / 5), Math.sin((2 * Math.PI * i) / 5)]);
@@ -101,10 +101,10 @@ test("the even-odd rule on a square, and on a star whose middle is outside", () 
   assert.equal(inside(star.flat(), 0.8, 0), 1);
 });
 
-test("an amount's colours end at its outer percents, whatever is not a number", () => {
+test("the colour range ends at the 1st and 99th percentiles and ignores NaN", () => {
   const values = Float32Array.from({ length: 10_001 }, (_, i) => (i === 10_000 ? NaN : i));
   assert.deepEqual(colourRange(values), [100, 9899]);
   assert.deepEqual(colourRange(Float32Array.of(NaN)), [0, 0]);
   const many = Float32Array.from({ length: 1_000_000 }, (_, i) => i / 1e6);
-  colourRange(many).forEach((got, i) => assert.ok(Math.abs(got - [0.01, 0.99][i]) < 1e-3));
+  colourRange(many).forEach((actual, i) => assert.ok(Math.abs(actual - [0.01, 0.99][i]) < 1e-3));
 });

@@ -1,18 +1,18 @@
-// Laws of where pictures come from: both ways answer alike, and failures are failures.
+// Tests of the decoders in the page and on the server.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PageDecoder, ServerDecoder } from "../../../explorer/static/model/decoder.js";
 
-/** A worker that answers as told: `reply(request)` gives what it posts, besides the id. */
+/** A fake worker: it posts the result of `reply(request)` and the id of the request. */
 class Worker extends EventTarget {
-  asked = [];
+  requests = [];
   constructor(reply) {
     super();
     this.reply = reply;
   }
   postMessage(request) {
-    this.asked.push(request);
+    this.requests.push(request);
     const answer = this.reply(request);
     if (answer) queueMicrotask(() => this.dispatchEvent(Object.assign(new Event("message"), { data: { id: request.id, ...answer } })));
   }
@@ -21,16 +21,16 @@ class Worker extends EventTarget {
   }
 }
 
-test("points go to the worker as one array, and its pixels come back", async () => {
+test("points are sent to the worker as one array and its pixels are returned", async () => {
   const worker = new Worker(({ z, n }) => ({ pixels: new Uint8ClampedArray(n).fill(z.length), ms: 2 }));
   const decoder = new PageDecoder(worker);
   const pixels = await decoder.decode([[1, 2, 3], [4, 5, 6]]);
   assert.deepEqual([...pixels], [6, 6]);
-  assert.deepEqual([...worker.asked[0].z], [1, 2, 3, 4, 5, 6]);
-  assert.equal(worker.asked[0].n, 2);
+  assert.deepEqual([...worker.requests[0].z], [1, 2, 3, 4, 5, 6]);
+  assert.equal(worker.requests[0].n, 2);
 });
 
-test("a batch is what takes about 4 ms, and never nothing", async () => {
+test("the batch size corresponds to about 4 ms and is at least 1", async () => {
   for (const [ms, batch] of [[1, 4], [2, 2], [100, 1], [0.01, 8]]) {
     const decoder = new PageDecoder(new Worker(() => ({ pixels: new Uint8ClampedArray(1), ms })));
     await decoder.decode([[0]]);
@@ -38,7 +38,7 @@ test("a batch is what takes about 4 ms, and never nothing", async () => {
   }
 });
 
-test("an error of the worker, its death and its end are told to whoever waits", async () => {
+test("worker errors, crashes and closing reject pending requests", async () => {
   await assert.rejects(new PageDecoder(new Worker(() => ({ error: "out of memory" }))).decode([[0]]), /out of memory/);
   const silent = new Worker(() => null);
   const decoder = new PageDecoder(silent);
@@ -51,12 +51,12 @@ test("an error of the worker, its death and its end are told to whoever waits", 
   assert.ok(silent.ended);
 });
 
-test("the server is asked for plain lists, and its error is thrown", async () => {
-  let asked;
-  const server = { decode_points: async (request) => ((asked = request), { pixels: btoa("\x00\x7f\xff") }) };
+test("the server gets plain lists and its errors are thrown", async () => {
+  let requests;
+  const server = { decode_points: async (request) => ((requests = request), { pixels: btoa("\x00\x7f\xff") }) };
   const pixels = await new ServerDecoder("digits", server).decode([Float32Array.of(1, 2)]);
   assert.deepEqual([...pixels], [0, 127, 255]);
-  assert.deepEqual(asked, { model: "digits", z: [[1, 2]] });
+  assert.deepEqual(requests, { model: "digits", z: [[1, 2]] });
   for (const answer of [null, { error: "z must be" }]) {
     await assert.rejects(new ServerDecoder("digits", { decode_points: async () => answer }).decode([[0]]), /did not answer|z must be/);
   }

@@ -1,4 +1,4 @@
-// Laws of requests: a file is fetched once, and a failure names the file and the status.
+// Tests of requests and their cache.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -9,26 +9,26 @@ import { fetchBytes, fetchJson, request } from "../../../explorer/static/shared/
 v8.setFlagsFromString("--expose-gc");
 const gc = vm.runInNewContext("gc");
 const MB = 1 << 20;
-let asked = [];
+let requestedUrls = [];
 let answer;
 globalThis.fetch = async (address) => {
-  asked.push(address);
+  requestedUrls.push(address);
   return answer(address);
 };
 beforeEach(() => {
-  asked = [];
+  requestedUrls = [];
   answer = () => new Response(new Uint8Array(4));
 });
 
-test("a file is fetched once, also while it is under way, and its buffer is shared", async () => {
+test("concurrent requests fetch a file once and share its buffer", async () => {
   const all = await Promise.all([fetchBytes("a/points"), fetchBytes("a/points")]);
   assert.equal(all[0], all[1]);
   assert.equal(await fetchBytes("a/points"), all[0]);
   await fetchBytes("b/points");
-  assert.deepEqual(asked, ["a/points", "b/points"]);
+  assert.deepEqual(requestedUrls, ["a/points", "b/points"]);
 });
 
-test("a failure names the file and the status, and is not remembered", async () => {
+test("an error names the file and the status and is not cached", async () => {
   answer = () => new Response("", { status: 404 });
   await assert.rejects(fetchBytes("x/file=/tmp/some%20where/points?1"), { message: "request for points failed: HTTP status 404" });
   answer = () => Promise.reject(new TypeError("Failed to fetch"));
@@ -41,16 +41,16 @@ test("a failure names the file and the status, and is not remembered", async () 
   assert.deepEqual(await fetchJson("x/means"), [1]);
 });
 
-test("files in use are never fetched again; of the others the last 32 MB stay", async () => {
+test("files in use stay cached, and the last 32 MB of the others", async () => {
   answer = () => new Response(new Uint8Array(15 * MB));
   const used = new Float32Array(await fetchBytes("used"));
   for (const address of ["one", "two", "three"]) await fetchBytes(address);
   await new Promise((resolve) => setTimeout(resolve, 10));
   gc();
-  asked = [];
+  requestedUrls = [];
   assert.equal(await fetchBytes("used"), used.buffer);
   await fetchBytes("three");
-  assert.deepEqual(asked, []);
+  assert.deepEqual(requestedUrls, []);
   await fetchBytes("one");
-  assert.deepEqual(asked, ["one"]);
+  assert.deepEqual(requestedUrls, ["one"]);
 });

@@ -1,21 +1,21 @@
-// Laws of painting: one frame at a time, the newest of each name.
+// Tests of painting once per animation frame, the newest paint of each name.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Frame } from "../../../explorer/static/shared/frame.js";
 
 function frames() {
-  const asked = [];
-  const next = () => asked.splice(0).forEach((draw) => draw());
-  return [new Frame((draw) => asked.push(draw)), asked, next];
+  const callbacks = [];
+  const next = () => callbacks.splice(0).forEach((draw) => draw());
+  return [new Frame((draw) => callbacks.push(draw)), callbacks, next];
 }
 
-test("of what is to be painted under one name only the newest is, in one frame", () => {
-  const [frame, asked, next] = frames();
+test("only the newest paint of a name runs, once per frame", () => {
+  const [frame, callbacks, next] = frames();
   const log = [];
   for (const value of [1, 2, 3]) frame.paint("picture", () => log.push(value));
   frame.paint("film", () => log.push("film"));
-  assert.equal(asked.length, 1);
+  assert.equal(callbacks.length, 1);
   assert.deepEqual(log, []);
   next();
   assert.deepEqual(log, [3, "film"]);
@@ -23,7 +23,7 @@ test("of what is to be painted under one name only the newest is, in one frame",
   assert.deepEqual(log, [3, "film"]);
 });
 
-test("what comes after comes after the paint, and what a paint asks for comes a frame later", () => {
+test("afterPaint runs after painting, and nested paints run in the next frame", () => {
   const [frame, , next] = frames();
   const log = [];
   frame.afterPaint(() => log.push("after"));

@@ -1,4 +1,4 @@
-// Laws of what the keys do and what a screen reader hears.
+// Tests of key steps and screen-reader descriptions.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { describe } from "../../../explorer/static/explore/announcer.js";
 import { arrowStep } from "../../../explorer/static/explore/key_steps.js";
 
-test("arrows step, Shift makes the step longer, other keys and chords are left alone", () => {
+test("arrow keys step, Shift makes the step longer, other keys and combinations are ignored", () => {
   assert.deepEqual(arrowStep({ key: "ArrowRight" }), [0.1, 0]);
   assert.deepEqual(arrowStep({ key: "ArrowDown", shiftKey: true }), [0, -0.5]);
   assert.equal(arrowStep({ key: "Home" }), null);

@@ -1,10 +1,10 @@
-// Laws of the idle queue: the user's movements come first.
+// Tests of the idle queue: tasks wait until the user is inactive.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { IdleQueue } from "../../../explorer/static/shared/idle_queue.js";
 
-/** An idle queue on a clock that moves only while the queue sleeps. */
+/** Return an idle queue and a fake clock that advances only while the queue sleeps. */
 function queueOnClock() {
   const clock = { now: 0, slept: [] };
   const sleep = async (ms) => {
@@ -14,28 +14,28 @@ function queueOnClock() {
   return [new IdleQueue(100, () => clock.now, sleep), clock];
 }
 
-test("nothing begins before the hand has been still", async () => {
+test("no task starts before the idle time has passed", async () => {
   const [queue, clock] = queueOnClock();
   queue.noteActivity();
-  const began = await queue.run(() => clock.now);
-  assert.equal(began, 100);
+  const startTime = await queue.run(() => clock.now);
+  assert.equal(startTime, 100);
 });
 
-test("a hand that moves again is waited for again", async () => {
+test("new activity restarts the idle time", async () => {
   const [queue, clock] = queueOnClock();
-  const began = [];
+  const startTimes = [];
   queue.noteActivity();
   const all = [0, 1, 2].map((i) =>
     queue.run(() => {
-      began.push([i, clock.now]);
+      startTimes.push([i, clock.now]);
       if (i === 0) queue.noteActivity();
     }),
   );
   await Promise.all(all);
-  assert.deepEqual(began, [[0, 100], [1, 200], [2, 200]]);
+  assert.deepEqual(startTimes, [[0, 100], [1, 200], [2, 200]]);
 });
 
-test("one at a time; a lower rank first, then in order", async () => {
+test("tasks run one at a time, by rank and then in order", async () => {
   const [queue] = queueOnClock();
   const log = [];
   let running = 0;
@@ -50,7 +50,7 @@ test("one at a time; a lower rank first, then in order", async () => {
   assert.deepEqual(log, ["film 1", "film 2", "map 1", "map 2"]);
 });
 
-test("a task that fails tells whoever asked, and the next one runs", async () => {
+test("a failed task rejects its promise and the next one runs", async () => {
   const [queue] = queueOnClock();
   const failed = queue.run(() => Promise.reject(new Error("no")));
   const next = queue.run(() => 7);

@@ -1,4 +1,4 @@
-// Laws of pictures in the page: what core/data/preprocessing.py and Pillow make of them, level by level. CASES names what Python wrote.
+// Tests of preprocessing in the page against core/data/preprocessing.py and Pillow. CASES is the folder of the reference data.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -16,17 +16,17 @@ function same(got, wanted, what) {
   assert.equal(Buffer.compare(Buffer.from(got.data), Buffer.from(wanted.data, "base64")), 0, `${what}: levels differ`);
 }
 
-test("the resampler is Pillow's, bit for bit", () => {
+test("the resampler matches Pillow bit for bit", () => {
   for (const { given, box, wanted } of resized) {
     same(resize(picture(given), wanted.width, wanted.height, box ?? undefined), wanted, `${given.width}x${given.height} ${box}`);
   }
 });
 
-test("transparent pictures go on core's matte", () => {
+test("transparent pictures are composited on core's matte", () => {
   for (const { given, matte, wanted } of flat) same(flatten(picture(given), matte), wanted, `on ${matte}`);
 });
 
-test("the model sees what core shows it, and the steps are told alike", () => {
+test("the model input and the listed steps match core", () => {
   for (const { given, model, polarity, trim, image, steps } of prepared) {
     const what = `${given.width}x${given.height}x${given.channels} for ${JSON.stringify(model)}, ${polarity}, ${trim}`;
     const made = prepare(flatten(picture(given)), model, polarity, trim);
@@ -35,19 +35,19 @@ test("the model sees what core shows it, and the steps are told alike", () => {
   }
 });
 
-test("a frame that is too large is refused in core's words", () => {
+test("a frame that is too large raises core's message", () => {
   const { given, model, max_pixels, error } = framed;
   assert.throws(() => prepare(flatten(picture(given)), model, "keep", true, null, max_pixels), { message: error });
 });
 
-test("a model of black and white sees its fixed sample", () => {
+test("a binary model gets its fixed sample", () => {
   const model = { channels: 1, width: 2, height: 1, fit: "pad", background: null, extent: 1 };
   const { image } = prepare({ width: 2, height: 1, channels: 1, data: Uint8Array.of(100, 100) }, model, "auto", true, Float32Array.of(99.5, 100.5));
   assert.deepEqual([...image.data], [255, 0]);
 });
 
 for (const { name, file, wanted } of pngs) {
-  test(`PNG, ${name}: what Pillow reads`, async () => {
+  test(`PNG, ${name}: pixels match Pillow`, async () => {
     assert.ok(isPng(bytes(file)));
     const read = await readPng(bytes(file));
     assert.deepEqual(pngSize(bytes(file)), [wanted.width, wanted.height]);
@@ -55,11 +55,11 @@ for (const { name, file, wanted } of pngs) {
   });
 }
 
-test("a PNG that is cut short is refused", async () => {
+test("a truncated PNG is refused", async () => {
   for (const file of broken) await assert.rejects(readPng(bytes(file)));
 });
 
-test("a crop is in shares of the sides, rounded as Python rounds, and never empty", () => {
+test("a crop is in fractions of the sides, rounded as in Python, and never empty", () => {
   const data = Uint8Array.from({ length: 35 }, (_, i) => i);
   const given = { width: 7, height: 5, channels: 1, data };
   assert.deepEqual([...crop(given, [0.5, 0.5, 0.64, 0.9]).data], [17, 24]);

@@ -1,10 +1,10 @@
-// Laws of draws from the prior, and of the words for it.
+// Tests of sampling from the prior and of its description.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { priorTexts, samplePrior } from "../../../explorer/static/model/prior.js";
 
-test("the standard normal is drawn from in the page", async () => {
+test("the page samples the standard normal", async () => {
   const model = { description: { prior: "normal", start: new Array(20000).fill(7) } };
   const z = await samplePrior(model);
   const mean = z.reduce((sum, value) => sum + value, 0) / z.length;
@@ -13,7 +13,7 @@ test("the standard normal is drawn from in the page", async () => {
   assert.ok(Math.abs(variance - 1) < 0.08);
 });
 
-test("a learned prior is drawn from by the server, at temperature 1, and never described as N(0, 1)", async () => {
+test("the server samples a learned prior at temperature 1, and its description is not N(0, 1)", async () => {
   const asked = [];
   const draw_samples = async (request) => (asked.push(request), { z: [[1, 2]] });
   const model = { description: { prior: "flow", start: [0, 0] }, name: "m", server: { draw_samples } };
@@ -25,7 +25,7 @@ test("a learned prior is drawn from by the server, at temperature 1, and never d
   assert.match(priorTexts({ prior: "normal" }).reset, /z = 0/);
 });
 
-test("a server that does not answer draws nothing", async () => {
+test("without a server response there is no sample", async () => {
   const model = { description: { prior: "vamp" }, name: "m", server: { draw_samples: async () => null } };
   assert.equal(await samplePrior(model), null);
 });

@@ -1,4 +1,4 @@
-// Laws of the map in the page: it computes what core/latent/projection.py computes. CASES names what Python wrote.
+// Tests of the map in the page against core/latent/projection.py. CASES is the folder of the reference data.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -17,7 +17,7 @@ function close(got, expected, tolerance, what) {
   got.forEach((value, i) => assert.ok(Math.abs(value - expected[i]) <= tolerance, `${what}: ${value} is not ${expected[i]}`));
 }
 
-test("half precision is read exactly", () => {
+test("half-precision numbers are decoded exactly", () => {
   const bits = new Uint16Array(numbers.map(({ bits }) => bits));
   const read = float16ToFloat32(bits.buffer);
   numbers.forEach(({ bits, value }, i) => assert.ok(Object.is(read[i], value), `${bits}: ${read[i]} is not ${value}`));
@@ -26,14 +26,14 @@ test("half precision is read exactly", () => {
 for (const { map, lift, place } of maps) {
   const points = new Float32Array(buffer(`${map.method}.points`));
   const projection = new Projection(map, points, float16ToFloat32(buffer(`${map.method}.means`)));
-  test(`${map.method}: lift and gap are core's, to half precision`, () => {
+  test(`${map.method}: lift and gap match core to half precision`, () => {
     for (const { xy, z, gap } of lift) {
       const got = projection.lift(...xy);
       close(got.z, z, 4e-3, `lift ${xy}`);
       assert.ok(Math.abs(got.gap - gap) < 1e-4 * (1 + gap));
     }
   });
-  test(`${map.method}: place and the nearest image are core's, to half precision`, () => {
+  test(`${map.method}: place and the nearest image match core to half precision`, () => {
     for (const { z, xy, nearest } of place) {
       const got = projection.place(z);
       close([got.x, got.y], xy, 2e-3 * projection.width, `place ${z}`);
@@ -42,7 +42,7 @@ for (const { map, lift, place } of maps) {
   });
 }
 
-test("neighbours are exact, nearest first", () => {
+test("neighbours are exact and sorted by distance", () => {
   const points = Float32Array.from({ length: 300 }, () => Math.random());
   const query = [0.3, 0.6, 0.1];
   const all = Array.from({ length: 100 }, (_, i) => Math.hypot(...query.map((q, j) => q - points[3 * i + j])));
@@ -52,7 +52,7 @@ test("neighbours are exact, nearest first", () => {
   index.forEach((i, n) => assert.ok(Math.abs(all[i] - sorted[n]) < 1e-6));
 });
 
-test("where all neighbours are equally far, the nearest counts", () => {
+test("with all neighbours at the same distance, the nearest is used", () => {
   const out = neighbourMean({ distance: [1, 1, 1], index: [2, 0, 1] }, new Float32Array([5, 6, 7]), 1, 2, 0);
   assert.deepEqual([...out], [7]);
 });

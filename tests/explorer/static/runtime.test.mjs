@@ -1,4 +1,4 @@
-// Laws of decoding with ONNX Runtime Web: what torch draws, to 1e-4. CASES names what Python wrote, RUNTIME the runtime's folder.
+// Tests of ONNX Runtime Web against torch, to 1e-4. CASES is the folder of the reference data, RUNTIME that with the runtime's files.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -11,7 +11,7 @@ const ort = await import(pathToFileURL(`${RUNTIME}/ort.wasm.bundle.min.mjs`));
 Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: readFileSync(`${RUNTIME}/ort-wasm-simd-threaded.wasm`) });
 
 for (const { name, z, dims, mean } of JSON.parse(readFileSync(`${CASES}/networks.json`, "utf8"))) {
-  test(`${name}: the page's picture is torch's, in batches and alone`, async () => {
+  test(`${name}: decoded images match torch, in batches and individually`, async () => {
     const network = await Network.open(ort, readFileSync(`${CASES}/${name}.onnx`));
     const all = await network.mean(Float32Array.from(z.flat()), z.length);
     assert.deepEqual([...all.dims], dims);
@@ -22,7 +22,7 @@ for (const { name, z, dims, mean } of JSON.parse(readFileSync(`${CASES}/networks
   });
 }
 
-test("levels are the nearest 8-bit ones, channels last", () => {
+test("pixels are rounded to 8 bits, channels last", () => {
   const data = Float32Array.of(0, 0.5, 1, 1.2, -0.1, 0.25, 2 / 255, 0.999, 1, 0, 0, 1);
   assert.deepEqual([...toBytes(data, [2, 3, 1, 2])], [0, 255, 0, 128, 255, 64, 2, 255, 0, 255, 0, 255]);
 });
