@@ -60,15 +60,17 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def workspace(tmp_path: Path, runtime: Path) -> Path:
-    """A folder with the commands' input: 300 pictures in two subfolders, another picture, ONNX Runtime Web."""
+    """A folder with the commands' input: 500 pictures in two subfolders, another picture, ONNX Runtime Web."""
     generator = np.random.default_rng(0)
     rows, columns = np.mgrid[:16, :16]
-    for i in range(300):
+    for i in range(500):
         kind = ("left", "right")[i % 2]
         x, y = generator.integers(2, 7, 2) + np.array([7 * (i % 2), 0])
         grey = 255 * ((rows - y) ** 2 + (columns - x) ** 2 < generator.integers(4, 12)).astype(np.uint8)
         (tmp_path / "photos" / kind).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(grey).save(tmp_path / "photos" / kind / f"{i}.png")
+        Image.fromarray(grey ^ generator.integers(0, 16, (16, 16), dtype=np.uint8)).save(
+            tmp_path / "photos" / kind / f"{i}.png"
+        )
     Image.fromarray(generator.integers(0, 255, (60, 40), dtype=np.uint8)).save(tmp_path / "shoe.jpg")
     (tmp_path / "runtime").symlink_to(runtime)
     return tmp_path
