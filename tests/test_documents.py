@@ -68,7 +68,8 @@ def workspace(tmp_path: Path, runtime: Path) -> Path:
         x, y = generator.integers(2, 7, 2) + np.array([7 * (i % 2), 0])
         grey = 255 * ((rows - y) ** 2 + (columns - x) ** 2 < generator.integers(4, 12)).astype(np.uint8)
         (tmp_path / "photos" / kind).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(grey ^ generator.integers(0, 16, (16, 16), dtype=np.uint8)).save(
+        pixels = grey ^ generator.integers(0, 16, (16, 16), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / kind / f"{i}.png")
             tmp_path / "photos" / kind / f"{i}.png"
         )
     Image.fromarray(generator.integers(0, 255, (60, 40), dtype=np.uint8)).save(tmp_path / "shoe.jpg")
