@@ -70,8 +70,6 @@ def workspace(tmp_path: Path, runtime: Path) -> Path:
         (tmp_path / "photos" / kind).mkdir(parents=True, exist_ok=True)
         pixels = grey ^ generator.integers(0, 16, (16, 16), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photos" / kind / f"{i}.png")
-            tmp_path / "photos" / kind / f"{i}.png"
-        )
     Image.fromarray(generator.integers(0, 255, (60, 40), dtype=np.uint8)).save(tmp_path / "shoe.jpg")
     (tmp_path / "runtime").symlink_to(runtime)
     return tmp_path
