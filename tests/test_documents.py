@@ -41,7 +41,7 @@ def blocks(document: str, language: str) -> list[str]:
 
 def commands(document: str) -> list[str]:
     """The lines of a document's blocks that start with a program."""
-    lines = [line for block in blocks(document, "") for line in block.splitlines()]
+    lines = [part.strip() for block in blocks(document, "") for line in block.splitlines() for part in line.split("&&")]
     return [line for line in lines if line.startswith(PROGRAMS)]
 
 
@@ -75,15 +75,17 @@ def workspace(tmp_path: Path, runtime: Path) -> Path:
     return tmp_path
 
 
-def run(document: str, environment: dict[str, str], workspace: Path) -> None:
-    """Run the commands of a document in order. Its Python blocks with a client run while a server runs."""
+def run(document: str, environment: dict[str, str], workspace: Path) -> list[str]:
+    """Run the commands of a document in order; return those that ran. Python blocks with a client run while a server runs."""
     clients = [block for block in blocks(document, "python") if "Client(" in block]
     waiting: list[list[str]] = []
+    ran: list[str] = []
 
     def flush() -> None:
         done = session(environment, workspace, *waiting)
         for words, (status, _, errors) in zip(waiting, done, strict=True):
             assert status == 0, f"latentscape {shlex.join(words)}: {errors}"
+            ran.append(words[0])
         waiting.clear()
 
     for line in commands(document):
@@ -95,28 +97,44 @@ def run(document: str, environment: dict[str, str], workspace: Path) -> None:
             command = [sys.executable, "-m", "accelerate.commands.launch", *words[1:]]
             done = subprocess.run(command, env=variables(environment), cwd=workspace, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
+            ran.append(program)
         elif program == "latentscape" and (not words or words[0] == "explore" or words[0].startswith("--")):
             flush()
             words = re.sub(r"--port \d+", "", " ".join(words)).split()
             with serving(environment, workspace, *words) as address:
                 assert b"Latentscape" in get(address)
+                ran.append("explore")
                 while clients and not words:
                     python(clients.pop().replace("http://127.0.0.1:7860", address), environment, workspace)
         elif program == "latentscape":
             waiting.append(words)
     flush()
     assert not clients
+    return ran
 
 
 def test_the_commands_and_code_of_the_readme_run(environment: dict[str, str], workspace: Path) -> None:
-    run("README.md", environment, workspace)
+    ran = run("README.md", environment, workspace)
+    assert ran == ["explore", "train", "explore", "publish", "publish", "export"]
+    assert (workspace / "runs/photos/config.json").exists()
+    assert (workspace / "site/index.html").exists()
     for block in blocks("README.md", "python"):
         python(block, environment, workspace)
 
 
 @pytest.mark.slow
 def test_the_commands_and_code_of_the_explorers_readme_run(environment: dict[str, str], workspace: Path) -> None:
-    run("explorer/README.md", environment, workspace)
+    ran = run("explorer/README.md", environment, workspace)
+    assert len(ran) == sum(line.startswith(("latentscape", "accelerate")) for line in commands("explorer/README.md"))
+    for made in (
+        "runs/photos.parquet",
+        "runs/shared",
+        "digit.png",
+        "walk/app.py",
+        "photos-again/config.json",
+        "site/index.html",
+    ):
+        assert (workspace / made).exists(), made
 
 
 def test_the_code_of_the_cores_readme_runs(tmp_path: Path) -> None:
@@ -145,7 +163,9 @@ def test_the_readme_has_at_most_110_lines() -> None:
 def test_the_commands_of_the_figures_have_valid_options(line: str) -> None:
     name, *words = shlex.split(line)[1:]
     group = typer.main.get_command(app)
-    group.commands[name].make_context(name, words)  # pyright: ignore[reportAttributeAccessIssue]
+    context = group.commands[name].make_context(name, words)  # pyright: ignore[reportAttributeAccessIssue]
+    given = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    assert given <= set(context.params)
 
 
 @pytest.mark.slow

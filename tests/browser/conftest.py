@@ -4,10 +4,7 @@ Without Chromium the tests are skipped. In CI they fail.
 """
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from sessions import free_port
+from sessions import serving
 
 from explorer.app.catalogue import Catalogue
 
@@ -64,31 +61,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @contextmanager
 def run_explorer(*arguments: str, runtime: str | None = None) -> Iterator[str]:
     """Run `latentscape explore` with these arguments on the pretrained models and yield its address."""
-    environment = {name: value for name, value in os.environ.items() if name != "LATENTSCAPE_RUNTIME"}
     if runtime is not None:
         arguments = (*arguments, "--runtime", runtime)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "explorer", "explore", "--no-browser", "--port", str(free_port()), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**environment, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    try:
-        seen = ""
-        for line in process.stdout:
-            seen += line
-            if found := re.search(r"http://[\d.]+:\d+", line):
-                address = found.group()
-                break
-        else:
-            raise RuntimeError(f"the explorer did not start:\n{seen}")
+    with serving({"LATENTSCAPE_RUNTIME": ""}, Path.cwd(), "explore", *arguments) as address:
         wait_for(address)
         yield address
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture(scope="session")
